@@ -1,0 +1,67 @@
+"""A labelled set of faces, held in memory as uint8."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from fer_edge.errors import FerEdgeError
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Faces with labels, each belonging to one split.
+
+    Attributes:
+        name: what the dataset calls itself, such as ``fer2013``.
+        labels: class names in index order.
+        faces: (N, 48, 48) uint8, grayscale.
+        targets: (N,) uint8, index into ``labels``.
+        splits: (N,) unicode, the split's name for each face.
+    """
+
+    name: str
+    labels: tuple[str, ...]
+    faces: np.ndarray
+    targets: np.ndarray
+    splits: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.faces)
+
+    @property
+    def split_names(self) -> tuple[str, ...]:
+        """Names of the splits, in order of first appearance."""
+        return tuple(dict.fromkeys(self.splits.tolist()))
+
+    def select(self, split: str | Sequence[str]) -> Dataset:
+        """The faces of one split or of several together, in the dataset's order.
+
+        Raises:
+            FerEdgeError: the dataset has no such split.
+        """
+        wanted = [split] if isinstance(split, str) else list(split)
+        for name in wanted:
+            if name not in self.split_names:
+                raise FerEdgeError(
+                    f"dataset {self.name} has no split '{name}'",
+                    f"its splits are {', '.join(self.split_names)}",
+                )
+        return self.subset(np.isin(self.splits, wanted))
+
+    def subset(self, index: np.ndarray) -> Dataset:
+        """The faces at ``index`` (a boolean mask or integer positions)."""
+        return Dataset(
+            self.name, self.labels, self.faces[index], self.targets[index], self.splits[index]
+        )
+
+    def fingerprint(self) -> str:
+        """SHA-256 over labels, pixels, targets and splits: equal datasets, equal fingerprints."""
+        digest = hashlib.sha256("\n".join(self.labels).encode())
+        digest.update(np.ascontiguousarray(self.faces))
+        digest.update(np.ascontiguousarray(self.targets, dtype=np.uint8))
+        digest.update("\n".join(self.splits.tolist()).encode())
+        return digest.hexdigest()

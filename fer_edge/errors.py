@@ -1,0 +1,37 @@
+"""The one exception that reaches a user."""
+
+
+class FerEdgeError(Exception):
+    """Bad input or a machine that lacks something; the CLI prints it and exits 2.
+
+    Args:
+        message: what is wrong and where, one line, naming the offending value.
+        hint: what to do about it, one line; may be empty.
+    """
+
+    exit_code = 2
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message}. {self.hint}" if self.hint else self.message
+
+
+class GateRefused(FerEdgeError):
+    """The int8 model lost more than its budget allows; no bundle was written. Exit code 3."""
+
+    exit_code = 3
+
+
+def require_extra(module: str, extra: str) -> None:
+    """Raise FerEdgeError naming the extra to install unless ``module`` can be imported."""
+    import importlib.util
+
+    if importlib.util.find_spec(module) is None:
+        raise FerEdgeError(
+            f"this command needs the Python module '{module}', which is not installed",
+            f"install it with: pip install 'fer-edge[{extra}]'",
+        )

@@ -1,0 +1,106 @@
+"""Artefacts are written under a temporary name and renamed, so that none is ever half-written."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from fer_edge.errors import FerEdgeError
+
+
+def _explain(error: OSError, target: Path) -> FerEdgeError:
+    hints = {
+        errno.ENOSPC: "free some space or choose another folder",
+        errno.EDQUOT: "free some space or choose another folder",
+        errno.EROFS: "the file system is read-only; choose another folder",
+        errno.EACCES: "choose a folder you may write to",
+        errno.EPERM: "choose a folder you may write to",
+        errno.ENOTDIR: "a part of that path is a file; choose another folder",
+        errno.EISDIR: "that is a folder; name a file",
+    }
+    reason = (error.strerror or str(error)).lower()
+    return FerEdgeError(f"cannot write {target}: {reason}", hints.get(error.errno or 0, ""))
+
+
+@contextmanager
+def atomic_path(target: Path | str) -> Iterator[Path]:
+    """Yield a temporary path in ``target``'s folder; on success it is synced and renamed to target.
+
+    The suffix is kept, because libraries choose a format by it. On any exception the temporary
+    file is removed and ``target`` is as it was.
+
+    Raises:
+        FerEdgeError: the folder cannot be written to or the disk is full.
+    """
+    target = Path(target)
+    temporary = None
+    try:
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            handle, name = tempfile.mkstemp(
+                dir=target.parent, prefix=f".{target.stem}-", suffix=target.suffix
+            )
+            os.close(handle)
+            temporary = Path(name)
+            yield temporary
+            # mkstemp makes private files; an artefact gets what any new file would
+            umask = os.umask(0)
+            os.umask(umask)
+            temporary.chmod(0o666 & ~umask)
+            with temporary.open("rb") as written:
+                os.fsync(written.fileno())
+            temporary.replace(target)
+        except OSError as error:
+            raise _explain(error, target) from error
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_folder(target: Path | str) -> Iterator[Path]:
+    """Yield a temporary folder beside ``target``; on success it takes target's name.
+
+    An existing ``target`` is replaced only after the new folder is complete.
+
+    Raises:
+        FerEdgeError: the parent cannot be written to or the disk is full.
+    """
+    target = Path(target)
+    temporary = None
+    try:
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            temporary = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}-"))
+            yield temporary
+            temporary.chmod(0o755)
+            if target.exists():
+                retired = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}-old-"))
+                target.replace(retired / target.name)
+                temporary.replace(target)
+                shutil.rmtree(retired, ignore_errors=True)
+            else:
+                temporary.replace(target)
+        except OSError as error:
+            raise _explain(error, target) from error
+    finally:
+        if temporary is not None and temporary.exists():
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def write_text(target: Path | str, text: str) -> None:
+    """Write ``text`` as UTF-8 to ``target``, whole or not at all."""
+    with atomic_path(target) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def sha256(path: Path | str) -> str:
+    """Hex SHA-256 of a file's bytes."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
