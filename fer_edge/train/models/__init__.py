@@ -1,0 +1,34 @@
+"""The networks, a file a paper. A recipe's ``model.name`` is a key of ``BUILDERS``."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import keras
+
+from fer_edge.errors import FerEdgeError
+from fer_edge.train.models.triwijoyo import triwijoyo
+
+BUILDERS: dict[str, Callable[..., keras.Model]] = {"triwijoyo": triwijoyo}
+
+
+def build_model(name: str, classes: int, options: dict[str, Any]) -> keras.Model:
+    """Build the network called ``name`` for so many classes, with a recipe's options.
+
+    Raises:
+        FerEdgeError: no such network, or an option that its builder does not take.
+    """
+    if name not in BUILDERS:
+        near = difflib.get_close_matches(name, BUILDERS, n=1)
+        hint = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(BUILDERS)}"
+        raise FerEdgeError(f"recipe: no model '{name}'", hint)
+    known = [key for key in inspect.signature(BUILDERS[name]).parameters if key != "classes"]
+    for key in options:
+        if key not in known:
+            near = difflib.get_close_matches(key, known, n=1)
+            hint = f"did you mean '{near[0]}'?" if near else f"it takes {', '.join(known)}"
+            raise FerEdgeError(f"recipe: model '{name}' has no option '{key}'", hint)
+    return BUILDERS[name](classes=classes, **options)

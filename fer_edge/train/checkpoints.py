@@ -1,0 +1,84 @@
+"""What a run needs to go on after it was cut off: one checkpoint an epoch and a small state file."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from fer_edge.errors import FerEdgeError
+from fer_edge.files import atomic_path, write_text
+
+
+@dataclass
+class State:
+    """Where a run stands. ``epoch`` counts finished epochs."""
+
+    epoch: int = 0
+    best_epoch: int = 0
+    best_value: float = -1.0
+    seconds: float = 0.0
+    history: list[dict[str, float]] = field(default_factory=list)
+
+
+class Checkpoints:
+    """The folder ``checkpoints/`` of a run.
+
+    The state file names the checkpoint that belongs to it, and is renamed into place after it: a
+    cut at any moment leaves the pair of the epoch before.
+    """
+
+    def __init__(self, run: Path) -> None:
+        self.folder = run / "checkpoints"
+        self.state_file = self.folder / "state.json"
+
+    def path(self, epoch: int) -> Path:
+        """The checkpoint of the training model, with its optimizer, after ``epoch`` epochs."""
+        return self.folder / f"epoch-{epoch:04d}.keras"
+
+    def save(self, model: keras.Model, state: State) -> None:
+        """Write the checkpoint of ``state.epoch`` and drop those no longer needed."""
+        with atomic_path(self.path(state.epoch)) as temporary:
+            model.save(temporary)
+        write_text(self.state_file, json.dumps(asdict(state)))
+        for old in self.folder.glob("epoch-*.keras"):
+            if old not in (self.path(state.epoch), self.path(state.best_epoch)):
+                old.unlink()
+
+    def load_state(self) -> State | None:
+        """The last finished epoch's state; None when no epoch was finished.
+
+        Raises:
+            FerEdgeError: the state file or its checkpoint is damaged or missing.
+        """
+        if not self.state_file.exists():
+            return None
+        try:
+            content: dict[str, Any] = json.loads(self.state_file.read_text(encoding="utf-8"))
+            state = State(**content)
+        except (ValueError, TypeError, OSError) as error:
+            raise FerEdgeError(
+                f"cannot resume: {self.state_file} is damaged", "start the run in a new folder"
+            ) from error
+        if not self.path(state.epoch).exists():
+            raise FerEdgeError(
+                f"cannot resume: {self.path(state.epoch)} is missing",
+                "start the run in a new folder",
+            )
+        return state
+
+    def load_model(self, epoch: int) -> keras.Model:
+        """The training model as it was after ``epoch`` epochs, its optimizer included.
+
+        Raises:
+            FerEdgeError: the checkpoint cannot be read.
+        """
+        try:
+            return keras.models.load_model(self.path(epoch))
+        except (ValueError, OSError, KeyError) as error:
+            raise FerEdgeError(
+                f"cannot read the checkpoint {self.path(epoch)}", "start the run in a new folder"
+            ) from error

@@ -1,0 +1,198 @@
+"""The training loop: Keras's ``fit`` with what makes a run repeatable, resumable and safe to stop."""
+
+from __future__ import annotations
+
+import csv
+import math
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from fer_edge.data.dataset import Dataset
+from fer_edge.errors import FerEdgeError
+from fer_edge.files import atomic_path
+from fer_edge.train.augment import augmentation
+from fer_edge.train.batches import EpochBatches, one_hot
+from fer_edge.train.checkpoints import Checkpoints, State
+from fer_edge.train.models import build_model
+from fer_edge.train.precision import choose_policy, policy
+from fer_edge.train.progress import TrainingProgress
+from fer_edge.train.recipe import FitTable, Recipe
+
+
+def fit(
+    recipe: Recipe, training: Dataset, validation: Dataset | None, run: Path, *, resume: bool
+) -> State:
+    """Train until the recipe's last epoch, early stopping, or Ctrl-C.
+
+    An epoch depends on nothing but the weights, the optimizer, the seed and its own number, and
+    each ends with a checkpoint: a resumed run goes through the same numbers as one that was never
+    cut off.
+
+    Returns:
+        The state after the last finished epoch; the weights are in ``run/checkpoints``.
+
+    Raises:
+        FerEdgeError: the loss became NaN or infinite, or the checkpoint cannot be read.
+        KeyboardInterrupt: Ctrl-C; finished epochs are in ``run/checkpoints``.
+    """
+    checkpoints = Checkpoints(run)
+    state = (checkpoints.load_state() if resume else None) or State()
+    batches = EpochBatches(
+        training, recipe.fit.batch_size, recipe.fit.seed, recipe.fit.class_weights
+    )
+    if state.epoch:
+        trainer = checkpoints.load_model(state.epoch)
+    else:
+        keras.utils.set_random_seed(recipe.fit.seed)
+        trainer = _trainer(recipe, len(training.labels), len(batches))
+    if state.epoch >= recipe.fit.epochs or _patience_is_over(recipe.fit, state):
+        return state
+    progress = TrainingProgress(recipe.fit.epochs, len(batches), state.epoch)
+    try:
+        trainer.fit(
+            batches,
+            validation_data=None if validation is None else (validation.faces, one_hot(validation)),
+            validation_batch_size=256,
+            initial_epoch=state.epoch,
+            epochs=recipe.fit.epochs,
+            shuffle=False,
+            verbose=0,
+            callbacks=[
+                _Epochs(recipe.fit, batches, checkpoints, state),
+                _TensorBoard(run / "tensorboard"),
+                progress,
+            ],
+        )
+    finally:
+        progress.close()
+        write_history(state, run / "history.csv")
+    return state
+
+
+def network_of(trainer: keras.Model, recipe: Recipe, classes: int) -> keras.Model:
+    """The float32 network inside a training model: without augmentation and mixed precision."""
+    with policy("float32"):
+        network = build_model(recipe.model.name, classes, recipe.model.options)
+    network.set_weights(trainer.get_layer(network.name).get_weights())
+    return network
+
+
+def write_history(state: State, target: Path) -> None:
+    """One row an epoch, as CSV."""
+    with atomic_path(target) as temporary, temporary.open("w", newline="") as file:
+        names = list(state.history[0]) if state.history else ["epoch"]
+        writer = csv.DictWriter(file, names)
+        writer.writeheader()
+        writer.writerows(state.history)
+
+
+def _trainer(recipe: Recipe, classes: int, steps: int) -> keras.Model:
+    """Augmentation and network as one compiled model, so that augmentation runs in the graph."""
+    with policy(choose_policy(recipe.fit.mixed_precision)):
+        network = build_model(recipe.model.name, classes, recipe.model.options)
+    x = inputs = keras.Input(network.input_shape[1:])
+    for layer in augmentation(recipe.augment, recipe.fit.seed):
+        x = layer(x)
+    trainer = keras.Model(inputs, network(x))
+    trainer.compile(
+        _optimizer(recipe.fit, steps),
+        keras.losses.CategoricalCrossentropy(label_smoothing=recipe.fit.label_smoothing),
+        metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")],
+    )
+    return trainer
+
+
+def _optimizer(table: FitTable, steps: int) -> keras.optimizers.Optimizer:
+    rate: float | keras.optimizers.schedules.LearningRateSchedule = table.learning_rate
+    warmup = round(table.warmup_epochs * steps)
+    if table.schedule == "cosine" or warmup:
+        total = table.epochs * steps - warmup
+        rate = keras.optimizers.schedules.CosineDecay(
+            initial_learning_rate=0.0 if warmup else table.learning_rate,
+            decay_steps=max(total, 1),
+            alpha=0.0 if table.schedule == "cosine" else 1.0,
+            warmup_target=table.learning_rate if warmup else None,
+            warmup_steps=warmup,
+        )
+    if table.optimizer == "sgd":
+        return keras.optimizers.SGD(
+            rate, momentum=table.momentum, nesterov=True, weight_decay=table.weight_decay or None
+        )
+    kind = {"adam": keras.optimizers.Adam, "adamw": keras.optimizers.AdamW}[table.optimizer]
+    return kind(rate, weight_decay=table.weight_decay or None)
+
+
+def _patience_is_over(table: FitTable, state: State) -> bool:
+    return bool(table.patience) and state.epoch - state.best_epoch >= table.patience
+
+
+class _Epochs(keras.callbacks.Callback):
+    """Seeds each epoch, watches the loss, keeps the history, writes the checkpoint."""
+
+    def __init__(
+        self, table: FitTable, batches: EpochBatches, checkpoints: Checkpoints, state: State
+    ) -> None:
+        super().__init__()
+        self.table, self.batches, self.checkpoints, self.state = table, batches, checkpoints, state
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        self.started = time.monotonic()
+        self.batches.epoch = epoch
+        # Keras does not save the state of dropout's and augmentation's generators
+        for index, variable in enumerate(_generator_states(self.model)):
+            words = np.random.default_rng([self.table.seed, epoch, index]).integers(2**32, size=2)
+            variable.assign(words.astype(np.uint32))
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
+        if not math.isfinite((logs or {}).get("loss", 0.0)):
+            raise FerEdgeError(
+                f"the loss became {logs and logs['loss']} in epoch {self.state.epoch + 1}, "
+                f"step {batch + 1}",
+                f"lower fit.learning_rate (now {self.table.learning_rate:g}) or set "
+                "fit.mixed_precision = 'off'; --resume goes on from the epoch before",
+            )
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        state, figures = self.state, {k: float(v) for k, v in (logs or {}).items()}
+        state.epoch = epoch + 1
+        seconds = time.monotonic() - self.started
+        state.seconds += seconds
+        rate = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
+        state.history.append(
+            {"epoch": state.epoch, **figures, "learning_rate": rate, "seconds": round(seconds, 2)}
+        )
+        if figures.get("val_accuracy", -1.0) > state.best_value or "val_accuracy" not in figures:
+            state.best_epoch = state.epoch
+            state.best_value = figures.get("val_accuracy", -1.0)
+        self.checkpoints.save(self.model, state)
+        if _patience_is_over(self.table, state):
+            self.model.stop_training = True
+
+
+class _TensorBoard(keras.callbacks.Callback):
+    """Scalars for TensorBoard, on every Keras backend (Keras's own callback needs TensorFlow)."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self.folder = folder
+
+    def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
+        from tensorboard.summary import Writer
+
+        self.writer = Writer(str(self.folder))
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        for name, value in (logs or {}).items():
+            self.writer.add_scalar(name, float(value), epoch + 1)
+        self.writer.flush()
+
+    def on_train_end(self, logs: dict[str, float] | None = None) -> None:
+        self.writer.close()
+
+
+def _generator_states(model: keras.Model) -> list[keras.Variable]:
+    """Variables of the random generators, in a stable order."""
+    return [v for v in model.variables if v.name == "seed_generator_state"]

@@ -1,0 +1,190 @@
+"""A recipe: everything that determines a training run, as TOML with a validated schema."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tomli_w
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from fer_edge.errors import FerEdgeError
+
+Share = Annotated[float, Field(ge=0, lt=1)]
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DataTable(_Table):
+    """Which splits serve what. Model selection never sees a split in ``test``."""
+
+    train: list[str] = Field(default=["Training"], min_length=1)
+    validation: list[str] = []
+    test: list[str] = ["PrivateTest"]
+    drop_leaks: bool = False
+    """Leave out training images that also stand in the validation or test splits."""
+
+
+class ModelTable(BaseModel):
+    """``name`` picks a builder of ``fer_edge.train.models``; the other keys are its arguments."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    name: str
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The builder's keyword arguments."""
+        return dict(self.model_extra or {})
+
+
+class FitTable(_Table):
+    """How the weights are found."""
+
+    epochs: int = Field(default=20, ge=1)
+    batch_size: int = Field(default=64, ge=1)
+    optimizer: Literal["adam", "adamw", "sgd"] = "adam"
+    learning_rate: float = Field(default=1e-3, gt=0)
+    schedule: Literal["constant", "cosine"] = "constant"
+    warmup_epochs: float = Field(default=0, ge=0)
+    momentum: Share = 0.9
+    """Used by sgd only."""
+    weight_decay: float = Field(default=0, ge=0)
+    label_smoothing: Share = 0
+    class_weights: bool = False
+    """Weight each image by the inverse frequency of its class, with mean 1 over the images."""
+    select: Literal["best", "last"] = "last"
+    """``best``: the epoch with the highest validation accuracy; needs a validation split."""
+    patience: int = Field(default=0, ge=0)
+    """Stop after so many epochs without a better validation accuracy; 0 never stops early."""
+    mixed_precision: Literal["auto", "off", "bfloat16", "float16"] = "auto"
+    seed: int = Field(default=1, ge=0)
+
+
+class AugmentTable(_Table):
+    """Random changes to training images only; 0 and false switch one off."""
+
+    flip: bool = False
+    rotation_degrees: float = Field(default=0, ge=0, le=180)
+    shift: Share = 0
+    """Largest shift, as a share of the side."""
+    zoom: Share = 0
+    brightness: Share = 0
+    contrast: Share = 0
+    erase: Share = 0
+    """Largest area of an erased rectangle, as a share of the image."""
+
+
+class Recipe(_Table):
+    """One training run."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
+    description: str = ""
+    data: DataTable = DataTable()
+    model: ModelTable
+    fit: FitTable = FitTable()
+    augment: AugmentTable = AugmentTable()
+    paper: dict[str, Any] = {}
+    """What the paper reported, with the place of each figure. Not used in training."""
+
+    def to_toml(self) -> str:
+        """The resolved recipe, every default written out."""
+        return tomli_w.dumps(self.model_dump())
+
+
+def shipped_recipes() -> list[str]:
+    """Names of the recipes that come with the package."""
+    folder = resources.files("fer_edge.train") / "recipes"
+    return sorted(
+        item.name.removesuffix(".toml") for item in folder.iterdir() if item.name.endswith(".toml")
+    )
+
+
+def load_recipe(name_or_path: str | Path) -> Recipe:
+    """Read a shipped recipe by name, or any recipe by the path of its TOML file.
+
+    Raises:
+        FerEdgeError: no such recipe, not TOML, an unknown key or a value out of range.
+    """
+    path = Path(name_or_path)
+    if str(name_or_path) in shipped_recipes():
+        text = (resources.files("fer_edge.train") / "recipes" / f"{name_or_path}.toml").read_text(
+            encoding="utf-8"
+        )
+    elif path.is_file():
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise FerEdgeError(
+                f"cannot read the recipe {path}: {error}", "give a TOML file in UTF-8"
+            ) from error
+    else:
+        known = shipped_recipes()
+        near = difflib.get_close_matches(str(name_or_path), known, n=1)
+        guess = f"did you mean '{near[0]}'? " if near else ""
+        raise FerEdgeError(
+            f"no recipe '{name_or_path}'",
+            f"{guess}shipped recipes are {', '.join(known)}; or give the path of a TOML file",
+        )
+    return parse_recipe(text, str(name_or_path))
+
+
+def parse_recipe(text: str, source: str) -> Recipe:
+    """Validate a recipe's TOML; ``source`` names it in errors.
+
+    Raises:
+        FerEdgeError: not TOML, an unknown key (the nearest known one is suggested), or a value of
+            the wrong type or out of range.
+    """
+    try:
+        content = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise FerEdgeError(f"recipe {source} is not valid TOML: {error}", "") from error
+    try:
+        recipe = Recipe.model_validate(content)
+    except ValidationError as error:
+        raise _explain(error, source) from error
+    return _checked(recipe, source)
+
+
+def _checked(recipe: Recipe, source: str) -> Recipe:
+    data, fit = recipe.data, recipe.fit
+    for first, second in (("train", "test"), ("validation", "test"), ("train", "validation")):
+        both = set(getattr(data, first)) & set(getattr(data, second))
+        if both:
+            raise FerEdgeError(
+                f"recipe {source}: split '{sorted(both)[0]}' is in both data.{first} "
+                f"and data.{second}",
+                "a split may serve one purpose only",
+            )
+    if not data.validation and (fit.select == "best" or fit.patience):
+        raise FerEdgeError(
+            f"recipe {source}: fit.select = 'best' and fit.patience need a validation split",
+            "name one in data.validation, or use select = 'last' and patience = 0",
+        )
+    return recipe
+
+
+def _explain(error: ValidationError, source: str) -> FerEdgeError:
+    """The first problem of a pydantic error as one line, with the nearest known key."""
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"])
+    if first["type"] != "extra_forbidden":
+        return FerEdgeError(
+            f"recipe {source}: {where}: {first['msg'].lower()}, got {first['input']!r}",
+            "see docs/training.md for every key and its range",
+        )
+    table: type[BaseModel] = Recipe
+    for part in first["loc"][:-1]:
+        annotation = table.model_fields[str(part)].annotation
+        assert isinstance(annotation, type)
+        table = annotation
+    known = list(table.model_fields)
+    near = difflib.get_close_matches(str(first["loc"][-1]), known, n=1)
+    hint = f"did you mean '{near[0]}'?" if near else f"known keys: {', '.join(known)}"
+    return FerEdgeError(f"recipe {source}: unknown key '{where}'", hint)
