@@ -1,0 +1,6 @@
+"""Labelled faces: reading, packing, drawing and auditing them."""
+
+from fer_edge.data.dataset import Dataset
+from fer_edge.data.load import load_dataset
+
+__all__ = ["Dataset", "load_dataset"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -21,6 +21,8 @@ class Dataset:
         faces: (N, 48, 48) uint8, grayscale.
         targets: (N,) uint8, index into ``labels``.
         splits: (N,) unicode, the split's name for each face.
+        votes: (N, 10) uint8, FER+ votes in the order of ``ferplus.VOTE_COLUMNS``, or None.
+        skipped: what ``skip_bad`` left out, a line each: where, and why.
     """
 
     name: str
@@ -28,6 +30,8 @@ class Dataset:
     faces: np.ndarray
     targets: np.ndarray
     splits: np.ndarray
+    votes: np.ndarray | None = None
+    skipped: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.faces)
@@ -54,12 +58,19 @@ class Dataset:
 
     def subset(self, index: np.ndarray) -> Dataset:
         """The faces at ``index`` (a boolean mask or integer positions)."""
-        return Dataset(
-            self.name, self.labels, self.faces[index], self.targets[index], self.splits[index]
+        return replace(
+            self,
+            faces=self.faces[index],
+            targets=self.targets[index],
+            splits=self.splits[index],
+            votes=None if self.votes is None else self.votes[index],
         )
 
     def fingerprint(self) -> str:
-        """SHA-256 over labels, pixels, targets and splits: equal datasets, equal fingerprints."""
+        """SHA-256 over labels, pixels, targets and splits: equal datasets, equal fingerprints.
+
+        Votes and the name do not enter it.
+        """
         digest = hashlib.sha256("\n".join(self.labels).encode())
         digest.update(np.ascontiguousarray(self.faces))
         digest.update(np.ascontiguousarray(self.targets, dtype=np.uint8))

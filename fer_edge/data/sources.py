@@ -1,0 +1,254 @@
+"""Files inside folders, archives and compressed files, one at a time and within limits.
+
+Nothing is ever extracted to disk, so a member's path is only a name here.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import os
+import re
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import IO, BinaryIO, cast
+
+from fer_edge.errors import FerEdgeError
+
+MAX_UNPACKED = 4 << 30
+"""Bytes that one archive may unpack to; FER2013's CSV has 0.3 GB."""
+
+MAX_RATIO = 100
+"""How many times its packed size an archive may unpack to; FER2013's CSV packs to a third."""
+
+MAX_MEMBERS = 500_000
+"""Files in one archive or folder."""
+
+_RATIO_FREE = 64 << 20
+"""Bytes below which the ratio does not matter: a small set of flat images packs very well."""
+
+_BUFFER = 1 << 20
+
+_BOMB_HINT = "it is damaged or made to exhaust memory; get the dataset again from its source"
+_BROKEN_HINT = "the file is damaged or the download incomplete; get it again"
+
+
+_DAMAGE = (zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error, NotImplementedError, OSError)
+
+_NESTED = re.compile(
+    r"(fer2013|icml_face_data|train|test)(\.csv)?\.(zip|tar|tar\.gz|tgz)", re.IGNORECASE
+)
+"""Archives that are looked into where they lie in a folder: as Kaggle names what it packs."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One file of a source.
+
+    Attributes:
+        name: path inside the source, with forward slashes.
+        where: what to call it in messages.
+        open: opens its bytes for reading; closing the stream is the caller's part.
+    """
+
+    name: str
+    where: str
+    open: Callable[[], BinaryIO]
+
+    @property
+    def basename(self) -> str:
+        return PurePosixPath(self.name).name.lower()
+
+
+@contextmanager
+def open_source(path: Path, complete: Callable[[str], bool]) -> Iterator[list[Entry]]:
+    """Yield the files of a folder, an archive, or the one file that ``path`` is.
+
+    Args:
+        path: a folder, or a file that is plain or a .gz, .zip, .tar or .tar.gz by its content.
+        complete: tells by a file's name that no other is needed. A tar has no table of contents,
+            so finding all the names in a compressed one costs as much as reading it.
+
+    Raises:
+        FerEdgeError: there is no such path, it may not be read, is damaged, or breaks a limit;
+            also from within the block when a damaged member is read.
+    """
+    with ExitStack() as stack:
+        try:
+            is_folder = path.is_dir()
+            entries = (_folder_entries if is_folder else _file_entries)(path, stack, complete)
+        except FileNotFoundError as error:
+            raise FerEdgeError(f"there is no file or folder {path}", "check the path") from error
+        except PermissionError as error:
+            raise FerEdgeError(f"{path} may not be read", "check its permissions") from error
+        except _DAMAGE as error:
+            raise _broken(path.name, error) from error
+        yield entries
+
+
+def _folder_entries(folder: Path, stack: ExitStack, complete: Callable[[str], bool]) -> list[Entry]:
+    entries = []
+    for root, folders, files in os.walk(folder, onerror=_raise):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for file in sorted(files):
+            path = Path(root) / file
+            name = path.relative_to(folder).as_posix()
+            if _NESTED.fullmatch(name):
+                stem = name.split(".")[0]
+                for inner in _file_entries(path, stack, complete):
+                    entries.append(replace(inner, name=f"{stem}/{inner.name}"))
+            elif not file.startswith("."):
+                entries.append(Entry(name, str(path), partial(_open_plain, path)))
+        _refuse_crowd(str(folder), len(entries))
+    return entries
+
+
+def _raise(error: OSError) -> None:
+    raise error
+
+
+def _file_entries(path: Path, stack: ExitStack, complete: Callable[[str], bool]) -> list[Entry]:
+    file = stack.enter_context(path.open("rb"))
+    if file.read(4) in (b"PK\x03\x04", b"PK\x05\x06"):
+        return _zip_entries(stack.enter_context(zipfile.ZipFile(path)), path)
+    stream = _open_plain(path)
+    stack.callback(stream.close)
+    head = cast(io.BufferedReader, stream).peek(512)[:512]
+    if len(head) == 512 and head[257:262] == b"ustar":
+        tar = stack.enter_context(tarfile.open(fileobj=stream, mode="r:"))
+        return _tar_entries(tar, path, complete)
+    name = path.name[:-3] if path.name.lower().endswith(".gz") else path.name
+    return [Entry(name, path.name, partial(_open_plain, path))]
+
+
+def _open_plain(path: Path) -> BinaryIO:
+    """A file's bytes, unpacked where they are gzip's."""
+    try:
+        file = path.open("rb")
+        packed = file.read(2) == b"\x1f\x8b"
+        file.seek(0)
+    except PermissionError as error:
+        raise FerEdgeError(f"{path} may not be read", "check its permissions") from error
+    if packed:
+        limit = _unpacked_limit(path.stat().st_size)
+        return _checked(cast(IO[bytes], gzip.GzipFile(fileobj=file)), path.name, limit)
+    return _checked(file, path.name)
+
+
+def _zip_entries(archive: zipfile.ZipFile, path: Path) -> list[Entry]:
+    members = [member for member in archive.infolist() if not member.is_dir()]
+    _refuse_crowd(path.name, len(members))
+    _refuse_bomb(path, sum(member.file_size for member in members))
+    if any(member.flag_bits & 1 for member in members):
+        raise FerEdgeError(f"{path.name} is encrypted", "unpack it with its password first")
+    entries = []
+    for member in members:
+        where = f"{path.name}:{member.filename}"
+        opened = partial(_open_member, partial(archive.open, member), where)
+        entries.append(Entry(member.filename, where, opened))
+    return entries
+
+
+def _tar_entries(
+    archive: tarfile.TarFile, path: Path, complete: Callable[[str], bool]
+) -> list[Entry]:
+    entries: list[Entry] = []
+    unpacked = 0
+    for member in archive:
+        if not member.isreg():
+            continue
+        unpacked += member.size
+        _refuse_bomb(path, unpacked)
+        _refuse_crowd(path.name, len(entries))
+        where = f"{path.name}:{member.name}"
+        opened = partial(_open_member, partial(archive.extractfile, member), where)
+        entries.append(Entry(member.name, where, opened))
+        if complete(entries[-1].basename):
+            break
+    return entries
+
+
+def _open_member(open_it: Callable[[], IO[bytes] | None], where: str) -> BinaryIO:
+    try:
+        return _checked(cast(IO[bytes], open_it()), where)
+    except _DAMAGE as error:
+        raise _broken(where, error) from error
+
+
+class _Checked(io.RawIOBase):
+    """A stream that stops at a limit, and turns damage into a FerEdgeError."""
+
+    def __init__(self, inner: IO[bytes], where: str, limit: int) -> None:
+        self._inner, self._where, self._limit = inner, where, limit
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._inner.tell()
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        try:
+            if whence == os.SEEK_CUR:
+                offset += self._inner.tell()
+            self._refuse_beyond(offset)
+            return self._inner.seek(offset)
+        except _DAMAGE as error:
+            raise _broken(self._where, error) from error
+
+    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
+        try:
+            data = self._inner.read(len(buffer))
+        except _DAMAGE as error:
+            raise _broken(self._where, error) from error
+        self._refuse_beyond(self._inner.tell())
+        buffer[: len(data)] = data
+        return len(data)
+
+    def close(self) -> None:
+        self._inner.close()
+        super().close()
+
+    def _refuse_beyond(self, position: int) -> None:
+        if position > self._limit:
+            raise FerEdgeError(
+                f"{self._where} unpacks to more than {self._limit / 1e6:,.0f} MB", _BOMB_HINT
+            )
+
+
+def _checked(inner: IO[bytes], where: str, limit: int = MAX_UNPACKED) -> BinaryIO:
+    return cast(BinaryIO, io.BufferedReader(_Checked(inner, where, limit), _BUFFER))
+
+
+def _unpacked_limit(packed: int) -> int:
+    return min(MAX_UNPACKED, max(_RATIO_FREE, MAX_RATIO * packed))
+
+
+def _refuse_bomb(path: Path, unpacked: int) -> None:
+    if unpacked > _unpacked_limit(path.stat().st_size):
+        packed = path.stat().st_size
+        raise FerEdgeError(
+            f"{path.name} has {packed / 1e6:,.1f} MB and unpacks to {unpacked / 1e6:,.0f} MB",
+            _BOMB_HINT,
+        )
+
+
+def _refuse_crowd(where: str, members: int) -> None:
+    if members > MAX_MEMBERS:
+        raise FerEdgeError(f"{where} holds more than {MAX_MEMBERS:,} files", _BOMB_HINT)
+
+
+def _broken(where: str, error: Exception) -> FerEdgeError:
+    if isinstance(error, EOFError):
+        return FerEdgeError(f"{where} is truncated", _BROKEN_HINT)
+    reason = str(error) or type(error).__name__
+    return FerEdgeError(f"{where} is damaged: {reason}", _BROKEN_HINT)
