@@ -1,4 +1,4 @@
-"""What a run needs to go on after it was cut off: one checkpoint an epoch and a small state file."""
+"""What a run needs to go on after it was cut off: a checkpoint an epoch and a state file."""
 
 from __future__ import annotations
 

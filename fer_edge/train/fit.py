@@ -1,4 +1,4 @@
-"""The training loop: Keras's ``fit`` with what makes a run repeatable, resumable and safe to stop."""
+"""The training loop: Keras's ``fit``, made repeatable, resumable and safe to stop."""
 
 from __future__ import annotations
 

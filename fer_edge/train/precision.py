@@ -16,7 +16,8 @@ def choose_policy(wanted: Precision) -> str:
     """The Keras dtype policy for a recipe's ``mixed_precision``.
 
     ``auto`` is mixed_bfloat16 on a GPU and on CPUs with bfloat16 instructions (AMX-BF16 or
-    AVX512-BF16), where a network of plain convolutions trains more than twice as fast; else float32.
+    AVX512-BF16), where a network of plain convolutions trains more than twice as fast;
+    else float32.
     """
     if wanted == "off":
         return "float32"

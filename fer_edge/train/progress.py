@@ -35,7 +35,7 @@ class TrainingProgress(keras.callbacks.Callback):
             console=self.console,
             disable=not self.console.is_terminal,
             refresh_per_second=4,
-            # the time left is taken from the last minutes, since the speed of a shared machine varies
+            # the time left is taken from the last minutes: a shared machine's speed varies
             speed_estimate_period=300,
         )
         self.task: TaskID | None = None

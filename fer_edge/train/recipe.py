@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import tomllib
+from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -132,6 +133,30 @@ def load_recipe(name_or_path: str | Path) -> Recipe:
             f"{guess}shipped recipes are {', '.join(known)}; or give the path of a TOML file",
         )
     return parse_recipe(text, str(name_or_path))
+
+
+def override(recipe: Recipe, settings: Sequence[str]) -> Recipe:
+    """Lay ``table.key=value`` settings over a recipe; values are TOML (a bare word is a string).
+
+    Raises:
+        FerEdgeError: a setting without '=', an unknown key, or a value out of range.
+    """
+    if not settings:
+        return recipe
+    content = recipe.model_dump()
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        table, dot, name = key.strip().partition(".")
+        if not equals or not dot or not isinstance(content.get(table), dict):
+            raise FerEdgeError(
+                f"cannot understand the setting '{setting}'", "write it as --set fit.epochs=5"
+            )
+        try:
+            value = tomllib.loads(f"value = {text}")["value"]
+        except tomllib.TOMLDecodeError:
+            value = text.strip()
+        content[table][name] = value
+    return parse_recipe(tomli_w.dumps(content), f"{recipe.name} with --set")
 
 
 def parse_recipe(text: str, source: str) -> Recipe:

@@ -1,4 +1,4 @@
-"""The networks, a file a paper. A recipe's ``model.name`` is a key of ``BUILDERS``."""
+"""The networks, a file each; a recipe's ``model.name`` is a key of ``BUILDERS``."""
 
 from __future__ import annotations
 
@@ -10,9 +10,13 @@ from typing import Any
 import keras
 
 from fer_edge.errors import FerEdgeError
+from fer_edge.train.models.compact import compact
 from fer_edge.train.models.triwijoyo import triwijoyo
 
-BUILDERS: dict[str, Callable[..., keras.Model]] = {"triwijoyo": triwijoyo}
+BUILDERS: dict[str, Callable[..., keras.Model]] = {
+    "compact": compact,
+    "triwijoyo": triwijoyo,
+}
 
 
 def build_model(name: str, classes: int, options: dict[str, Any]) -> keras.Model:

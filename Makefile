@@ -1,0 +1,39 @@
+# Everything runs in .venv, made here from hash-pinned requirements.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test lint types wheel lock clean
+
+demo: $(VENV)/.ready ## synthetic data → train → export --int8 → gate → run, with its tables
+	$(BIN)/fer-edge demo
+
+test: $(VENV)/.ready lint types ## lint, types and the core tests
+	$(BIN)/python -m pytest -x -q
+
+lint: $(VENV)/.ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.ready
+	$(BIN)/mypy
+
+wheel: $(VENV)/.ready ## build the wheel, install it without a checkout, run the demo from it
+	$(BIN)/python -m pytest -x -q tests/slow/test_wheel.py
+
+lock: $(VENV)/.ready ## pin the newest versions that pyproject.toml allows
+	$(BIN)/uv pip compile pyproject.toml --extra all --group dev --universal \
+	    --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
+	    --no-annotate --no-header --upgrade --output-file requirements.txt
+
+$(VENV)/.ready: requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	    { echo "fer-edge needs Python 3.11 or newer; name one with: make PYTHON=python3.12"; exit 2; }
+	@$(PYTHON) -m venv $(VENV) || \
+	    { echo "cannot make a virtual environment; on Debian: apt install python3-venv"; exit 2; }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+clean:
+	rm -rf $(VENV) dist build .pytest_cache .ruff_cache .mypy_cache
