@@ -2,8 +2,122 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from fer_edge.errors import FerEdgeError
+
 FACE_SIZE = 48
 """Pixels along each side of the square crop."""
 
 FACE_SHAPE = (FACE_SIZE, FACE_SIZE, 1)
 """Shape of one face as a model takes it: uint8, grayscale, 0 is black."""
+
+Pixels: TypeAlias = npt.NDArray[np.uint8]
+"""Gray plane (H, W), or a stack of faces (N, 48, 48); full range, 0 is black, 255 is white."""
+
+Box: TypeAlias = tuple[int, int, int, int]
+"""Face box x, y, width, height in pixels of the frame; x, y is the upper left corner."""
+
+
+@dataclass(frozen=True)
+class CropRule:
+    """How a detector's face box becomes the square that is shown to the model.
+
+    The square's side is ``scale`` times the longer side of the box; its centre is the box's centre
+    moved by the offsets. Pixels beyond the frame repeat the frame's border. A bundle's manifest
+    records the rule, so that the device cuts faces as its model's training set did.
+    """
+
+    detector: str
+    """Whose boxes the rule is for, such as "haar"."""
+    scale: float = 1.0
+    """Side of the square over the longer side of the box; above 0, at most 4."""
+    offset_x: float = 0.0
+    """Shift of the centre to the right, in longer sides of the box; -1 to 1."""
+    offset_y: float = 0.0
+    """Shift of the centre downwards, in longer sides of the box; -1 to 1."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.scale <= 4:
+            raise FerEdgeError(f"a crop rule's scale is above 0 and at most 4, got {self.scale}")
+        for name in ("offset_x", "offset_y"):
+            if not abs(getattr(self, name)) <= 1:
+                raise FerEdgeError(
+                    f"a crop rule's {name} is from -1 to 1, got {getattr(self, name)}"
+                )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what a manifest stores: plain strings and numbers."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, stored: Mapping[str, Any]) -> CropRule:
+        """Read what ``to_dict`` wrote; FerEdgeError names a missing, unknown or wrong entry."""
+        known = set(cls.__dataclass_fields__)
+        if unknown := sorted(set(stored) - known):
+            raise FerEdgeError(f"unknown entry '{unknown[0]}' in the crop rule")
+        detector = stored.get("detector")
+        if not isinstance(detector, str) or not detector:
+            raise FerEdgeError(f"the crop rule names no detector, got {detector!r}")
+        numbers: dict[str, float] = {}
+        for name in known & set(stored) - {"detector"}:
+            value = stored[name]
+            finite = isinstance(value, int | float) and math.isfinite(value)
+            if isinstance(value, bool) or not finite:
+                raise FerEdgeError(f"the crop rule's {name} is a number, got {value!r}")
+            numbers[name] = float(value)
+        return cls(detector, **numbers)
+
+
+HAAR = CropRule("haar")
+"""FER2013's framing is the Haar box itself.
+
+Measured on 1,747 Training images enlarged to 60–130 pixels, put into larger frames and found again
+by the alt2 cascade: image side over box side has median 1.01–1.03 (quartiles 0.94–1.12, by the kind
+of surround), the centre's shift has median 0.00 across and 0.005 down.
+"""
+
+
+def crop_face(gray: Pixels, box: Box, rule: CropRule = HAAR) -> Pixels:
+    """Cut one face out of a frame.
+
+    Args:
+        gray: the frame's gray plane, (H, W) uint8; read, never written.
+        box: the face box x, y, width, height in pixels of ``gray``; may reach over its border.
+        rule: from box to square.
+
+    Returns:
+        The face as a model takes it, (48, 48) uint8, freshly allocated.
+    """
+    import cv2
+
+    x, y, width, height = box
+    longer = max(width, height)
+    side = max(1, round(longer * rule.scale))
+    left = round(x + width / 2 + rule.offset_x * longer - side / 2)
+    top = round(y + height / 2 + rule.offset_y * longer - side / 2)
+    rows, columns = gray.shape
+    if left >= 0 and top >= 0 and left + side <= columns and top + side <= rows:
+        square = gray[top : top + side, left : left + side]
+    else:
+        down = np.clip(np.arange(top, top + side), 0, rows - 1)
+        across = np.clip(np.arange(left, left + side), 0, columns - 1)
+        square = gray[np.ix_(down, across)]
+    # area averages when shrinking, so that no pixel is skipped; it would be blocky when enlarging
+    how = cv2.INTER_AREA if side > FACE_SIZE else cv2.INTER_LINEAR
+    face: Pixels = cv2.resize(square, (FACE_SIZE, FACE_SIZE), interpolation=how)
+    return face
+
+
+def crop_faces(gray: Pixels, boxes: Sequence[Box], rule: CropRule = HAAR) -> Pixels:
+    """Cut all faces of a frame; returns (N, 48, 48) uint8, in the order of ``boxes``."""
+    faces = np.empty((len(boxes), FACE_SIZE, FACE_SIZE), np.uint8)
+    for face, box in zip(faces, boxes, strict=True):
+        face[:] = crop_face(gray, box, rule)
+    return faces
