@@ -1,0 +1,78 @@
+"""What a user sees when a run has ended."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table
+
+from fer_edge.train.recipe import load_recipe, shipped_recipes
+
+if TYPE_CHECKING:
+    from fer_edge.train.run import Run
+
+BATCH_NORM_GAP = 0.05
+"""Accuracy lost by the moving averages that is worth a warning."""
+
+
+def print_run(run: Run, *, as_json: bool = False) -> None:
+    """Print the metrics with their intervals, what to be wary of, and the next command."""
+    if as_json:
+        print(json.dumps(run.metrics, indent=2))
+    console = Console(stderr=as_json)
+    metrics = run.metrics
+    title = (
+        f"{run.recipe.name}: {metrics['parameters']:,} parameters, epoch {metrics['chosen_epoch']} "
+        f"of {metrics['epochs']}, {metrics['seconds'] / 60:.1f} min"
+    )
+    table = Table(title=title, title_justify="left")
+    table.add_column("split")
+    for name in ("images", "accuracy", "95% interval", "macro-F1"):
+        table.add_column(name, justify="right")
+    last = metrics["training"]
+    table.add_row("training, while it learned", "", f"{last['accuracy']:.1%}", "", "")
+    for part in ("validation", "test"):
+        for scope, report in _scopes(metrics.get(part)):
+            low, high = report["accuracy"]["low"], report["accuracy"]["high"]
+            table.add_row(
+                f"{part}: {scope}",
+                f"{report['images']:,}",
+                f"{report['accuracy']['value']:.1%}",
+                f"{low:.1%} – {high:.1%}",
+                f"{report['macro_f1']['value']:.1%}",
+            )
+    console.print(table)
+    check = metrics["batch_norm"]
+    if check["batch_statistics"] - check["moving_averages"] > BATCH_NORM_GAP:
+        console.print(
+            f"[yellow]warning:[/] on training images the batch norm's moving averages reach "
+            f"{check['moving_averages']:.1%}, its batch statistics "
+            f"{check['batch_statistics']:.1%}: train for longer or lower the model's momentum"
+        )
+    folder = shlex.quote(str(run.folder))
+    if run.interrupted:
+        console.print(
+            f"interrupted after epoch {metrics['epochs']}: the run folder is usable, the test "
+            f"split was not touched\ngo on: fer-edge train --resume -o {folder}",
+            highlight=False,
+        )
+        return
+    console.print(f"run folder: {run.folder}", highlight=False)
+    console.print(f"next: fer-edge export {folder} --int8", highlight=False)
+
+
+def print_recipes() -> None:
+    """Print name and description of every shipped recipe."""
+    table = Table(box=None, show_header=False)
+    for name in shipped_recipes():
+        table.add_row(f"[bold]{name}", load_recipe(name).description)
+    Console().print(table)
+
+
+def _scopes(part: dict[str, Any] | None) -> list[tuple[str, dict[str, Any]]]:
+    if part is None:
+        return []
+    return [(scope, part[scope]) for scope in ("whole", "unleaked") if part.get(scope)]

@@ -1,0 +1,257 @@
+"""A run: a recipe and a dataset in, a run folder out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from fer_edge.data import load_dataset
+from fer_edge.data.audit import drop_leaks
+from fer_edge.data.dataset import Dataset
+from fer_edge.errors import FerEdgeError
+from fer_edge.evaluate import evaluate, plot_confusion
+from fer_edge.files import atomic_path, write_text
+from fer_edge.train.batches import one_hot
+from fer_edge.train.checkpoints import Checkpoints, State
+from fer_edge.train.environment import environment
+from fer_edge.train.fit import fit, network_of
+from fer_edge.train.plots import plot_curves
+from fer_edge.train.precision import choose_policy
+from fer_edge.train.recipe import Recipe, load_recipe, override, parse_recipe
+
+BATCH_NORM_SAMPLE = 2000
+"""Training images on which training-mode and inference-mode accuracy are compared."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder and what is in it.
+
+    Attributes:
+        folder: where ``model.keras`` and the rest lie.
+        recipe: as resolved.
+        state: history and chosen epoch.
+        metrics: the content of ``metrics.json``.
+        interrupted: stopped by Ctrl-C before the recipe's end; the test split was not touched.
+    """
+
+    folder: Path
+    recipe: Recipe
+    state: State
+    metrics: dict[str, Any]
+    interrupted: bool
+
+
+def train(
+    recipe_name: str | None,
+    data: str | None,
+    *,
+    output: Path | None = None,
+    overrides: Sequence[str] = (),
+    drop_leaks_too: bool = False,
+    skip_bad: bool = False,
+    resume: bool = False,
+) -> Run:
+    """Train a recipe and write its run folder, or go on with one that was cut off.
+
+    Args:
+        recipe_name: a shipped recipe's name or a TOML file; when resuming it may be None.
+        data: a dataset's path or ``synthetic``; when resuming, None means the one recorded.
+        output: the run folder; None takes a new ``runs/NAME`` or, resuming, the newest one.
+        overrides: ``table.key=value`` settings laid over the recipe, values in TOML.
+        drop_leaks_too: as the recipe's ``data.drop_leaks``.
+        skip_bad: leave out rows of the dataset that cannot be used.
+        resume: go on from the last finished epoch.
+
+    Raises:
+        FerEdgeError: anything about the recipe, the dataset or the folder that does not fit.
+    """
+    if drop_leaks_too:
+        overrides = [*overrides, "data.drop_leaks=true"]
+    if resume:
+        folder = output or _newest_run(recipe_name)
+        recipe, recorded = _recorded(folder)
+        _check_same(recipe, recipe_name, overrides, folder)
+        data = data or recorded["path"]
+    else:
+        recipe = override(load_recipe(recipe_name or "triwijoyo"), overrides)
+        folder = output or _free_folder(recipe.name)
+        recorded = None
+        if folder.exists() and any(folder.iterdir()):
+            raise FerEdgeError(
+                f"the run folder {folder} is not empty",
+                "go on with it by --resume, or name another with -o",
+            )
+        if data is None:
+            raise FerEdgeError(
+                "no dataset given", "name one with --data PATH, or use --data synthetic"
+            )
+    dataset = load_dataset(data, skip_bad=skip_bad)
+    fingerprint = dataset.fingerprint()
+    if recorded and recorded["fingerprint"] != fingerprint:
+        raise FerEdgeError(
+            f"cannot resume {folder}: it was trained on another dataset "
+            f"({recorded['fingerprint'][:12]}, this one is {fingerprint[:12]})",
+            "give the same --data, or start a new run",
+        )
+    training, validation = _split(recipe, dataset)
+    if not resume:
+        _describe(folder, recipe, dataset, str(data), fingerprint)
+    interrupted = False
+    try:
+        state = fit(recipe, training, validation, folder, resume=resume)
+    except KeyboardInterrupt:
+        state = Checkpoints(folder).load_state() or State()
+        if not state.epoch:
+            raise
+        interrupted = True
+    metrics = _finish(folder, recipe, dataset, training, state, interrupted)
+    return Run(folder, recipe, state, metrics, interrupted)
+
+
+def _split(recipe: Recipe, dataset: Dataset) -> tuple[Dataset, Dataset | None]:
+    table = recipe.data
+    held_out = (*table.validation, *table.test)
+    for name in (*table.train, *held_out):
+        dataset.select(name)
+    if table.drop_leaks:
+        dataset = drop_leaks(dataset, keep=held_out)
+    training = dataset.select(table.train)
+    if not len(training):
+        raise FerEdgeError(f"no image is left in {', '.join(table.train)} to train on")
+    return training, dataset.select(table.validation) if table.validation else None
+
+
+def _describe(folder: Path, recipe: Recipe, dataset: Dataset, path: str, fingerprint: str) -> None:
+    """Everything that resuming and exporting need to know, written before the first step."""
+    write_text(folder / "recipe.toml", recipe.to_toml())
+    absolute = path if path == "synthetic" else str(Path(path).absolute())
+    content = {
+        "path": absolute,
+        "name": dataset.name,
+        "fingerprint": fingerprint,
+        "labels": list(dataset.labels),
+        "train": recipe.data.train,
+        "validation": recipe.data.validation,
+        "test": recipe.data.test,
+        "drop_leaks": recipe.data.drop_leaks,
+    }
+    write_text(folder / "data.json", json.dumps(content, indent=2) + "\n")
+    described = environment(choose_policy(recipe.fit.mixed_precision))
+    write_text(folder / "environment.json", json.dumps(described, indent=2) + "\n")
+
+
+def _finish(
+    folder: Path,
+    recipe: Recipe,
+    dataset: Dataset,
+    training: Dataset,
+    state: State,
+    interrupted: bool,
+) -> dict[str, Any]:
+    """Write the chosen epoch's float32 network, its metrics and its pictures."""
+    chosen = state.best_epoch if recipe.fit.select == "best" else state.epoch
+    trainer = Checkpoints(folder).load_model(chosen)
+    network = network_of(trainer, recipe, len(dataset.labels))
+    with atomic_path(folder / "model.keras") as temporary:
+        network.save(temporary)
+    metrics: dict[str, Any] = {
+        "recipe": recipe.name,
+        "parameters": network.count_params(),
+        "epochs": state.epoch,
+        "chosen_epoch": chosen,
+        "seconds": round(state.seconds, 1),
+        "interrupted": interrupted,
+        "training": state.history[chosen - 1],
+        "batch_norm": batch_norm_check(network, training, recipe.fit.seed),
+    }
+    parts = {"validation": recipe.data.validation, "test": recipe.data.test}
+    if interrupted:
+        # the test split is for finished models alone
+        del parts["test"]
+    for part, splits in parts.items():
+        if not splits:
+            continue
+        report = evaluate(folder / "model.keras", dataset, splits, train_splits=recipe.data.train)
+        metrics[part] = report.to_dict()
+        title = f"{recipe.name} on {', '.join(splits)}: {report.whole.accuracy.value:.1%}"
+        plot_confusion(report.whole, title, folder / "confusion.png")
+    write_text(folder / "metrics.json", json.dumps(metrics, indent=2) + "\n")
+    plot_curves(state.history, f"{recipe.name}, {len(training):,} images", folder / "curves.png")
+    return metrics
+
+
+def batch_norm_check(network: keras.Model, training: Dataset, seed: int) -> dict[str, float]:
+    """Accuracy on a sample of training images with batch statistics and with moving averages.
+
+    Moving averages that still hold their initial values make a model that trained well useless at
+    inference; the two figures then lie far apart. Dropout is off in both.
+
+    Returns:
+        ``batch_statistics`` and ``moving_averages``: accuracies in 0..1.
+    """
+    rng = np.random.default_rng(seed)
+    size = min(BATCH_NORM_SAMPLE, len(training))
+    sample = training.subset(rng.permutation(len(training))[:size])
+    # a copy, since a call in training mode moves the averages
+    copy = keras.models.clone_model(network)
+    copy.set_weights(network.get_weights())
+    for layer in copy.layers:
+        if isinstance(layer, keras.layers.Dropout):
+            layer.rate = 0.0
+    targets = one_hot(sample).argmax(axis=1)
+    right = {"batch_statistics": 0, "moving_averages": 0}
+    for start in range(0, size, 250):
+        faces = sample.faces[start : start + 250, ..., None].astype(np.float32)
+        # inference first: it must see the averages as they are
+        for key, mode in (("moving_averages", False), ("batch_statistics", True)):
+            model = network if key == "moving_averages" else copy
+            said = keras.ops.convert_to_numpy(model(faces, training=mode)).argmax(axis=1)
+            right[key] += int((said == targets[start : start + 250]).sum())
+    return {key: count / size for key, count in right.items()}
+
+
+def _newest_run(recipe_name: str | None) -> Path:
+    runs = [path.parent for path in Path("runs").glob("*/recipe.toml")]
+    if recipe_name:
+        runs = [run for run in runs if _recorded(run)[0].name == load_recipe(recipe_name).name]
+    if not runs:
+        what = f" of recipe '{recipe_name}'" if recipe_name else ""
+        raise FerEdgeError(f"there is no run{what} in ./runs to resume", "name one with -o RUN")
+    return max(runs, key=lambda run: (run / "recipe.toml").stat().st_mtime)
+
+
+def _free_folder(name: str) -> Path:
+    candidates = (Path("runs") / (name if i == 1 else f"{name}-{i}") for i in range(1, 10_000))
+    return next(folder for folder in candidates if not folder.exists())
+
+
+def _recorded(folder: Path) -> tuple[Recipe, dict[str, Any]]:
+    try:
+        text = (folder / "recipe.toml").read_text(encoding="utf-8")
+        content = json.loads((folder / "data.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise FerEdgeError(
+            f"{folder} is not a run folder: {error}", "name one with -o RUN"
+        ) from error
+    return parse_recipe(text, str(folder / "recipe.toml")), content
+
+
+def _check_same(
+    recorded: Recipe, recipe_name: str | None, overrides: Sequence[str], folder: Path
+) -> None:
+    wanted = override(load_recipe(recipe_name) if recipe_name else recorded, overrides)
+    before, now = recorded.model_dump(), wanted.model_dump()
+    for table in before:
+        if table in ("description", "paper") or before[table] == now[table]:
+            continue
+        raise FerEdgeError(
+            f"cannot resume {folder}: its recipe differs in [{table}] from the one given",
+            "resume without RECIPE and --set, or start a new run",
+        )

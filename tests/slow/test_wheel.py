@@ -1,0 +1,45 @@
+"""The wheel in an empty environment, without the checkout: what a user installs."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import venv
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    target = tmp_path_factory.mktemp("dist")
+    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "-o", target, ROOT]
+    subprocess.run(command, check=True, capture_output=True)
+    (built,) = target.glob("*.whl")
+    return built
+
+
+def test_the_wheel_holds_the_recipes_and_budgets_and_nothing_from_beside_the_package(
+    wheel: Path,
+) -> None:
+    names = zipfile.ZipFile(wheel).namelist()
+    assert "fer_edge/train/recipes/triwijoyo.toml" in names
+    assert "fer_edge/py.typed" in names
+    assert {name.split("/")[0].split("-")[0] for name in names} == {"fer_edge"}
+
+
+@pytest.mark.timeout(600)
+def test_a_wheel_in_an_empty_environment_runs_the_demo(wheel: Path, tmp_path: Path) -> None:
+    venv.create(tmp_path / "env", with_pip=False)
+    python = tmp_path / "env" / "bin" / "python"
+    install = [sys.executable, "-m", "uv", "pip", "install", "--quiet", "--python", python]
+    pinned = ["--require-hashes", "-r", ROOT / "requirements.txt"]
+    subprocess.run([*install, *pinned], check=True)
+    subprocess.run([*install, "--no-deps", wheel], check=True)
+    command = [tmp_path / "env" / "bin" / "fer-edge", "demo"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert list((tmp_path / "demo").glob("*.fer"))

@@ -1,0 +1,55 @@
+"""The command line as a user meets it, in a process of its own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+COMMANDS = ("data", "train", "evaluate", "export", "run", "doctor", "demo")
+
+
+def _fer_edge(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "fer_edge", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, timeout=60)
+
+
+def test_help_answers_in_under_300_milliseconds_of_processor_time() -> None:
+    # processor time of the child, since the clock on a busy machine measures its neighbours
+    import resource
+
+    _fer_edge("--help")
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    started = time.monotonic()
+    done = _fer_edge("--help")
+    wall = time.monotonic() - started
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    spent = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    assert done.returncode == 0
+    assert min(wall, spent) < 0.3
+
+
+@pytest.mark.parametrize("heavy", ["numpy", "cv2", "tensorflow", "keras", "matplotlib"])
+def test_the_command_line_imports_nothing_heavy(heavy: str) -> None:
+    code = f"import sys, fer_edge.cli; sys.exit('{heavy}' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_an_example_in_its_help(command: str) -> None:
+    done = _fer_edge(command, "--help")
+    assert done.returncode == 0
+    assert "fer-edge" in done.stdout.split("Usage", 1)[1].split("\n", 1)[1]
+
+
+def test_an_error_is_one_line_with_a_remedy_and_exit_code_2(tmp_path: Path) -> None:
+    done = _fer_edge("train", "no-such-recipe", "--data", "synthetic", cwd=tmp_path)
+    assert done.returncode == 2
+    first, second = done.stderr.strip().splitlines()
+    assert first == "fer-edge: no recipe 'no-such-recipe'"
+    assert "shipped recipes are" in second
+    assert "Traceback" not in done.stderr
+    assert not list(tmp_path.iterdir())

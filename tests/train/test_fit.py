@@ -1,0 +1,153 @@
+"""The loop's promises: resuming changes nothing, nothing is lost, bad numbers stop it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fer_edge.chatter import import_keras
+from fer_edge.data.dataset import Dataset
+from fer_edge.errors import FerEdgeError
+
+keras = import_keras()
+
+from fer_edge.train.checkpoints import Checkpoints  # noqa: E402
+from fer_edge.train.fit import fit, network_of  # noqa: E402
+from fer_edge.train.recipe import Recipe, override, parse_recipe  # noqa: E402
+
+RECIPE = parse_recipe(
+    """
+    name = "blobs"
+    [data]
+    validation = ["PublicTest"]
+    [model]
+    name = "compact"
+    width = 4
+    [fit]
+    epochs = 3
+    batch_size = 32
+    learning_rate = 0.01
+    schedule = "cosine"
+    warmup_epochs = 1
+    mixed_precision = "off"
+    [augment]
+    flip = false
+    rotation_degrees = 5
+    shift = 0.02
+    contrast = 0.1
+    erase = 0.05
+    """,
+    "test",
+)
+
+
+def _fit(recipe: Recipe, dataset: Dataset, run: Path, *, resume: bool = False) -> list[dict]:
+    training, validation = dataset.select("Training"), dataset.select("PublicTest")
+    return fit(recipe, training, validation, run, resume=resume).history
+
+
+def _figures(history: list[dict]) -> list[tuple[float, ...]]:
+    return [(h["loss"], h["accuracy"], h["val_loss"], h["learning_rate"]) for h in history]
+
+
+@pytest.fixture(scope="module")
+def whole_run(blob_dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run = tmp_path_factory.mktemp("whole")
+    _fit(RECIPE, blob_dataset, run)
+    return run
+
+
+def test_a_run_that_is_cut_off_after_an_epoch_ends_with_the_same_bits(
+    whole_run: Path, blob_dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save = Checkpoints.save
+
+    def cut_after_first(self: Checkpoints, model: object, state: object) -> None:
+        save(self, model, state)  # type: ignore[arg-type]
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Checkpoints, "save", cut_after_first)
+    with pytest.raises(KeyboardInterrupt):
+        _fit(RECIPE, blob_dataset, tmp_path)
+    monkeypatch.undo()
+    resumed = _fit(RECIPE, blob_dataset, tmp_path, resume=True)
+    whole = Checkpoints(whole_run).load_state()
+    assert whole is not None
+    assert _figures(resumed) == _figures(whole.history)
+    a, b = (Checkpoints(run).load_model(3).get_weights() for run in (whole_run, tmp_path))
+    for left, right in zip(a, b, strict=True):
+        np.testing.assert_array_equal(left, right)
+
+
+def test_the_learning_rate_warms_up_and_falls_to_zero(whole_run: Path) -> None:
+    state = Checkpoints(whole_run).load_state()
+    assert state is not None
+    rates = [row["learning_rate"] for row in state.history]
+    assert rates[0] == pytest.approx(0.01, rel=1e-3)
+    assert rates[0] > rates[1] > rates[2]
+    assert rates[2] == pytest.approx(0, abs=1e-4)
+
+
+def test_the_network_taken_out_of_the_training_model_predicts_without_augmentation(
+    whole_run: Path, blob_dataset: Dataset
+) -> None:
+    trainer = Checkpoints(whole_run).load_model(3)
+    network = network_of(trainer, RECIPE, 7)
+    faces = blob_dataset.faces[:8, ..., None]
+    np.testing.assert_allclose(
+        network.predict(faces, verbose=0), trainer.predict(faces, verbose=0), atol=1e-6
+    )
+    assert not any("random" in layer.name for layer in network.layers)
+
+
+def test_history_and_tensorboard_log_are_written(whole_run: Path) -> None:
+    lines = (whole_run / "history.csv").read_text().splitlines()
+    assert len(lines) == 4
+    assert {"epoch", "loss", "val_accuracy", "learning_rate"} <= set(lines[0].split(","))
+    assert any((whole_run / "tensorboard").glob("events.out.tfevents.*"))
+
+
+def test_only_the_last_and_the_best_checkpoint_are_kept(whole_run: Path) -> None:
+    state = Checkpoints(whole_run).load_state()
+    assert state is not None
+    kept = {path.name for path in (whole_run / "checkpoints").glob("*.keras")}
+    assert kept == {f"epoch-{e:04d}.keras" for e in (state.best_epoch, 3)}
+
+
+def test_a_loss_that_is_no_number_stops_the_run_and_says_what_to_change(
+    blob_dataset: Dataset, tmp_path: Path
+) -> None:
+    diverging = override(
+        RECIPE, ["fit.optimizer=sgd", "fit.learning_rate=1e38", "fit.warmup_epochs=0"]
+    )
+    with pytest.raises(FerEdgeError, match=r"lower fit\.learning_rate \(now 1e\+38\)"):
+        _fit(diverging, blob_dataset, tmp_path)
+
+
+def test_early_stopping_ends_a_run_that_does_not_get_better(
+    blob_dataset: Dataset, tmp_path: Path
+) -> None:
+    stuck = override(
+        RECIPE,
+        [
+            "fit.epochs=9",
+            "fit.patience=2",
+            "fit.select=best",
+            "fit.optimizer=sgd",
+            "fit.schedule=constant",
+            "fit.learning_rate=1e-30",
+            "fit.warmup_epochs=0",
+            "model.momentum=0.999999",
+        ],
+    )
+    history = _fit(stuck, blob_dataset, tmp_path)
+    assert len(history) == 3
+
+
+def test_a_damaged_state_file_is_refused_by_name(tmp_path: Path, blob_dataset: Dataset) -> None:
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "state.json").write_text("{")
+    with pytest.raises(FerEdgeError, match=r"state\.json is damaged"):
+        _fit(RECIPE, blob_dataset, tmp_path, resume=True)

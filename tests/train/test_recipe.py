@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import pytest
+
+from fer_edge.errors import FerEdgeError
+from fer_edge.train.recipe import load_recipe, override, parse_recipe, shipped_recipes
+
+SMALL = """
+name = "small"
+[data]
+validation = ["PublicTest"]
+[model]
+name = "compact"
+[fit]
+epochs = 3
+"""
+
+
+@pytest.mark.parametrize("name", shipped_recipes())
+def test_every_shipped_recipe_is_valid_and_bears_its_files_name(name: str) -> None:
+    recipe = load_recipe(name)
+    assert recipe.name == name
+    assert recipe.description
+
+
+def test_paper_t_is_trained_as_the_paper_says() -> None:
+    recipe = load_recipe("triwijoyo")
+    assert recipe.data.train == ["Training", "PublicTest"]
+    assert recipe.data.test == ["PrivateTest"]
+    assert (recipe.fit.epochs, recipe.fit.optimizer, recipe.fit.learning_rate) == (20, "adam", 1e-3)
+    assert recipe.fit.select == "last", "with no validation split nothing may be selected"
+
+
+def test_the_resolved_recipe_reads_back_as_the_same_recipe() -> None:
+    recipe = parse_recipe(SMALL, "small")
+    assert parse_recipe(recipe.to_toml(), "again") == recipe
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "message", "hint"),
+    [
+        ("epochs = 3", "epoch = 3", "unknown key 'fit.epoch'", "did you mean 'epochs'?"),
+        ("[fit]", "[fitt]", "unknown key 'fitt'", "did you mean 'fit'?"),
+        ("epochs = 3", "epochs = 0", "fit.epochs", "docs/training.md"),
+        ("epochs = 3", "epochs = 'many'", "fit.epochs", "docs/training.md"),
+        ("epochs = 3", "epochs =", "not valid TOML", ""),
+        ("epochs = 3", "optimizer = 'adamm'", "fit.optimizer", "docs/training.md"),
+        ('["PublicTest"]', '["PrivateTest"]', "'PrivateTest' is in both", "one purpose only"),
+        ('validation = ["PublicTest"]', "", "need a validation split", "select = 'last'"),
+    ],
+)
+def test_a_wrong_recipe_is_refused_with_what_to_do(
+    before: str, after: str, message: str, hint: str
+) -> None:
+    text = SMALL.replace(before, after)
+    if after == "":
+        text += 'select = "best"\n'
+    with pytest.raises(FerEdgeError) as caught:
+        parse_recipe(text, "small.toml")
+    assert message in caught.value.message
+    assert hint in caught.value.hint
+
+
+def test_an_unknown_recipe_suggests_the_nearest_shipped_one() -> None:
+    with pytest.raises(FerEdgeError, match="did you mean 'triwijoyo'"):
+        load_recipe("triwijojo")
+
+
+def test_settings_change_the_recipe_and_are_validated_like_it() -> None:
+    recipe = override(
+        parse_recipe(SMALL, "small"),
+        ["fit.epochs=7", "fit.optimizer=sgd", "model.width=8", 'data.train=["Training"]'],
+    )
+    assert (recipe.fit.epochs, recipe.fit.optimizer) == (7, "sgd")
+    assert recipe.model.options == {"width": 8}
+    with pytest.raises(FerEdgeError, match="did you mean 'epochs'"):
+        override(recipe, ["fit.epoch=7"])
+    with pytest.raises(FerEdgeError, match="--set fit.epochs=5"):
+        override(recipe, ["epochs"])
