@@ -9,48 +9,92 @@ import numpy as np
 
 from fer_edge.data.dataset import Dataset
 from fer_edge.data.fer2013 import has_labels, read_fer2013
+from fer_edge.data.ferplus import join_votes
+from fer_edge.data.image_folder import is_picture, read_pictures
+from fer_edge.data.packed import is_packed, read_packed
 from fer_edge.data.rejects import Rejects, log
 from fer_edge.data.sources import Entry, open_source
 from fer_edge.data.splits import TEST, TRAINING
+from fer_edge.data.synthetic import synthetic_faces
 from fer_edge.errors import FerEdgeError
+
+SYNTHETIC = "synthetic"
+"""Stands for a path and names the built-in set."""
 
 _WHOLE = ("fer2013.csv", "icml_face_data.csv")
 """CSVs that hold all of FER2013; of several, the first in this order is read."""
 
 _HALVES = {"train.csv": TRAINING, "test.csv": TEST}
 
+_VOTES = "fer2013new.csv"
 
-def load_dataset(path: str | Path, *, skip_bad: bool = False) -> Dataset:
+_EXPECTED = (
+    "expected fer2013.csv, icml_face_data.csv, train.csv and test.csv, "
+    "pictures as <split>/<label>/*.jpg, or a packed dataset"
+)
+
+
+def load_dataset(
+    path: str | Path, *, skip_bad: bool = False, votes: str | Path | None = None
+) -> Dataset:
     """Read labelled faces, whatever they come in.
 
     Args:
-        path: ``fer2013.csv``, ``icml_face_data.csv``, ``train.csv``/``test.csv``, plain or inside
-            a .gz, .zip or .tar.gz, or a folder that holds such.
-        skip_bad: leave bad rows out instead of refusing them. They are counted in a warning and
-            listed in ``Dataset.skipped``.
+        path: a file, archive (.gz, .zip, .tar, .tar.gz) or folder that holds ``fer2013.csv``,
+            ``icml_face_data.csv``, ``train.csv``/``test.csv`` or pictures in folders named after
+            their labels; a packed dataset; or "synthetic", which names the built-in set.
+        skip_bad: leave bad rows and pictures out instead of refusing them. They are counted in a
+            warning and listed in ``Dataset.skipped``.
+        votes: FER+'s ``fer2013new.csv``, to be joined row by row. Not needed where it lies in the
+            same folder or archive as FER2013's CSV.
 
     Raises:
         FerEdgeError: nothing there that is recognised, or something bad in it; the message names
             the file, the row and the reason.
     """
+    if str(path) == SYNTHETIC:
+        return synthetic_faces()
     path = Path(path)
     rejects = Rejects(skip_bad)
     with open_source(path, complete=_WHOLE.__contains__) as entries:
         dataset = _read(path, entries, rejects)
-    return replace(dataset, skipped=rejects.report())
+        dataset = replace(dataset, skipped=rejects.report())
+        beside = [entry for entry in entries if entry.basename == _VOTES]
+        if beside and votes is None and dataset.name == "fer2013" and not is_packed(entries):
+            dataset = _join(dataset, beside[0])
+    if votes is not None:
+        with open_source(Path(votes), complete=_VOTES.__eq__) as entries:
+            dataset = _join(dataset, entries[0])
+    return dataset
 
 
 def _read(path: Path, entries: list[Entry], rejects: Rejects) -> Dataset:
+    name = path.resolve().name.split(".")[0]
+    if is_packed(entries):
+        return read_packed(entries, path.name)
     by_name = {entry.basename: entry for entry in reversed(entries)}
-    for name in _WHOLE:
-        if name in by_name:
-            return _read_csv(by_name[name], "fer2013", rejects)
-    halves = [by_name[name] for name in _HALVES if name in by_name]
-    if halves:
-        return _read_halves(halves, rejects)
-    if len(entries) == 1:
-        return _read_csv(entries[0], path.name.split(".")[0], rejects)
-    raise FerEdgeError(f"{path} holds no faces that are recognised", "see docs/datasets.md")
+    for whole in _WHOLE:
+        if whole in by_name:
+            return _read_csv(by_name[whole], "fer2013", rejects)
+    if any(half in by_name for half in _HALVES):
+        return _read_halves([by_name[half] for half in _HALVES if half in by_name], rejects)
+    if len(entries) == 1 and entries[0].basename == _VOTES:
+        raise FerEdgeError(
+            f"{path} holds FER+'s votes but no faces",
+            "put it into one folder with fer2013.csv and name the folder",
+        )
+    if len(entries) == 1 and (path.is_file() or entries[0].basename.endswith(".csv")):
+        return _read_csv(entries[0], name, rejects)
+    pictures = [entry for entry in entries if is_picture(entry)]
+    if not pictures:
+        raise FerEdgeError(f"{path} holds no faces: {_shown(entries)}", _EXPECTED)
+    return read_pictures(pictures, name, rejects)
+
+
+def _shown(entries: list[Entry]) -> str:
+    if not entries:
+        return "it is empty"
+    return f"{len(entries)} other files, such as {entries[0].name}"
 
 
 def _read_csv(entry: Entry, name: str, rejects: Rejects, split: str | None = None) -> Dataset:
@@ -69,9 +113,21 @@ def _read_halves(halves: list[Entry], rejects: Rejects) -> Dataset:
                 log.warning("%s has no column 'emotion': its faces are left out", entry.where)
                 continue
         parts.append(_read_csv(entry, "fer2013", rejects, _HALVES[entry.basename]))
+    if not parts:
+        raise FerEdgeError(f"{halves[0].where} has no labels, nor has the other", _EXPECTED)
     return replace(
         parts[0],
         faces=np.concatenate([part.faces for part in parts]),
         targets=np.concatenate([part.targets for part in parts]),
         splits=np.concatenate([part.splits for part in parts]),
     )
+
+
+def _join(dataset: Dataset, votes: Entry) -> Dataset:
+    if dataset.skipped:
+        raise FerEdgeError(
+            f"{votes.where} cannot be joined: {len(dataset.skipped)} rows were skipped",
+            "votes are joined by row, so none may be missing",
+        )
+    with votes.open() as stream:
+        return join_votes(dataset, stream, votes.where)

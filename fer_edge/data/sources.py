@@ -121,10 +121,17 @@ def _file_entries(path: Path, stack: ExitStack, complete: Callable[[str], bool])
     stack.callback(stream.close)
     head = cast(io.BufferedReader, stream).peek(512)[:512]
     if len(head) == 512 and head[257:262] == b"ustar":
-        tar = stack.enter_context(tarfile.open(fileobj=stream, mode="r:"))
+        stack.push(partial(_drain, stream))
+        tar = stack.enter_context(tarfile.TarFile(fileobj=stream))
         return _tar_entries(tar, path, complete)
     name = path.name[:-3] if path.name.lower().endswith(".gz") else path.name
     return [Entry(name, path.name, partial(_open_plain, path))]
+
+
+def _drain(stream: BinaryIO, failure: type[BaseException] | None, *_: object) -> None:
+    """Read on to the end, where gzip keeps its checksum, unless something failed already."""
+    while failure is None and stream.read(_BUFFER):
+        pass
 
 
 def _open_plain(path: Path) -> BinaryIO:

@@ -1,0 +1,104 @@
+"""FER+ (Barsoum et al., 2016, https://arxiv.org/abs/1608.01041): ten votes for each FER2013 face.
+
+``fer2013new.csv`` holds no pixels; its rows stand in the order of FER2013's.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from dataclasses import replace
+from typing import BinaryIO
+
+import numpy as np
+
+from fer_edge.data.dataset import Dataset
+from fer_edge.errors import FerEdgeError
+from fer_edge.labels import label_index
+
+VOTE_COLUMNS = (
+    "neutral",
+    "happiness",
+    "surprise",
+    "sadness",
+    "anger",
+    "disgust",
+    "fear",
+    "contempt",
+    "unknown",
+    "NF",
+)
+"""What a vote can be for; NF is "not a face"."""
+
+NO_MAJORITY = 255
+"""Stands in place of a class number where the votes name none of the seven."""
+
+_MAX_BYTES = 64 << 20
+
+
+def join_votes(dataset: Dataset, stream: BinaryIO, where: str) -> Dataset:
+    """FER2013 with the FER+ votes of each face in ``Dataset.votes``, (N, 10) uint8.
+
+    Args:
+        dataset: all of FER2013's rows in their order, none skipped.
+        stream: the bytes of ``fer2013new.csv``.
+        where: what to call that file in messages.
+
+    Raises:
+        FerEdgeError: not FER+, a bad row, another number of rows, or another split in some row.
+    """
+    usages, votes = _read_votes(stream, where)
+    if len(votes) != len(dataset):
+        raise FerEdgeError(
+            f"{where} has {len(votes):,} rows of votes for {len(dataset):,} faces",
+            "votes are joined by row: both files must be whole and in their original order",
+        )
+    differs = np.flatnonzero(np.array(usages) != dataset.splits)
+    if len(differs):
+        first = differs[0]
+        raise FerEdgeError(
+            f"{where}, row {first + 2}: Usage is '{usages[first]}', "
+            f"but {dataset.name} has '{dataset.splits[first]}' there",
+            "votes are joined by row: both files must be in their original order",
+        )
+    return replace(dataset, votes=votes)
+
+
+def majority_targets(votes: np.ndarray) -> np.ndarray:
+    """Class number by majority of FER+ votes, (N,) uint8; NO_MAJORITY where there is none.
+
+    The rule of FER+'s authors: single votes are noise and do not count; of the rest, the winner
+    needs more than half. Winners beyond the seven (contempt, unknown, not a face) count as none.
+
+    Args:
+        votes: (N, 10) uint8 in the order of VOTE_COLUMNS.
+    """
+    counted = np.where(votes > 1, votes, 0)
+    winner = counted.argmax(axis=1)
+    clear = 2 * counted.max(axis=1).astype(int) > counted.sum(axis=1)
+    classes = [label_index(column) for column in VOTE_COLUMNS]
+    numbers = np.array([NO_MAJORITY if index is None else index for index in classes], np.uint8)
+    return np.where(clear, numbers[winner], np.uint8(NO_MAJORITY))
+
+
+def _read_votes(stream: BinaryIO, where: str) -> tuple[list[str], np.ndarray]:
+    try:
+        text = stream.read(_MAX_BYTES).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise FerEdgeError(f"{where} is not a CSV", "expected FER+'s fer2013new.csv") from error
+    reader = csv.DictReader(io.StringIO(text))
+    missing = [name for name in ("Usage", *VOTE_COLUMNS) if name not in (reader.fieldnames or ())]
+    if missing:
+        raise FerEdgeError(
+            f"{where} has no column '{missing[0]}'", "expected FER+'s fer2013new.csv"
+        )
+    usages, rows = [], []
+    for number, row in enumerate(reader, start=2):
+        counts = [row[name] or "" for name in VOTE_COLUMNS]
+        if not all(count.isdigit() and int(count) <= 10 for count in counts):
+            raise FerEdgeError(
+                f"{where}, row {number}: votes are {','.join(counts)}", "each is from 0 to 10"
+            )
+        usages.append(row["Usage"])
+        rows.append([int(count) for count in counts])
+    return usages, np.array(rows, np.uint8).reshape(-1, len(VOTE_COLUMNS))

@@ -1,0 +1,5 @@
+from fer_edge.data.dataset import Dataset
+
+
+def synthetic_faces() -> Dataset:
+    raise NotImplementedError
