@@ -148,8 +148,10 @@ def sample_expression(rng: np.random.Generator, label: str, strength: float) -> 
         strength: 0 is at rest, 1 the prototype.
     """
     clean = NEUTRAL.toward(PROTOTYPES[label], strength)
-    traits = rng.normal(0.0, 0.11, len(fields(clean)))
-    parts = [getattr(clean, part.name) + trait for part, trait in zip(fields(clean), traits)]
+    traits = rng.normal(0.0, 0.09, len(fields(clean)))
+    parts = [
+        getattr(clean, part.name) + trait for part, trait in zip(fields(clean), traits, strict=True)
+    ]
     return Expression(*map(float, parts))
 
 

@@ -50,7 +50,7 @@ def draw_face(rng: np.random.Generator, label: str) -> np.ndarray:
     from fer_edge.data.drawing import draw_head
     from fer_edge.data.person import sample_expression, sample_identity, sample_view
 
-    strength = 0.12 + 1.05 * float(rng.beta(2.6, 1.5))
+    strength = 0.28 + 0.87 * float(rng.beta(3.0, 1.5))
     expression = sample_expression(rng, label, strength)
     gray, alpha = draw_head(sample_identity(rng), expression, sample_view(rng), FACE_SIZE)
     cover = alpha.astype(np.float32) / 255
