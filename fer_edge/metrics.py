@@ -1,0 +1,217 @@
+"""Figures of merit of a classifier, each with the interval that the size of the sample allows."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Probabilities = npt.NDArray[np.float32]
+Targets = npt.NDArray[np.uint8]
+
+RESAMPLES = 1000
+"""Bootstrap resamples behind every interval."""
+CALIBRATION_BINS = 15
+"""Bins of equal width over the confidence, as in Guo et al. 2017 (arXiv 1706.04599)."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A figure with its bootstrap 95% interval, all in the unit of the figure."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Report:
+    """How a model did on one set of labelled faces.
+
+    Attributes:
+        images: how many.
+        labels: class names, in index order.
+        accuracy, macro_f1, calibration_error: in 0..1; macro-F1 is the mean over the classes that
+            occur in the set; the calibration error is the expected one over 15 bins.
+        precision, recall: by class, in 0..1; None for a class that was never predicted or does
+            not occur.
+        confusion: (classes, classes) counts, rows are the true classes.
+    """
+
+    images: int
+    labels: tuple[str, ...]
+    accuracy: Estimate
+    macro_f1: Estimate
+    calibration_error: Estimate
+    precision: dict[str, Estimate | None]
+    recall: dict[str, Estimate | None]
+    confusion: tuple[tuple[int, ...], ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Drop:
+    """What a candidate lost against a reference on the same images.
+
+    Attributes:
+        accuracy: reference minus candidate, in 0..1, with the paired bootstrap's interval.
+        recall: the same by class; None for a class that does not occur.
+        agreement: share of images on which both say the same class.
+        mean_difference, largest_difference: of a probability, absolute.
+        lost, won: images that only the reference, or only the candidate, has right.
+        p_value: of McNemar's exact test that ``lost`` and ``won`` differ by chance alone.
+    """
+
+    accuracy: Estimate
+    recall: dict[str, Estimate | None]
+    agreement: float
+    mean_difference: float
+    largest_difference: float
+    lost: int
+    won: int
+    p_value: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        return asdict(self)
+
+
+def report(
+    probabilities: Probabilities, targets: Targets, labels: tuple[str, ...], seed: int = 0
+) -> Report:
+    """Measure predictions, (N, classes), against targets, (N,), with N at least 1."""
+    classes = len(labels)
+    predicted = probabilities.argmax(axis=1)
+    confusion = confusion_matrix(targets, predicted, classes)
+    # a bootstrap of images is a multinomial draw of the confusion matrix's cells
+    rng = np.random.default_rng(seed)
+    drawn = rng.multinomial(len(targets), confusion.ravel() / len(targets), RESAMPLES)
+    resampled = drawn.reshape(RESAMPLES, classes, classes)
+    precision, recall, f1 = _rates(confusion)
+    precisions, recalls, f1s = _rates(resampled)
+    return Report(
+        images=len(targets),
+        labels=labels,
+        accuracy=_estimate(_accuracy(confusion), _accuracy(resampled)),
+        macro_f1=_estimate(np.nanmean(f1), _mean_of_present(f1s)),
+        calibration_error=_calibration(probabilities, predicted == targets, rng),
+        precision=_by_class(labels, precision, precisions),
+        recall=_by_class(labels, recall, recalls),
+        confusion=tuple(tuple(int(count) for count in row) for row in confusion),
+    )
+
+
+def drop(
+    reference: Probabilities,
+    candidate: Probabilities,
+    targets: Targets,
+    labels: tuple[str, ...],
+    seed: int = 0,
+) -> Drop:
+    """Compare two models' predictions, each (N, classes), on the same N images."""
+    before, after = reference.argmax(axis=1), candidate.argmax(axis=1)
+    right_before, right_after = before == targets, after == targets
+    loss = right_before.astype(np.int8) - right_after.astype(np.int8)
+    rng = np.random.default_rng(seed)
+    by_class: dict[str, Estimate | None] = {}
+    for index, label in enumerate(labels):
+        own = loss[targets == index]
+        by_class[label] = _mean_with_interval(own, rng) if len(own) else None
+    difference = np.abs(reference - candidate)
+    lost, won = int((loss > 0).sum()), int((loss < 0).sum())
+    return Drop(
+        accuracy=_mean_with_interval(loss, rng),
+        recall=by_class,
+        agreement=float((before == after).mean()),
+        mean_difference=float(difference.mean()),
+        largest_difference=float(difference.max()),
+        lost=lost,
+        won=won,
+        p_value=mcnemar(lost, won),
+    )
+
+
+def confusion_matrix(targets: Targets, predicted: npt.NDArray[Any], classes: int) -> npt.NDArray:
+    """(classes, classes) counts; rows are true classes, columns predicted ones."""
+    cells = targets.astype(np.int64) * classes + predicted
+    return np.bincount(cells, minlength=classes * classes).reshape(classes, classes)
+
+
+def mcnemar(lost: int, won: int) -> float:
+    """Two-sided p-value of the exact test: ``lost`` out of ``lost + won`` fair coin flips."""
+    flips = lost + won
+    if flips == 0:
+        return 1.0
+    log_half = flips * math.log(0.5)
+    tail = sum(
+        math.exp(
+            math.lgamma(flips + 1) - math.lgamma(k + 1) - math.lgamma(flips - k + 1) + log_half
+        )
+        for k in range(min(lost, won) + 1)
+    )
+    return min(1.0, 2 * tail)
+
+
+def expected_calibration_error(
+    confidence: npt.NDArray[Any], right: npt.NDArray[np.bool_], bins: int = CALIBRATION_BINS
+) -> float:
+    """Mean gap between confidence and accuracy over bins of the confidence, weighted by count."""
+    which = np.minimum((confidence * bins).astype(int), bins - 1)
+    gap = np.bincount(which, weights=right - confidence.astype(np.float64), minlength=bins)
+    return float(np.abs(gap).sum() / len(confidence))
+
+
+def _calibration(
+    probabilities: Probabilities, right: npt.NDArray[np.bool_], rng: np.random.Generator
+) -> Estimate:
+    confidence = probabilities.max(axis=1)
+    picks = rng.integers(len(right), size=(RESAMPLES, len(right)))
+    drawn = [expected_calibration_error(confidence[pick], right[pick]) for pick in picks]
+    return _estimate(expected_calibration_error(confidence, right), np.array(drawn))
+
+
+def _mean_with_interval(values: npt.NDArray[np.int8], rng: np.random.Generator) -> Estimate:
+    """Mean of -1, 0 and 1 with its bootstrap interval, by multinomial draws of the three counts."""
+    counts = np.array([(values == step).sum() for step in (-1, 0, 1)])
+    drawn = rng.multinomial(len(values), counts / len(values), RESAMPLES)
+    return _estimate(values.mean(), (drawn[:, 2] - drawn[:, 0]) / len(values))
+
+
+def _accuracy(confusion: npt.NDArray) -> npt.NDArray:
+    return np.trace(confusion, axis1=-2, axis2=-1) / confusion.sum(axis=(-2, -1))
+
+
+def _rates(confusion: npt.NDArray) -> tuple[npt.NDArray, npt.NDArray, npt.NDArray]:
+    """Precision, recall and F1 by class over the last axes; NaN where a class does not occur."""
+    right = np.diagonal(confusion, axis1=-2, axis2=-1).astype(float)
+    predicted, occurring = confusion.sum(axis=-2), confusion.sum(axis=-1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        precision, recall = right / predicted, right / occurring
+        f1 = np.where(occurring > 0, 2 * right / (predicted + occurring), np.nan)
+    return precision, recall, f1
+
+
+def _mean_of_present(values: npt.NDArray) -> npt.NDArray:
+    present = ~np.isnan(values)
+    return np.where(present, values, 0).sum(axis=-1) / np.maximum(present.sum(axis=-1), 1)
+
+
+def _by_class(
+    labels: tuple[str, ...], values: npt.NDArray, resampled: npt.NDArray
+) -> dict[str, Estimate | None]:
+    return {
+        label: None if np.isnan(values[i]) else _estimate(values[i], resampled[:, i])
+        for i, label in enumerate(labels)
+    }
+
+
+def _estimate(value: Any, resampled: npt.NDArray) -> Estimate:
+    kept = resampled[~np.isnan(resampled)]
+    low, high = np.percentile(kept, [2.5, 97.5]) if len(kept) else (value, value)
+    return Estimate(float(value), float(low), float(high))
