@@ -72,7 +72,7 @@ class Dataset:
         Votes and the name do not enter it.
         """
         digest = hashlib.sha256("\n".join(self.labels).encode())
-        digest.update(np.ascontiguousarray(self.faces))
-        digest.update(np.ascontiguousarray(self.targets, dtype=np.uint8))
+        digest.update(np.ascontiguousarray(self.faces).data)
+        digest.update(np.ascontiguousarray(self.targets, dtype=np.uint8).data)
         digest.update("\n".join(self.splits.tolist()).encode())
         return digest.hexdigest()

@@ -1,0 +1,70 @@
+"""What the ``data`` commands print: tables for people, JSON for programs."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from fer_edge.data.audit import AuditReport
+from fer_edge.data.summary import Summary
+
+
+def print_summary(summary: Summary, *, as_json: bool = False, **more: Any) -> None:
+    """Print counts by split and label; ``more`` are further facts, such as a file's size."""
+    if as_json:
+        print(json.dumps(summary.to_dict() | more, indent=2))
+        return
+    table = Table(title=f"{summary.name}: {summary.faces:,} faces", title_justify="left")
+    table.add_column("label")
+    for split in summary.counts:
+        table.add_column(split, justify="right")
+    table.add_column("all", justify="right")
+    for label in summary.labels:
+        numbers = [counts[label] for counts in summary.counts.values()]
+        table.add_row(label, *(f"{number:,}" for number in numbers), f"{sum(numbers):,}")
+    table.add_section()
+    totals = [sum(counts.values()) for counts in summary.counts.values()]
+    table.add_row("all", *(f"{total:,}" for total in totals), f"{sum(totals):,}")
+    console = Console()
+    console.print(table)
+    console.print(f"fingerprint  {summary.fingerprint}", soft_wrap=True)
+    if summary.votes:
+        console.print("FER+ votes   joined")
+    if summary.skipped:
+        console.print(f"left out     {summary.skipped:,} bad rows or pictures")
+    for name, value in more.items():
+        console.print(f"{name:<12} {value}", soft_wrap=True)
+
+
+def print_audit(report: AuditReport, *, as_json: bool = False) -> None:
+    """Print an audit's findings."""
+    if as_json:
+        print(json.dumps(report.to_dict(), indent=2))
+        return
+    table = Table(title=f"{report.name}: {report.faces:,} faces", title_justify="left")
+    table.add_column("finding")
+    table.add_column("count", justify="right")
+    table.add_row("groups of identical pictures", f"{report.duplicate_groups:,}")
+    table.add_row("  faces in them", f"{report.duplicate_faces:,}")
+    table.add_row("  groups with contradicting labels", f"{report.conflicting_groups:,}")
+    table.add_row("  groups that cross splits", f"{report.groups_across_splits:,}")
+    for overlap in report.overlaps:
+        table.add_row(f"  groups in {overlap.first} and {overlap.second}", f"{overlap.groups:,}")
+        for one, other, faces in (
+            (overlap.first, overlap.second, overlap.faces_first),
+            (overlap.second, overlap.first, overlap.faces_second),
+        ):
+            table.add_row(f"    {one} faces also in {other}", f"{faces:,}")
+    if report.near_pairs is not None:
+        table.add_section()
+        table.add_row("pairs of nearly identical pictures", f"{report.near_pairs:,}")
+        table.add_row("  across splits", f"{report.near_pairs_across_splits:,}")
+        table.add_row("pairs of nearly mirrored pictures", f"{report.mirrored_pairs:,}")
+    table.add_section()
+    table.add_row("pictures of one gray value", f"{report.constant_faces:,}")
+    Console().print(table)
+    if report.groups_across_splits:
+        Console().print("train --drop-leaks leaves out what validation and test also hold")
