@@ -1,0 +1,118 @@
+"""The expression model of a bundle, verified on this very machine before it is used."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from fer_edge.bundle import INT8_ONNX, INT8_TFLITE, Bundle, open_bundle, verify_golden
+from fer_edge.errors import FerEdgeError
+from fer_edge.face import FACE_SIZE, HAAR, CropRule, Pixels
+from fer_edge.files import sha256
+from fer_edge.labels import LABELS
+from fer_edge.runtime import Model, load_model
+
+WARM_UP = 5
+"""Inferences before the first frame; they allocate, and are not measured."""
+
+BARE_MODELS = (".tflite", ".onnx")
+"""Models that run without a bundle, at the user's own risk."""
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """A model with what is needed to use it; ``probabilities`` is the pipeline's infer stage."""
+
+    model: Model
+    name: str
+    """File it came from."""
+    labels: tuple[str, ...]
+    crop_rule: CropRule
+    verified: bool
+    """Whether checksums matched and the golden set was reproduced on this machine."""
+    sha256: str
+    """Of the model's bytes, in hexadecimal."""
+
+    def probabilities(self, faces: Pixels) -> npt.NDArray[np.float32]:
+        """Name the expressions of (N, 48, 48) uint8 faces; returns (N, C) float32, N may be 0."""
+        if len(faces) == 0:
+            return np.empty((0, len(self.labels)), np.float32)
+        return self.model.probabilities(faces)
+
+
+def open_classifier(path: Path, *, threads: int = 1) -> Classifier:
+    """Load a bundle, prove it on this machine's own runtime, and warm it up.
+
+    Args:
+        path: a bundle (.fer), or a bare .tflite or .onnx file, which nothing vouches for: its
+            labels are taken to be the seven of ``LABELS``, its crop rule Haar's.
+        threads: threads that one inference may use.
+
+    Raises:
+        FerEdgeError: the file is missing or damaged, does not fit this machine or this program,
+            or computes something else here than where it was made.
+    """
+    if path.is_dir() or path.suffix in (".keras", ".h5"):
+        raise FerEdgeError(
+            f"{path} is a training's result, not a bundle",
+            f"export it first: fer-edge export {path} --int8",
+        )
+    classifier = _bare(path, threads) if path.suffix in BARE_MODELS else _proven(path, threads)
+    _warm_up(classifier)
+    return classifier
+
+
+def newest_bundle(folders: Sequence[Path] = (Path("bundles"), Path())) -> Path:
+    """Return the newest .fer file of the first folder that holds one.
+
+    Raises:
+        FerEdgeError: none of the folders does.
+    """
+    for folder in folders:
+        bundles = sorted(folder.glob("*.fer"), key=lambda path: path.stat().st_mtime)
+        if bundles:
+            return bundles[-1]
+    raise FerEdgeError(
+        "no bundle was named, and there is none in ./bundles or here",
+        "name one, or make one: fer-edge export RUN --int8",
+    )
+
+
+def _proven(path: Path, threads: int) -> Classifier:
+    bundle = open_bundle(path)
+    content = bundle.read(_member_for_this_machine(bundle))
+    model = load_model(content, threads=threads)
+    verify_golden(bundle, model)
+    digest = hashlib.sha256(content).hexdigest()
+    return Classifier(model, str(path), bundle.labels, bundle.manifest.crop, True, digest)
+
+
+def _bare(path: Path, threads: int) -> Classifier:
+    model = load_model(path, threads=threads)
+    if model.classes != len(LABELS):
+        raise FerEdgeError(
+            f"{path} gives {model.classes} classes, not the {len(LABELS)} that a bare model is "
+            f"taken to have ({', '.join(LABELS)})",
+            "use its bundle, which names its labels",
+        )
+    return Classifier(model, str(path), LABELS, HAAR, False, sha256(path))
+
+
+def _member_for_this_machine(bundle: Bundle) -> str:
+    """The int8 TFLite, unless only ONNX Runtime is here and the bundle has a model for it."""
+    has_tflite = any(find_spec(name) for name in ("ai_edge_litert", "tflite_runtime"))
+    if not has_tflite and find_spec("onnxruntime") and INT8_ONNX in bundle.content:
+        return INT8_ONNX
+    return INT8_TFLITE
+
+
+def _warm_up(classifier: Classifier) -> None:
+    blank = np.zeros((1, FACE_SIZE, FACE_SIZE), np.uint8)
+    for _ in range(WARM_UP):
+        classifier.probabilities(blank)

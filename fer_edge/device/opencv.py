@@ -1,0 +1,34 @@
+"""OpenCV, imported once, checked and kept quiet."""
+
+from __future__ import annotations
+
+import os
+from types import ModuleType
+
+from fer_edge.errors import FerEdgeError, require_extra
+
+PIN = "opencv-python-headless>=4.10,<5"
+"""OpenCV 5 wheels have neither the cascade classifier nor its files."""
+
+
+def load_opencv() -> ModuleType:
+    """Import cv2 with its own and FFmpeg's messages switched off: ours say what matters.
+
+    Raises:
+        FerEdgeError: OpenCV is not installed, does not load, or is too new for Haar cascades.
+    """
+    require_extra("cv2", "device")
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # AV_LOG_QUIET
+    try:
+        import cv2
+    except ImportError as error:
+        raise FerEdgeError(
+            f"OpenCV is installed but does not load: {error}", f"reinstall it: pip install '{PIN}'"
+        ) from error
+    if not hasattr(cv2, "CascadeClassifier"):
+        raise FerEdgeError(
+            f"OpenCV {cv2.__version__} has no Haar cascades", f"install one: pip install '{PIN}'"
+        )
+    module: ModuleType = cv2
+    return module

@@ -1,0 +1,44 @@
+"""What every output has in common."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+from fer_edge.device.pipeline import Result
+
+
+class OutputClosed(Exception):
+    """Somebody is done with an output: the run ends as if there were no more frames.
+
+    Args:
+        unread: nobody reads standard output any more, so there is nothing more to say either.
+    """
+
+    def __init__(self, *, unread: bool = False) -> None:
+        super().__init__()
+        self.unread = unread
+
+
+class Output(Protocol):
+    """A context manager that takes every result and, after the last one, the summary.
+
+    Left by an exception, it leaves nothing half-written behind.
+    """
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
+
+    def write(self, result: Result) -> None:
+        """Put out one frame's result; OutputClosed ends the run, FerEdgeError fails it."""
+        ...
+
+    def finish(self, summary: dict[str, Any]) -> None:
+        """Take the summary, after the last result."""
+        ...

@@ -1,0 +1,115 @@
+"""Events as JSON lines: one object a face a frame, the summary last."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from datetime import UTC, datetime, timedelta
+from types import TracebackType
+from typing import Any, Self, TextIO
+
+from fer_edge.device.outputs.base import OutputClosed
+from fer_edge.device.pipeline import Face, Latency, Result
+from fer_edge.errors import FerEdgeError
+
+
+class JsonLines:
+    """Writes events to a stream, flushed after every frame, so that a reader is never behind."""
+
+    def __init__(
+        self, stream: TextIO, labels: tuple[str, ...], *, every_frame: bool = False
+    ) -> None:
+        """``every_frame`` also gives a line, with nulls, for a frame without a face."""
+        self._stream = stream
+        self._labels = labels
+        self._every_frame = every_frame
+        self._abandoned = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        pass
+
+    def write(self, result: Result) -> None:
+        """Write the events of one frame."""
+        faces: tuple[Face | None, ...] = result.faces
+        if not faces and self._every_frame:
+            faces = (None,)
+        self._print([event(result, face, self._labels) for face in faces])
+
+    def finish(self, summary: dict[str, Any]) -> None:
+        """Write the summary as the last line."""
+        if not self._abandoned:
+            self._print([summary])
+
+    def _print(self, objects: list[dict[str, Any]]) -> None:
+        if not objects:
+            return
+        lines = "".join(json.dumps(entry, ensure_ascii=False) + "\n" for entry in objects)
+        try:
+            self._stream.write(lines)
+            self._stream.flush()
+        except BrokenPipeError as error:
+            self._abandon()
+            raise OutputClosed(unread=True) from error
+        except OSError as error:
+            raise FerEdgeError(
+                f"cannot write events: {(error.strerror or str(error)).lower()}",
+                "free some space, or send standard output elsewhere",
+            ) from error
+
+    def _abandon(self) -> None:
+        """Point the stream to nowhere, or the interpreter would complain when it ends."""
+        self._abandoned = True
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, self._stream.fileno())
+        os.close(nowhere)
+
+
+def event(result: Result, face: Face | None, labels: tuple[str, ...]) -> dict[str, Any]:
+    """Return the event of one face, or of a frame without a face, ready for JSON."""
+    frame = result.frame
+    entry: dict[str, Any] = {"time": _clock(frame.captured), "frame": frame.index}
+    if frame.name is not None:
+        entry["image"] = frame.name
+    entry["track"] = None  # null while faces are not followed from frame to frame
+    if face is None:
+        entry |= {"box": None, "label": None, "confidence": None, "probabilities": None}
+    else:
+        entry |= {
+            "box": list(face.box),
+            "label": face.label,
+            "confidence": round(face.confidence, 4),
+            "probabilities": {
+                label: round(float(value), 4)
+                for label, value in zip(labels, face.probabilities, strict=True)
+            },
+        }
+    entry["latency_ms"] = _milliseconds(result.latency)
+    return entry
+
+
+def _milliseconds(latency: Latency) -> dict[str, float]:
+    stages = {
+        "capture": latency.capture,
+        "detect": latency.detect,
+        "crop": latency.crop,
+        "infer": latency.infer,
+        "total": latency.total,
+    }
+    if latency.light is not None:
+        stages["light"] = latency.light
+    return {stage: round(value, 3) for stage, value in stages.items()}
+
+
+def _clock(captured: float) -> str:
+    """Turn ``time.perf_counter`` seconds into UTC as 2026-11-21T10:00:00.123Z."""
+    moment = datetime.now(UTC) - timedelta(seconds=time.perf_counter() - captured)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,116 @@
+"""The frames with their faces drawn in, as a video file."""
+
+from __future__ import annotations
+
+import shutil
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+
+from fer_edge.device.opencv import load_opencv
+from fer_edge.device.outputs.drawing import annotated
+from fer_edge.device.pipeline import Result
+from fer_edge.errors import FerEdgeError
+from fer_edge.face import Pixels
+from fer_edge.files import atomic_path
+
+CODECS = {".mp4": "mp4v", ".avi": "MJPG", ".mkv": "mp4v"}
+"""What the wheel's FFmpeg can write, by suffix."""
+
+_CHECK_EVERY = 50  # frames between two looks at the free space
+
+
+class AnnotatedVideo:
+    """Writes under a temporary name; the file appears, whole, when the run ends or is stopped."""
+
+    def __init__(self, path: Path, fps: float | None) -> None:
+        """``fps`` is the source's; 25 where that is unknown.
+
+        Raises:
+            FerEdgeError: the suffix names no format that can be written.
+        """
+        if path.suffix.lower() not in CODECS:
+            raise FerEdgeError(
+                f"cannot tell the video format of {path}",
+                f"end its name in {', '.join(CODECS)}",
+            )
+        self.path = path
+        self._fps = fps or 25.0
+        self._files = ExitStack()
+        self._temporary: Path | None = None
+        self._writer: Any = None
+        self._size = (0, 0)
+        self._written = 0
+
+    def __enter__(self) -> Self:
+        self._temporary = self._files.enter_context(atomic_path(self.path))
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._writer is not None:
+            self._writer.release()
+        self._files.__exit__(kind, error, trace)
+
+    def write(self, result: Result) -> None:
+        """Add one frame; one of another size than the first is fitted into the first's."""
+        picture = annotated(result)
+        if self._writer is None:
+            self._start(picture)
+        self._writer.write(_fitted(picture, self._size))
+        self._written += 1
+        if self._written % _CHECK_EVERY == 0 and shutil.disk_usage(self.path.parent).free == 0:
+            raise self._full()
+
+    def finish(self, summary: dict[str, Any]) -> None:
+        """Close the file and read it back: OpenCV does not report a failed write."""
+        if self._writer is None:
+            raise FerEdgeError(f"no frame to write to {self.path}", "check the source of frames")
+        self._writer.release()
+        cv2 = load_opencv()
+        written = cv2.VideoCapture(str(self._temporary), cv2.CAP_FFMPEG)
+        frames = int(written.get(cv2.CAP_PROP_FRAME_COUNT)) if written.isOpened() else 0
+        written.release()
+        if frames < self._written - 1:  # Matroska's count is an estimate
+            raise self._full()
+
+    def _start(self, picture: Pixels) -> None:
+        cv2 = load_opencv()
+        # codecs work on whole blocks of 2×2 pixels
+        self._size = (picture.shape[1] // 2 * 2, picture.shape[0] // 2 * 2)
+        codec = cv2.VideoWriter_fourcc(*CODECS[self.path.suffix.lower()])
+        self._writer = cv2.VideoWriter(
+            str(self._temporary), cv2.CAP_FFMPEG, codec, self._fps, self._size
+        )
+        if not self._writer.isOpened():
+            raise FerEdgeError(
+                f"OpenCV cannot write {self.path}", "try another format: a name that ends in .avi"
+            )
+
+    def _full(self) -> FerEdgeError:
+        free = shutil.disk_usage(self.path.parent).free
+        return FerEdgeError(
+            f"cannot write {self.path}: "
+            + ("no space left on device" if free < 1 << 20 else "the file came out damaged"),
+            "free some space or choose another folder",
+        )
+
+
+def _fitted(picture: Pixels, size: tuple[int, int]) -> Pixels:
+    """Scale (H, W, 3) to fit (width, height), on black, in its upper left corner."""
+    cv2 = load_opencv()
+    width, height = size
+    if picture.shape[1] // 2 * 2 == width and picture.shape[0] // 2 * 2 == height:
+        return np.ascontiguousarray(picture[:height, :width])
+    scale = min(width / picture.shape[1], height / picture.shape[0])
+    canvas = np.zeros((height, width, 3), np.uint8)
+    inner = (max(1, int(picture.shape[1] * scale)), max(1, int(picture.shape[0] * scale)))
+    canvas[: inner[1], : inner[0]] = cv2.resize(picture, inner, interpolation=cv2.INTER_AREA)
+    return canvas

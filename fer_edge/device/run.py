@@ -1,0 +1,180 @@
+"""One run: open everything, prove the bundle, put every frame through the pipeline, sum up."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+
+from fer_edge.device.board import read_board, read_health
+from fer_edge.device.classifier import Classifier, newest_bundle, open_classifier
+from fer_edge.device.detectors import HaarDetector
+from fer_edge.device.outputs import (
+    AnnotatedVideo,
+    JsonLines,
+    Output,
+    OutputClosed,
+    StatusLine,
+    Window,
+)
+from fer_edge.device.pipeline import Result, run_pipeline
+from fer_edge.device.signals import StopRequest
+from fer_edge.device.sources import Source, open_source
+from fer_edge.device.summary import Tally, print_summary
+from fer_edge.errors import FerEdgeError
+
+INTERRUPTED = 130
+"""Exit code after Ctrl-C. SIGTERM is an order to end, so that a run it ends was a success."""
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """What ``fer-edge run`` was asked for; exactly one of video, images and camera is given."""
+
+    bundle: Path | None = None
+    """A bundle, or a bare model; None takes the newest bundle in ./bundles or here."""
+    video: Path | None = None
+    images: Path | None = None
+    camera: int | None = None
+    threads: int = 1
+    """Threads that one inference may use."""
+    min_face: float = 0.15
+    """Smallest face, as a fraction of the frame's shorter side."""
+    max_frames: int | None = None
+    save: Path | None = None
+    """Annotated video to write."""
+    show: bool = False
+    json: bool = False
+    """Events and summary on standard output; the table then goes to standard error."""
+    every_frame: bool = False
+    """A JSON line for a frame without a face as well."""
+
+
+def run(options: RunOptions) -> int:
+    """Run until the source ends, ``max_frames`` are done, or somebody stops it.
+
+    Returns:
+        The exit code: 0, or 130 after Ctrl-C.
+
+    Raises:
+        FerEdgeError: bad input, or a machine that lacks something. When the source fails in
+            mid-run, outputs are finished and the summary is given first.
+    """
+    _check(options)
+    messages = Console(stderr=True)
+    source = open_source(
+        video=options.video,
+        images=options.images,
+        camera=options.camera,
+        colour=options.show or options.save is not None,
+    )
+    board, before = read_board(), read_health()
+    with StopRequest() as stop, ExitStack() as stack:
+        classifier = open_classifier(options.bundle or newest_bundle(), threads=options.threads)
+        if not classifier.verified:
+            _warn_of_bare_model(classifier, messages)
+        detector = HaarDetector(min_face=options.min_face)
+        stack.enter_context(source)
+        tally = Tally()
+        outputs = _outputs(options, source, classifier, tally, messages)
+        for output in outputs:
+            stack.enter_context(output)
+        frames = stack.enter_context(closing(source.frames()))
+        results = stack.enter_context(closing(run_pipeline(frames, detector, classifier)))
+        ended = _consume(results, outputs, tally, stop, options.max_frames)
+        if tally.frames == 0:
+            raise ended.failure or KeyboardInterrupt
+        summary = tally.summary(
+            classifier=classifier,
+            source=source.name,
+            counts=source.counts,
+            board=board,
+            before=before,
+            after=(after := read_health()),
+            interrupted=stop.signal is not None,
+        )
+        for output in outputs:
+            output.finish(summary)
+    if not ended.unread:
+        print_summary(summary, board, after, messages if options.json else Console())
+        if options.save is not None:
+            messages.print(f"wrote {escape(str(options.save))}", soft_wrap=True, highlight=False)
+    if ended.failure is not None:
+        raise ended.failure
+    return INTERRUPTED if stop.signal == signal.SIGINT else 0
+
+
+@dataclass(frozen=True)
+class _End:
+    """Why the frames ended, other than that there were no more."""
+
+    failure: FerEdgeError | None = None
+    """The source broke down in mid-run."""
+    unread: bool = False
+    """Whoever read standard output has gone."""
+
+
+def _consume(
+    results: Iterator[Result],
+    outputs: list[Output],
+    tally: Tally,
+    stop: StopRequest,
+    max_frames: int | None,
+) -> _End:
+    """Give every result to every output, until the frames end or somebody ends them."""
+    while stop.signal is None and tally.frames != max_frames:
+        try:
+            result = next(results)
+        except StopIteration:
+            break
+        except FerEdgeError as error:
+            return _End(failure=error)
+        tally.add(result)
+        began = time.perf_counter()
+        try:
+            for output in outputs:
+                output.write(result)
+        except OutputClosed as closed:
+            return _End(unread=closed.unread)
+        tally.latencies.add("output", (time.perf_counter() - began) * 1e3)
+    return _End()
+
+
+def _check(options: RunOptions) -> None:
+    for name, value in (("--threads", options.threads), ("--max-frames", options.max_frames)):
+        if value is not None and value < 1:
+            raise FerEdgeError(f"{name} is at least 1, got {value}", f"for example {name} 4")
+
+
+def _outputs(
+    options: RunOptions,
+    source: Source,
+    classifier: Classifier,
+    tally: Tally,
+    messages: Console,
+) -> list[Output]:
+    outputs: list[Output] = []
+    if options.save is not None:
+        outputs.append(AnnotatedVideo(options.save, source.fps))
+    if options.show:
+        outputs.append(Window())
+    if options.json:
+        outputs.append(JsonLines(sys.stdout, classifier.labels, every_frame=options.every_frame))
+    outputs.append(StatusLine(tally.latencies, messages))
+    return outputs
+
+
+def _warn_of_bare_model(classifier: Classifier, messages: Console) -> None:
+    messages.print(
+        f"[yellow]{escape(classifier.name)} is a bare model: nothing vouches for its content, its "
+        "labels or its accuracy[/]",
+        soft_wrap=True,
+        highlight=False,
+    )

@@ -1,0 +1,41 @@
+"""Ctrl-C and SIGTERM end a run between two frames, so that its outputs are finished properly."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from types import FrameType, TracebackType
+from typing import Any, Self
+
+
+class StopRequest:
+    """A context manager that notes the first SIGINT or SIGTERM; a second one acts as usual."""
+
+    def __init__(self) -> None:
+        self.signal: int | None = None
+        """Which signal came, or None."""
+        self._previous: dict[int, Any] = {}
+
+    def __enter__(self) -> Self:
+        # Python allows handlers in the main thread only; elsewhere whoever owns that one decides
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._previous[number] = signal.signal(number, self._note)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._restore()
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self.signal = number
+        self._restore()
+
+    def _restore(self) -> None:
+        while self._previous:
+            number, handler = self._previous.popitem()
+            signal.signal(number, handler)
