@@ -209,6 +209,92 @@ def train(
 
 # --- evaluate and export ------------------------------------------------------------------------
 
+
+@app.command()
+def evaluate(
+    model: Annotated[
+        Path, typer.Argument(help="Run folder, bundle, or .keras, .tflite or .onnx file.")
+    ],
+    data: Annotated[
+        str | None,
+        typer.Option("--data", help="A dataset's path, or 'synthetic'.", show_default="the run's"),
+    ] = None,
+    split: Annotated[
+        list[str] | None,
+        typer.Option("--split", help="Held-out split; may be repeated.", show_default="the run's"),
+    ] = None,
+    plot: Annotated[
+        Path | None, typer.Option("--plot", help="Draw the confusion matrix as PNG.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print all figures as JSON.")] = False,
+) -> None:
+    """Measure a model on the held-out split, and on its part that training never saw.
+
+    Example: [bold]fer-edge evaluate bundles/triwijoyo.fer --data fer2013.csv[/]
+    """
+    require_extra("numpy", "device")
+    from fer_edge.evaluate import evaluate_path, plot_confusion, print_evaluation
+
+    result = evaluate_path(model, data, split or ())
+    print_evaluation(result, as_json=as_json)
+    if plot:
+        title = f"{model} on {', '.join(result.splits)}: {result.whole.accuracy.value:.1%}"
+        plot_confusion(result.whole, title, plot)
+
+
+@app.command()
+def export(
+    run: Annotated[
+        Path | None, typer.Argument(help="Run folder.", show_default="the newest in ./runs")
+    ] = None,
+    int8: Annotated[
+        bool, typer.Option("--int8", help="Quantize to int8, through the gate, into a bundle.")
+    ] = False,
+    data: Annotated[
+        str | None, typer.Option("--data", help="The dataset's path.", show_default="the run's")
+    ] = None,
+    budget: Annotated[
+        Path | None, typer.Option("--budget", help="What int8 may lose, as TOML.")
+    ] = None,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the bundle.")] = Path(
+        "bundles"
+    ),
+    calibration: Annotated[
+        int, typer.Option("--calibration", help="Training images for the quantizers.", min=1)
+    ] = 350,
+    slim: Annotated[
+        bool, typer.Option("--slim", help="Ship the int8 TFLite alone, without float and ONNX.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print all figures as JSON.")] = False,
+) -> None:
+    """Turn a run into int8 TFLite and ONNX; refuse if accuracy fell against the float model.
+
+    Example: [bold]fer-edge export runs/triwijoyo --int8[/]
+    """
+    if not int8:
+        raise FerEdgeError(
+            "a bundle holds an int8 model", "say so with: fer-edge export RUN --int8"
+        )
+    import_keras()
+    for module in ("ai_edge_litert", "cv2", "onnxruntime", "tensorflow", "tf2onnx"):
+        require_extra(module, "export")
+    from fer_edge.export.budget import load_budget
+    from fer_edge.export.exporter import export as export_run
+    from fer_edge.export.exporter import newest_run
+    from fer_edge.export.report import print_export
+
+    result = export_run(
+        run or newest_run(),
+        budget=load_budget(budget),
+        data=data,
+        output=output,
+        calibration=calibration,
+        slim=slim,
+        say=lambda line: typer.echo(line, err=True),
+    )
+    print_export(result, as_json=as_json)
+
+
 # --- device -------------------------------------------------------------------------------------
 
 

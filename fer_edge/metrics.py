@@ -137,6 +137,13 @@ def drop(
     )
 
 
+def percent(estimate: Estimate | None) -> str:
+    """A share with its interval, as people read it; a dash for None."""
+    if estimate is None:
+        return "–"
+    return f"{estimate.value:.1%} ({estimate.low:.1%} – {estimate.high:.1%})"
+
+
 def confusion_matrix(targets: Targets, predicted: npt.NDArray[Any], classes: int) -> npt.NDArray:
     """(classes, classes) counts; rows are true classes, columns predicted ones."""
     cells = targets.astype(np.int64) * classes + predicted

@@ -17,6 +17,7 @@ from fer_edge.data.dataset import Dataset
 from fer_edge.errors import FerEdgeError
 from fer_edge.evaluate import evaluate, plot_confusion
 from fer_edge.files import atomic_path, write_text
+from fer_edge.runtime import load_model
 from fer_edge.train.batches import one_hot
 from fer_edge.train.checkpoints import Checkpoints, State
 from fer_edge.train.environment import environment
@@ -178,7 +179,9 @@ def _finish(
     for part, splits in parts.items():
         if not splits:
             continue
-        report = evaluate(folder / "model.keras", dataset, splits, train_splits=recipe.data.train)
+        report = evaluate(
+            load_model(folder / "model.keras"), dataset, splits, train_splits=recipe.data.train
+        )
         metrics[part] = report.to_dict()
         title = f"{recipe.name} on {', '.join(splits)}: {report.whole.accuracy.value:.1%}"
         plot_confusion(report.whole, title, folder / "confusion.png")

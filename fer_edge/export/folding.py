@@ -1,0 +1,174 @@
+"""Batch norm folded exactly where the converters leave it: behind the ReLU of a convolution.
+
+Conv → BN → ReLU and dense → BN are folded by the TFLite converter itself. Conv → ReLU → BN, the
+order of Triwijoyo et al.'s table, leaves a MUL and an ADD on the network's largest tensors, and
+their quantization costs accuracy. With s the scale and t the shift of a channel: where s > 0,
+s·relu(u) = relu(s·u), so the scale moves into the convolution; max(x + t) = max(x) + t, so the
+shift moves behind the pool, and through a flatten into a dense layer's bias. It cannot move into a
+convolution with 'same' padding: its border of zeros would have to be shifted as well. A channel
+with s <= 0 keeps its scale where it is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import keras
+import numpy as np
+from keras import layers
+
+
+@keras.saving.register_keras_serializable(package="fer_edge")
+class ChannelAffine(layers.Layer):
+    """What is left of a batch norm: ``x * scale + shift`` by channel, either of them optional."""
+
+    def __init__(
+        self, scale: list[float] | None = None, shift: list[float] | None = None, **named: Any
+    ) -> None:
+        super().__init__(**named)
+        self.scale, self.shift = scale, shift
+
+    def call(self, inputs: Any) -> Any:
+        if self.scale is not None:
+            inputs = inputs * keras.ops.convert_to_tensor(self.scale, inputs.dtype)
+        if self.shift is not None:
+            inputs = inputs + keras.ops.convert_to_tensor(self.shift, inputs.dtype)
+        return inputs
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "scale": self.scale, "shift": self.shift}
+
+
+@dataclass
+class _Step:
+    """One layer of the folded network and the weights it will get."""
+
+    layer: layers.Layer
+    weights: list[np.ndarray] = field(default_factory=list)
+
+
+def fold_batch_norms(network: keras.Model) -> tuple[keras.Model, int]:
+    """Rewrite every conv → ReLU → BN of a network that is one chain of layers.
+
+    Args:
+        network: float32, from (N, 48, 48, 1) pixels to (N, classes) probabilities; unchanged.
+
+    Returns:
+        A network that computes the same function with inputs of batch size 1, and the number of
+        batch norms folded. A network that branches comes back as it is, with batch size 1.
+    """
+    chain = _chain(network)
+    if chain is None:
+        return _with_batch_of_one(network), 0
+    steps: list[_Step] = []
+    folded = 0
+    for layer in chain:
+        relu = _relu_of_conv(steps)
+        if isinstance(layer, layers.BatchNormalization) and relu is not None:
+            steps += _fold(layer, relu)
+            folded += 1
+        else:
+            steps.append(_Step(type(layer).from_config(layer.get_config()), layer.get_weights()))
+    return _build(network, _move_shifts(steps)), folded
+
+
+def _chain(network: keras.Model) -> list[layers.Layer] | None:
+    """The layers behind the input in order, or None when the network branches."""
+    inner = [layer for layer in network.layers if not isinstance(layer, layers.InputLayer)]
+    tensor = network.inputs[0]
+    for layer in inner:
+        if len(layer._inbound_nodes) != 1 or layer.input is not tensor:
+            return None
+        tensor = layer.output
+    return inner if tensor is network.outputs[0] else None
+
+
+def _with_batch_of_one(network: keras.Model) -> keras.Model:
+    inputs = keras.Input(batch_shape=(1, *network.input_shape[1:]), name=network.inputs[0].name)
+    return keras.Model(inputs, network(inputs), name=network.name)
+
+
+def _relu_of_conv(steps: list[_Step]) -> _Step | None:
+    """The convolution whose ReLU the chain so far ends with."""
+    if len(steps) >= 2 and isinstance(steps[-1].layer, layers.ReLU):
+        relu, conv = steps[-1].layer, steps[-2]
+        plain = relu.max_value is None and not relu.negative_slope and not relu.threshold
+        if plain and type(conv.layer) is layers.Conv2D and _is(conv.layer, "linear"):
+            return conv
+    if steps and type(steps[-1].layer) is layers.Conv2D and _is(steps[-1].layer, "relu"):
+        return steps[-1]
+    return None
+
+
+def _is(layer: layers.Conv2D, activation: str) -> bool:
+    return layer.activation is keras.activations.get(activation)
+
+
+def _fold(norm: layers.BatchNormalization, conv: _Step) -> list[_Step]:
+    """Move the positive scales into the convolution; return what stays behind the ReLU."""
+    scale, shift = _affine(norm)
+    positive = scale > 0
+    into_conv = np.where(positive, scale, 1).astype(np.float32)
+    conv.weights = [weight * into_conv for weight in conv.weights]
+    left: list[_Step] = []
+    if not positive.all():
+        kept = np.where(positive, 1, scale).astype(np.float32)
+        left.append(_Step(ChannelAffine(scale=kept.tolist(), name=f"{norm.name}_scale")))
+    left.append(_Step(ChannelAffine(shift=shift.tolist(), name=f"{norm.name}_shift")))
+    return left
+
+
+def _affine(norm: layers.BatchNormalization) -> tuple[np.ndarray, np.ndarray]:
+    """Inference-time scale and shift by channel, float32."""
+    named = {w.name: keras.ops.convert_to_numpy(w).astype(np.float64) for w in norm.weights}
+    deviation = np.sqrt(named["moving_variance"] + norm.epsilon)
+    scale = named.get("gamma", 1.0) / deviation
+    shift = named.get("beta", 0.0) - named["moving_mean"] * scale
+    return scale.astype(np.float32), shift.astype(np.float32)
+
+
+def _move_shifts(steps: list[_Step]) -> list[_Step]:
+    """Carry each shift forward past the layers it commutes with, into a dense layer if it can."""
+    steps = list(steps)
+    for index in range(len(steps) - 1, -1, -1):
+        layer = steps[index].layer
+        if not isinstance(layer, ChannelAffine) or layer.shift is None:
+            continue
+        moved = steps.pop(index)
+        shift, place = np.asarray(layer.shift, np.float32), index
+        through = (layers.MaxPooling2D, layers.AveragePooling2D, layers.GlobalAveragePooling2D)
+        while place < len(steps):
+            following = steps[place]
+            if isinstance(following.layer, layers.Dense) and following.layer.use_bias:
+                kernel, bias = following.weights
+                repeated = np.tile(shift, len(kernel) // len(shift))
+                following.weights = [kernel, bias + repeated @ kernel]
+                break
+            unpadded = getattr(following.layer, "padding", "valid") == "valid"
+            passable = isinstance(following.layer, through) and unpadded
+            if not passable and not isinstance(following.layer, layers.Flatten | layers.Dropout):
+                place = _back_before_flatten(steps, index, place)
+                steps.insert(place, moved)
+                break
+            place += 1
+    return steps
+
+
+def _back_before_flatten(steps: list[_Step], start: int, place: int) -> int:
+    """A shift by channel has no place behind a flatten that no dense layer follows."""
+    for position in range(start, place):
+        if isinstance(steps[position].layer, layers.Flatten):
+            return position
+    return place
+
+
+def _build(network: keras.Model, steps: list[_Step]) -> keras.Model:
+    x = inputs = keras.Input(batch_shape=(1, *network.input_shape[1:]), name="face")
+    for step in steps:
+        x = step.layer(x)
+    model = keras.Model(inputs, x, name=network.name)
+    for step in steps:
+        if step.weights:
+            step.layer.set_weights(step.weights)
+    return model

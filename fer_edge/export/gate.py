@@ -1,0 +1,93 @@
+"""The check of an int8 model against its float model on the same held-out images."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from fer_edge.export.budget import Budget
+from fer_edge.metrics import Drop, Estimate
+
+
+@dataclass(frozen=True)
+class Check:
+    """One line of the gate.
+
+    Attributes:
+        what: such as ``accuracy drop`` or ``recall drop of disgust``.
+        measured: with its paired 95% interval, in percentage points or percent.
+        limit: of the budget, in the same unit.
+        verdict: ``pass``, ``warn`` (the interval reaches over the limit, or the class has too few
+            images to decide) or ``fail``.
+    """
+
+    what: str
+    measured: Estimate
+    limit: float
+    verdict: str
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The gate's answer for one model: every check, and whether none failed."""
+
+    checks: tuple[Check, ...]
+
+    @property
+    def passed(self) -> bool:
+        """True when no check failed; warnings do not count."""
+        return not self.failures
+
+    @property
+    def failures(self) -> tuple[Check, ...]:
+        """The checks that failed."""
+        return tuple(check for check in self.checks if check.verdict == "fail")
+
+    @property
+    def warnings(self) -> tuple[Check, ...]:
+        """The checks that warn."""
+        return tuple(check for check in self.checks if check.verdict == "warn")
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        return {"passed": self.passed, "checks": [asdict(check) for check in self.checks]}
+
+
+def judge(drop: Drop, class_images: dict[str, int], budget: Budget) -> Verdict:
+    """Hold a measured drop against a budget.
+
+    Args:
+        drop: of the int8 model against the float batch-norm model, on the same images.
+        class_images: held-out images of each class.
+        budget: the limits.
+
+    A check fails when its point estimate is over the limit, and warns when only the interval is. A
+    class with fewer images than ``budget.recall_min_images`` warns where it would have failed; one
+    without images is not checked.
+    """
+    checks = [_check("accuracy drop", drop.accuracy, budget.accuracy_drop_points)]
+    for label, estimate in drop.recall.items():
+        if estimate is None:
+            continue
+        check = _check(f"recall drop of {label}", estimate, budget.recall_drop_points)
+        if check.verdict == "fail" and class_images[label] < budget.recall_min_images:
+            check = Check(check.what, check.measured, check.limit, "warn")
+        checks.append(check)
+    agreement = 100 * drop.agreement
+    checks.append(
+        Check(
+            "agreement",
+            Estimate(agreement, agreement, agreement),
+            budget.agreement_percent,
+            "pass" if agreement >= budget.agreement_percent else "fail",
+        )
+    )
+    return Verdict(tuple(checks))
+
+
+def _check(what: str, drop: Estimate, limit: float) -> Check:
+    points = Estimate(100 * drop.value, 100 * drop.low, 100 * drop.high)
+    # a drop of exactly the limit passes, whatever rounding made of it
+    over = points.value > limit + 1e-9
+    verdict = "fail" if over else "warn" if points.high > limit + 1e-9 else "pass"
+    return Check(what, points, limit, verdict)

@@ -1,0 +1,92 @@
+"""Float TFLite to ONNX, float32 and int8 in QDQ form.
+
+The float flatbuffer is the source, since batch norm is folded in it already and no stray operator
+is left; tf2onnx reads it without TensorFlow's graph optimizer.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from fer_edge.chatter import silenced_stderr
+
+OPSET = 17
+"""Read by every ONNX Runtime since 1.12 (2022)."""
+
+
+def to_float32(tflite: bytes) -> bytes:
+    """Convert a float32 flatbuffer; returns the ONNX model."""
+    with tempfile.TemporaryDirectory() as folder:
+        source, target = Path(folder) / "model.tflite", Path(folder) / "model.onnx"
+        source.write_bytes(tflite)
+        with _quiet():
+            import tf2onnx
+
+            tf2onnx.convert.from_tflite(str(source), opset=OPSET, output_path=str(target))
+        return target.read_bytes()
+
+
+def to_int8(model: bytes, calibration: np.ndarray) -> bytes:
+    """Quantize a float ONNX model: weights by channel, activations by tensor, ranges (min, max).
+
+    Args:
+        model: the float32 model, with batch size 1.
+        calibration: (M, 48, 48, 1) uint8 training images.
+
+    Returns:
+        The model in QDQ form; input and output stay float32.
+    """
+    with tempfile.TemporaryDirectory() as folder, _quiet():
+        from onnxruntime import quantization
+        from onnxruntime.quantization.shape_inference import quant_pre_process
+
+        source, prepared, target = (Path(folder) / f"{n}.onnx" for n in ("float", "ready", "int8"))
+        source.write_bytes(model)
+        # without it, what shape inference could have fused is quantized apart
+        quant_pre_process(str(source), str(prepared), skip_symbolic_shape=True)
+        quantization.quantize_static(
+            str(prepared),
+            str(target),
+            _reader(prepared, calibration),
+            quant_format=quantization.QuantFormat.QDQ,
+            activation_type=quantization.QuantType.QUInt8,
+            weight_type=quantization.QuantType.QInt8,
+            per_channel=True,
+        )
+        return target.read_bytes()
+
+
+def _reader(model: Path, calibration: np.ndarray) -> object:
+    """The calibration images as ONNX Runtime's quantizer takes them."""
+    import onnx
+    from onnxruntime import quantization
+
+    name = onnx.load(model).graph.input[0].name
+
+    class Reader(quantization.CalibrationDataReader):
+        def __init__(self) -> None:
+            self.images = iter(calibration.astype(np.float32))
+
+        def get_next(self) -> dict[str, np.ndarray] | None:
+            image = next(self.images, None)
+            return None if image is None else {name: image[None]}
+
+    return Reader()
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the converters' notices, on both streams and in the log, from the user."""
+    logging.disable(logging.WARNING)
+    try:
+        with silenced_stderr(), contextlib.redirect_stdout(io.StringIO()):
+            yield
+    finally:
+        logging.disable(logging.NOTSET)

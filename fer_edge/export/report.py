@@ -1,0 +1,63 @@
+"""What a user sees when an export has passed the gate."""
+
+from __future__ import annotations
+
+import json
+import shlex
+
+from rich.console import Console
+from rich.table import Table
+
+from fer_edge.device.board import read_board
+from fer_edge.export.exporter import Export, Format
+from fer_edge.export.timing import RUNS, WARM_UP
+
+
+def print_export(result: Export, *, as_json: bool = False) -> None:
+    """Print a row a format, what the gate warns of, and the next command."""
+    if as_json:
+        print(json.dumps(result.to_dict(), indent=2))
+    console = Console(stderr=as_json)
+    accuracy = result.reference.accuracy
+    console.print(
+        f"float Keras model: accuracy {accuracy.value:.2%} "
+        f"({accuracy.low:.1%} – {accuracy.high:.1%}) on {result.reference.images:,} images",
+        highlight=False,
+    )
+    table = Table()
+    table.add_column("format")
+    for name in ("kB", "accuracy", "drop, points", "95% interval", "agreement", "p50 ms", "p90 ms"):
+        table.add_column(name, justify="right")
+    for each in result.formats:
+        table.add_row(*_row(each))
+    console.print(table)
+    console.print(
+        f"latency: one thread, one face, {RUNS} runs after {WARM_UP} to warm up, in turns, "
+        f"on {read_board()}",
+        highlight=False,
+    )
+    for each in result.formats:
+        for check in each.verdict.warnings if each.verdict else ():
+            console.print(
+                f"[yellow]warning:[/] {each.name}: {check.what} {check.measured.value:.2f} points "
+                f"({check.measured.low:.2f} – {check.measured.high:.2f}) may be over the budget of "
+                f"{check.limit:g}",
+                highlight=False,
+            )
+    console.print(f"gate passed: {result.bundle}", highlight=False)
+    path = shlex.quote(str(result.bundle))
+    console.print(f"next: fer-edge run {path} --video FILE", highlight=False)
+
+
+def _row(each: Format) -> list[str]:
+    lost = each.drop.accuracy
+    return [
+        each.name,
+        f"{each.size / 1000:,.0f}",
+        f"{each.whole.accuracy.value:.2%}",
+        f"{100 * lost.value:+.2f}",
+        f"{100 * lost.low:+.2f} – {100 * lost.high:+.2f}",
+        f"{each.drop.agreement:.2%}",
+        f"{each.latency.p50:.2f}",
+        f"{each.latency.p90:.2f}",
+    ]
