@@ -41,7 +41,8 @@ def draw_head(
             1.7 all of the head with neck and shoulders.
 
     Returns:
-        Gray (size, size) uint8, and alpha (size, size) uint8, 255 where the person is.
+        Gray (size, size) uint8, black where nobody is, and alpha (size, size) uint8, 255 where
+        somebody is. Gray is premultiplied: over a background it is gray + (1 - alpha) background.
     """
     finer = max(2, -(-120 // size))
     pen = _Pen(size * finer, extent, view)
@@ -147,17 +148,16 @@ def _draw_behind(pen: _Pen, identity: Identity) -> None:
     skin, wide = identity.skin, identity.head_width
     neck = np.array([-0.42 + 0.6j, 0.42 + 0.6j, 0.46 + 1.25j, -0.46 + 1.25j])
     shoulders = np.array(
-        [-0.46 + 1.12j, 0.46 + 1.12j, 1.3 + 1.4j, 1.6 + 2.4j, -1.6 + 2.4j, -1.3 + 1.4j]
+        [-0.46 + 1.12j, 0.46 + 1.12j, 1.3 + 1.4j, 1.7 + 6j, -1.7 + 6j, -1.3 + 1.4j]
     )
     cloth = 40 + (skin * 7.3 + identity.hair * 3.1) % 150
     shapes = [(neck, 0.68 * skin), (shoulders, cloth)]
     shapes += [(_ellipse(side * wide, -0.08, 0.09, 0.2), 0.8 * skin) for side in (-1, 1)]
     if identity.hair_style == "long":
-        right = np.array(
-            [-1.35j, 0.5 - 1.25j, wide - 1.0j, wide + 0.2 - 0.4j, wide + 0.24 + 0.7j,
-             wide - 0.05 + 1.3j]
-        )  # fmt: skip
-        curtain = np.concatenate([right, -right[::-1].conj()])
+        x, y = _OVAL.real, _OVAL.imag
+        # a superellipse: flat at the sides, round at the corners
+        curtain = (wide + 0.2) * np.sign(x) * np.abs(x) ** 0.6
+        curtain = curtain + 1.3j * np.sign(y) * np.abs(y) ** 0.6
         shapes.insert(0, (curtain, 0.8 * identity.hair))
     for shape, tone in shapes:
         pen.fill(shape, tone, turned=False)
@@ -261,6 +261,8 @@ def _draw_mouth(pen: _Pen, identity: Identity, expression: Expression) -> None:
     pen.stroke(upper - 0.5j * lip, lip, 0.66 * skin)
     pen.stroke(lower + 0.5j * lip, 1.2 * lip, 0.71 * skin)
     pen.fill(np.concatenate([upper, lower[::-1]]), 28)
+    tongue = across * 0.8 + 1j * (line + 0.45 * down)
+    pen.fill(np.concatenate([tongue, (0.8 * lower.real + 1j * lower.imag)[::-1]]), 0.42 * skin)
     if expression.teeth > 0.15 and (up + down).max() > 0.03:
         depth = np.minimum(up + down, 0.13) * min(1.0, 1.1 * expression.teeth)
         edge = upper + 1j * depth
@@ -272,15 +274,16 @@ def _draw_hair(pen: _Pen, identity: Identity) -> None:
     if identity.hair_style == "bald":
         return
     wide = identity.head_width
-    hairline = {"short": -0.82, "fringe": -0.62, "long": -0.84}[identity.hair_style]
+    hairline = {"short": -0.82, "fringe": -0.70, "long": -0.84}[identity.hair_style]
     outer = _head_shape(identity, swell=1.07)
     outer = outer[outer.imag < -0.28]
     outer = outer[np.argsort(outer.real)]
     inner = 0.97 * wide * _ARC + 1j * (
         hairline + 0.45 * np.abs(_ARC) ** 3.5 + 0.02 * np.cos(3 * _ARC)
     )
-    pen.fill(np.concatenate([outer, inner[::-1]]), identity.hair, turned=False)
-    pen.outline(outer)
+    cap = np.concatenate([outer, inner[::-1]])
+    pen.fill(cap, identity.hair, turned=False)
+    pen.outline(cap)
     shine = 0.5 * wide * _ARC - 0.1 + 1j * (-0.92 - 0.1 * _BOW)
     pen.stroke(shine, 0.06 * _BOW, 1.2 * identity.hair + 12)
 

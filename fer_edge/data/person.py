@@ -58,7 +58,7 @@ PROTOTYPES: dict[str, Expression] = {
     "fear": Expression(0.75, 0.75, 0.35, 1.0, 0.0, -0.35, 0.4, 0.55, 0.5),
     "happy": Expression(0.1, 0.0, 0.0, -0.3, 0.15, 1.0, 0.45, 0.5, 0.9),
     "sad": Expression(0.1, 1.0, 0.4, -0.4, 0.0, -0.85, 0.0, -0.2, 0.0),
-    "surprise": Expression(1.1, 0.1, 0.0, 0.9, 0.0, 0.0, 1.15, -0.4, 0.1),
+    "surprise": Expression(1.1, 0.1, 0.0, 0.9, 0.0, 0.0, 0.95, -0.4, 0.1),
     "neutral": NEUTRAL,
 }
 """The seven expressions at full strength."""

@@ -54,7 +54,7 @@ def draw_face(rng: np.random.Generator, label: str) -> np.ndarray:
     expression = sample_expression(rng, label, strength)
     gray, alpha = draw_head(sample_identity(rng), expression, sample_view(rng), FACE_SIZE)
     cover = alpha.astype(np.float32) / 255
-    scene = cover * gray + (1 - cover) * _background(rng)
+    scene = gray + (1 - cover) * _background(rng)
     if rng.random() < 0.15:
         _occlude(rng, scene)
     return _photograph(rng, scene)
