@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import cache
 from types import ModuleType
 
 from fer_edge.errors import FerEdgeError, require_extra
@@ -11,6 +12,7 @@ PIN = "opencv-python-headless>=4.10,<5"
 """OpenCV 5 wheels have neither the cascade classifier nor its files."""
 
 
+@cache
 def load_opencv() -> ModuleType:
     """Import cv2 with its own and FFmpeg's messages switched off: ours say what matters.
 
@@ -30,5 +32,7 @@ def load_opencv() -> ModuleType:
         raise FerEdgeError(
             f"OpenCV {cv2.__version__} has no Haar cascades", f"install one: pip install '{PIN}'"
         )
+    # another module may have imported it before the variables were set
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     module: ModuleType = cv2
     return module

@@ -10,6 +10,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from fer_edge.chatter import silenced_stderr
 from fer_edge.device.opencv import load_opencv
 from fer_edge.device.outputs.drawing import annotated
 from fer_edge.device.pipeline import Result
@@ -75,7 +76,8 @@ class AnnotatedVideo:
             raise FerEdgeError(f"no frame to write to {self.path}", "check the source of frames")
         self._writer.release()
         cv2 = load_opencv()
-        written = cv2.VideoCapture(str(self._temporary), cv2.CAP_FFMPEG)
+        with silenced_stderr():
+            written = cv2.VideoCapture(str(self._temporary), cv2.CAP_FFMPEG)
         frames = int(written.get(cv2.CAP_PROP_FRAME_COUNT)) if written.isOpened() else 0
         written.release()
         if frames < self._written - 1:  # Matroska's count is an estimate

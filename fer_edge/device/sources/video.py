@@ -8,6 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from fer_edge.chatter import silenced_stderr
 from fer_edge.device.opencv import load_opencv
 from fer_edge.device.sources.base import Frame, SourceCounts
 from fer_edge.errors import FerEdgeError
@@ -46,7 +47,8 @@ class VideoFile:
             )
         if not self.path.exists():
             raise FerEdgeError(f"no such video: {self.path}", "check the path")
-        self._capture = cv2.VideoCapture(str(self.path), cv2.CAP_FFMPEG)
+        with silenced_stderr():
+            self._capture = cv2.VideoCapture(str(self.path), cv2.CAP_FFMPEG)
         if not self._capture.isOpened():
             raise FerEdgeError(
                 f"{self.path} is not a video that can be read: unknown format or damaged",
