@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
+import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -57,7 +61,8 @@ def int8_model(size: int = 48) -> bytes:
     converter.representative_dataset = lambda: ([picture] for picture in pictures)
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
     converter.inference_input_type = converter.inference_output_type = tf.uint8
-    with silenced_stderr():
+    # LiteRT's converter complains of statistics that it does not need
+    with silenced_stderr(), warnings.catch_warnings(action="ignore"):
         content: bytes = converter.convert()
     return content
 
@@ -68,6 +73,10 @@ class Maker:
 
     content: bytes
     folder: Path
+
+    def model_for(self, size: int) -> bytes:
+        """A model for square pictures of another size."""
+        return int8_model(size)
 
     def bundle(self, name: str, *, golden_shift: int = 0, **changes: Any) -> Path:
         """Write one; ``changes`` go to the manifest, ``golden_shift`` spoils the golden set."""
@@ -92,3 +101,15 @@ def maker(tmp_path_factory: pytest.TempPathFactory) -> Maker:
 def bundle(maker: Maker) -> Path:
     """A bundle that proves itself."""
     return maker.bundle("tiny.fer")
+
+
+@pytest.fixture
+def full_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 256 KiB; skipped where this user may not mount one."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=256k", "none", str(folder)]
+    if shutil.which("mount") is None or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("needs the right to mount a small tmpfs")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)

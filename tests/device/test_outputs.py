@@ -1,0 +1,243 @@
+"""Events, the annotated video, the status line: what leaves the program."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from rich.console import Console
+
+from fer_edge.device.latency import LatencyRecorder
+from fer_edge.device.outputs import AnnotatedVideo, JsonLines, OutputClosed, StatusLine, Window
+from fer_edge.device.outputs.drawing import annotated
+from fer_edge.device.pipeline import Face, Latency, Result
+from fer_edge.device.sources import Frame
+from fer_edge.errors import FerEdgeError
+from fer_edge.labels import LABELS
+
+
+def _result(
+    index: int = 17,
+    *,
+    faces: int = 1,
+    size: tuple[int, int] = (120, 160),
+    light: float | None = None,
+    name: str | None = None,
+) -> Result:
+    probabilities = np.full(len(LABELS), 0.015, np.float32)
+    probabilities[3] = 0.91
+    found = tuple(
+        Face((10 + 60 * n, 30, 40, 40), "happy", 0.91, probabilities) for n in range(faces)
+    )
+    gray = np.full(size, 90, np.uint8)
+    frame = Frame(index, gray, time.perf_counter(), 1.25, name=name)
+    return Result(frame, found, Latency(1.25, 3.5, 0.125, 0.5, light))
+
+
+def _events(*results: Result, every_frame: bool = False) -> list[dict]:
+    stream = io.StringIO()
+    with JsonLines(stream, LABELS, every_frame=every_frame) as output:
+        for result in results:
+            output.write(result)
+        output.finish({"summary": True})
+    return [json.loads(line) for line in stream.getvalue().splitlines()]
+
+
+def test_an_event_has_the_documented_fields():
+    event, summary = _events(_result())
+    assert list(event) == [
+        "time",
+        "frame",
+        "track",
+        "box",
+        "label",
+        "confidence",
+        "probabilities",
+        "latency_ms",
+    ]
+    assert event["frame"] == 17
+    assert event["box"] == [10, 30, 40, 40]
+    assert (event["label"], event["confidence"]) == ("happy", 0.91)
+    assert list(event["probabilities"]) == list(LABELS)
+    assert event["latency_ms"] == {
+        "capture": 1.25,
+        "detect": 3.5,
+        "crop": 0.125,
+        "infer": 0.5,
+        "total": 5.375,
+    }
+    assert summary == {"summary": True}
+
+
+def test_time_is_the_moment_of_capture_in_utc():
+    result = _result()
+    time.sleep(0.05)
+    event = _events(result)[0]
+    assert event["time"].endswith("Z")
+    from datetime import UTC, datetime
+
+    age = (datetime.now(UTC) - datetime.fromisoformat(event["time"])).total_seconds()
+    assert 0.05 <= age < 5
+
+
+def test_light_to_label_is_told_where_the_sensor_gives_it():
+    assert _events(_result(light=33.2))[0]["latency_ms"]["light"] == 33.2
+
+
+def test_a_picture_is_named():
+    assert _events(_result(name="a.png"))[0]["image"] == "a.png"
+
+
+def test_a_frame_with_two_faces_gives_two_lines_and_one_without_gives_none():
+    events = _events(_result(faces=2), _result(18, faces=0))
+    assert [event.get("frame") for event in events] == [17, 17, None]
+
+
+def test_every_frame_gives_nulls_for_a_frame_without_a_face():
+    event = _events(_result(faces=0), every_frame=True)[0]
+    assert event["frame"] == 17
+    assert event["box"] is event["label"] is event["confidence"] is event["probabilities"] is None
+
+
+def test_a_reader_that_went_away_ends_the_run_quietly():
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "w") as stream, JsonLines(stream, LABELS) as output:
+        with pytest.raises(OutputClosed) as caught:
+            output.write(_result())
+        assert caught.value.unread
+        output.finish({"summary": True})
+
+
+def test_a_full_disk_behind_standard_output_is_an_error():
+    with pytest.raises(FerEdgeError, match="cannot write events: no space left"):
+        _write_to(Path("/dev/full"))
+
+
+def _write_to(path: Path) -> None:
+    stream = path.open("w")
+    try:
+        JsonLines(stream, LABELS).write(_result())
+    finally:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        stream.close()
+
+
+def _read_video(path: Path) -> list[np.ndarray]:
+    video = cv2.VideoCapture(str(path))
+    pictures = []
+    while (read := video.read())[0]:
+        pictures.append(read[1])
+    return pictures
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".avi", ".mkv"])
+def test_a_video_holds_every_frame_with_its_boxes(tmp_path, suffix):
+    path = tmp_path / f"out{suffix}"
+    with AnnotatedVideo(path, 25) as output:
+        for index in range(5):
+            output.write(_result(index))
+            assert not path.exists()
+        output.finish({})
+    pictures = _read_video(path)
+    assert len(pictures) == 5
+    green = pictures[0][60, 10]
+    assert green[1] > 150 > green[2]
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_frames_of_other_sizes_are_fitted_into_the_first_ones(tmp_path):
+    path = tmp_path / "out.avi"
+    with AnnotatedVideo(path, None) as output:
+        for size in ((121, 161), (300, 200), (40, 60)):
+            output.write(_result(faces=0, size=size))
+        output.finish({})
+    assert [picture.shape for picture in _read_video(path)] == [(120, 160, 3)] * 3
+
+
+def test_a_run_that_fails_leaves_no_video(tmp_path):
+    def fail() -> None:
+        with AnnotatedVideo(tmp_path / "out.mp4", 25) as output:
+            output.write(_result())
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_format_that_cannot_be_written_is_refused_by_its_suffix(tmp_path):
+    with pytest.raises(FerEdgeError, match=r"out\.gif"):
+        AnnotatedVideo(tmp_path / "out.gif", 25)
+
+
+@pytest.mark.parametrize("folder", ["/dev/null", "/proc"])
+def test_a_folder_that_cannot_be_written_to_is_refused(folder):
+    with (
+        pytest.raises(FerEdgeError, match="cannot write"),
+        AnnotatedVideo(Path(folder) / "out.mp4", 25),
+    ):
+        pass
+
+
+def test_a_full_disk_leaves_no_video(full_disk):
+    rng = np.random.default_rng(0)
+
+    def fill() -> None:
+        with AnnotatedVideo(full_disk / "out.avi", 25) as output:
+            for index in range(120):
+                noise = rng.integers(0, 256, (120, 160), dtype=np.uint8)
+                frame = Frame(index, noise, time.perf_counter(), 1.0)
+                output.write(Result(frame, (), Latency(1, 1, 0, 0)))
+            output.finish({})
+
+    with pytest.raises(FerEdgeError, match="no space left"):
+        fill()
+    assert list(full_disk.iterdir()) == []
+
+
+def test_drawing_leaves_the_frame_as_it_was():
+    result = _result()
+    picture = annotated(result)
+    assert picture.shape == (120, 160, 3)
+    assert (picture != 90).any()
+    assert (result.frame.gray == 90).all()
+
+
+def test_a_window_without_a_display_is_refused(monkeypatch):
+    monkeypatch.delenv("DISPLAY", raising=False)
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    with pytest.raises(FerEdgeError, match="no display"), Window():
+        pass
+
+
+def test_an_opencv_without_windows_is_named_as_the_reason(monkeypatch):
+    if "GUI:                           NONE" not in cv2.getBuildInformation():
+        pytest.skip("this OpenCV has windows")
+    monkeypatch.setenv("DISPLAY", ":0")
+    with pytest.raises(FerEdgeError) as caught, Window():
+        pass
+    assert "opencv-python>=4.10,<5" in caught.value.hint
+
+
+def test_the_status_line_appears_in_a_terminal_only():
+    latencies = LatencyRecorder()
+    latencies.add("total", 5.4)
+    shown = {}
+    for terminal in (True, False):
+        stream = io.StringIO()
+        console = Console(file=stream, force_terminal=terminal, width=120)
+        with StatusLine(latencies, console) as status:
+            status.write(_result())
+            time.sleep(0.1)
+        shown[terminal] = stream.getvalue()
+    assert "frame 17" in shown[True]
+    assert "happy 91%" in shown[True]
+    assert "p50 5.4 ms" in shown[True]
+    assert shown[False] == ""

@@ -1,0 +1,335 @@
+"""``fer-edge run`` as a whole: in this process for its results, in its own for a user's view."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from fer_edge.device.classifier import newest_bundle, open_classifier
+from fer_edge.device.detectors import HaarDetector
+from fer_edge.device.pipeline import run_pipeline
+from fer_edge.device.run import RunOptions, run
+from fer_edge.device.sources import open_source
+from fer_edge.errors import FerEdgeError
+from fer_edge.face import HAAR, CropRule, crop_faces
+from fer_edge.labels import LABELS
+from fer_edge.runtime import load_model
+
+
+def _run_json(capsys: pytest.CaptureFixture[str], **options) -> tuple[int, list[dict]]:
+    code = run(RunOptions(json=True, **options))
+    return code, [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+
+def test_every_frame_and_face_is_accounted_for(bundle, clip, capsys):
+    code, (*events, summary) = _run_json(capsys, bundle=bundle, video=clip.path, every_frame=True)
+    assert code == 0
+    assert sorted({event["frame"] for event in events}) == list(range(24))
+    faces = [event for event in events if event["box"]]
+    assert summary["summary"] is True
+    assert summary["frames"] == {"read": 24, "with_faces": 24, "unreadable": 0, "dropped": 0}
+    assert summary["faces"] == len(faces) == sum(summary["labels"].values())
+    assert summary["model"]["verified"] is True
+    assert summary["interrupted"] is False
+    assert summary["fps"] > 0
+    for stage in ("capture", "detect", "crop", "infer", "total", "output"):
+        assert 0 < summary["latency_ms"][stage]["p50"] <= summary["latency_ms"][stage]["max"]
+
+
+def test_labels_are_what_the_model_says_of_exactly_these_crops(bundle, maker, clip):
+    model = load_model(maker.content)
+    classifier = open_classifier(bundle)
+    with open_source(video=clip.path) as source:
+        for result in run_pipeline(source.frames(), HaarDetector(), classifier):
+            boxes = [face.box for face in result.faces]
+            expected = model.probabilities(crop_faces(result.frame.gray, boxes, HAAR))
+            np.testing.assert_array_equal([face.probabilities for face in result.faces], expected)
+            assert [face.label for face in result.faces] == [
+                LABELS[best] for best in expected.argmax(axis=1)
+            ]
+
+
+def test_the_bundles_crop_rule_is_the_one_that_is_used(maker, clip):
+    wide = open_classifier(maker.bundle("wide.fer", crop=CropRule("haar", scale=1.5)))
+    assert wide.crop_rule.scale == 1.5
+    with open_source(video=clip.path) as source:
+        result = next(run_pipeline(source.frames(), HaarDetector(), wide))
+        crops = crop_faces(result.frame.gray, [face.box for face in result.faces], wide.crop_rule)
+    np.testing.assert_array_equal(
+        [face.probabilities for face in result.faces], wide.probabilities(crops)
+    )
+
+
+def test_pictures_of_a_folder_run_and_broken_ones_are_in_the_summary(
+    bundle, clip, tmp_path, capsys
+):
+    with open_source(video=clip.path, colour=True) as source:
+        frame = next(source.frames())
+    cv2.imwrite(str(tmp_path / "people.png"), frame.colour)
+    (tmp_path / "broken.jpg").write_text("no")
+    code, (*events, summary) = _run_json(capsys, bundle=bundle, images=tmp_path)
+    assert code == 0
+    assert {event["image"] for event in events} == {"people.png"}
+    assert summary["frames"]["read"] == summary["frames"]["unreadable"] == 1
+    assert summary["notes"] == ["broken.jpg: not a picture that can be read"]
+
+
+def test_max_frames_ends_a_run_early_and_its_video_is_whole(bundle, clip, tmp_path, capsys):
+    target = tmp_path / "new" / "out.mp4"
+    code = run(RunOptions(bundle=bundle, video=clip.path, max_frames=7, save=target))
+    assert code == 0
+    assert cv2.VideoCapture(str(target)).get(cv2.CAP_PROP_FRAME_COUNT) == 7
+    shown = capsys.readouterr()
+    assert "7 frames in" in shown.out
+    assert "verified on this machine" in shown.out
+    assert "frame to label" in shown.out
+    assert str(target) in shown.err.replace("\n", "")
+
+
+def test_a_source_that_breaks_in_mid_run_still_gets_its_summary(bundle, clip, capsys, monkeypatch):
+    from fer_edge.device.sources.video import VideoFile
+
+    whole = VideoFile.frames
+
+    def breaking(self):
+        for frame in whole(self):
+            if frame.index == 5:
+                raise FerEdgeError("the camera was unplugged")
+            yield frame
+
+    monkeypatch.setattr(VideoFile, "frames", breaking)
+    with pytest.raises(FerEdgeError, match="unplugged"):
+        run(RunOptions(bundle=bundle, video=clip.path, json=True))
+    summary = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert summary["frames"]["read"] == 5
+
+
+def test_a_bare_model_runs_with_a_warning_that_nothing_was_verified(maker, clip, tmp_path, capsys):
+    path = tmp_path / "model.tflite"
+    path.write_bytes(maker.content)
+    run(RunOptions(bundle=path, video=clip.path, max_frames=2))
+    shown = capsys.readouterr()
+    assert "nothing vouches for" in shown.err
+    assert "nothing verified" in shown.out
+
+
+def test_a_bundle_that_computes_something_else_here_does_not_run(maker, clip):
+    path = maker.bundle("other.fer", golden_shift=3)
+    with pytest.raises(FerEdgeError, match="computes something else"):
+        run(RunOptions(bundle=path, video=clip.path))
+
+
+def test_a_bundle_for_pictures_of_another_size_is_refused(maker, clip):
+    path = maker.bundle(
+        "large.fer", input={"shape": [1, 64, 64, 1], "dtype": "uint8", "colour": "grayscale"}
+    )
+    with pytest.raises(FerEdgeError, match="64, 64"):
+        run(RunOptions(bundle=path, video=clip.path))
+
+
+def test_a_model_with_another_number_of_labels_is_refused(maker, clip):
+    path = maker.bundle("six.fer", labels=LABELS[:6])
+    with pytest.raises(FerEdgeError, match="6 labels"):
+        run(RunOptions(bundle=path, video=clip.path))
+
+
+def test_a_bare_model_for_pictures_of_another_size_is_refused(clip, maker, tmp_path):
+    path = tmp_path / "small.tflite"
+    path.write_bytes(maker.model_for(32))
+    with pytest.raises(FerEdgeError, match="32×32"):
+        run(RunOptions(bundle=path, video=clip.path))
+
+
+def test_a_truncated_bundle_is_refused(bundle, clip, tmp_path):
+    path = tmp_path / "cut.fer"
+    path.write_bytes(bundle.read_bytes()[:-100])
+    with pytest.raises(FerEdgeError, match="damaged"):
+        run(RunOptions(bundle=path, video=clip.path))
+
+
+def test_a_bundle_with_one_flipped_bit_is_refused_wherever_it_is(bundle, clip, tmp_path):
+    whole = bundle.read_bytes()
+    path = tmp_path / "flipped.fer"
+    for place in np.random.default_rng(0).integers(0, len(whole), 25):
+        spoiled = bytearray(whole)
+        spoiled[place] ^= 1
+        path.write_bytes(spoiled)
+        with pytest.raises(FerEdgeError):
+            open_classifier(path)
+
+
+def test_a_run_folder_given_as_bundle_is_pointed_to_export(tmp_path, clip):
+    with pytest.raises(FerEdgeError) as caught:
+        run(RunOptions(bundle=tmp_path, video=clip.path))
+    assert "fer-edge export" in caught.value.hint
+
+
+def test_the_newest_bundle_is_taken_when_none_is_named(tmp_path):
+    with pytest.raises(FerEdgeError, match="no bundle was named"):
+        newest_bundle([tmp_path / "bundles", tmp_path])
+    (tmp_path / "bundles").mkdir()
+    for age, name in ((30, "old"), (10, "new"), (20, "middle")):
+        path = tmp_path / "bundles" / f"{name}.fer"
+        path.touch()
+        os.utime(path, (time.time() - age, time.time() - age))
+    (tmp_path / "newer-elsewhere.fer").touch()
+    assert newest_bundle([tmp_path / "bundles", tmp_path]).name == "new.fer"
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("threads", 0), ("max_frames", 0), ("max_frames", -3)]
+)
+def test_impossible_numbers_are_refused_by_name(option, value, clip):
+    with pytest.raises(FerEdgeError, match=f"--{option.replace('_', '-')}.*{value}"):
+        run(RunOptions(video=clip.path, **{option: value}))
+
+
+def _command(*arguments: object) -> list[str]:
+    return [sys.executable, "-m", "fer_edge", "run", *map(str, arguments)]
+
+
+def _user(*arguments: object, **options) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        _command(*arguments), capture_output=True, text=True, timeout=60, **options
+    )
+
+
+def test_bad_input_is_one_line_what_and_one_line_what_to_do(bundle, tmp_path):
+    noise = tmp_path / "noise.mp4"
+    noise.write_bytes(bytes(range(256)) * 20)
+    done = _user(bundle, "--video", noise)
+    assert done.returncode == 2
+    what, remedy = done.stderr.splitlines()
+    assert str(noise) in what
+    assert remedy.startswith("  → ")
+    assert done.stdout == ""
+
+
+def test_camera_without_a_number_is_camera_0(bundle):
+    if Path("/dev/video0").exists():
+        pytest.skip("this machine has a camera")
+    done = _user("--camera", bundle)
+    assert done.returncode == 2
+    assert "/dev/video0" in done.stderr
+
+
+@pytest.fixture(scope="module")
+def long_clip(tmp_path_factory: pytest.TempPathFactory, clip) -> Path:
+    """The clip over and over, about a minute's work."""
+    path = tmp_path_factory.mktemp("long") / "long.avi"
+    with open_source(video=clip.path, colour=True) as source:
+        pictures = [frame.colour for frame in source.frames()]
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 25, (320, 180))
+    for number in range(4000):
+        writer.write(pictures[number % len(pictures)])
+    writer.release()
+    return path
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 0)])
+def test_a_signal_ends_the_run_with_its_summary_and_a_whole_video(
+    bundle, long_clip, tmp_path, number, code
+):
+    video = tmp_path / "out.avi"
+    command = _command(bundle, "--video", long_clip, "--json", "--save", video)
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as it:
+        first = json.loads(it.stdout.readline())
+        it.send_signal(number)
+        rest, messages = it.communicate(timeout=30)
+    assert it.returncode == code, messages
+    summary = json.loads(rest.splitlines()[-1])
+    assert first["frame"] == 0
+    assert summary["interrupted"] is True
+    frames = cv2.VideoCapture(str(video)).get(cv2.CAP_PROP_FRAME_COUNT)
+    assert 0 < frames == summary["frames"]["read"] < 4000
+    assert list(tmp_path.iterdir()) == [video]
+
+
+def test_a_closed_pipe_ends_the_run_quietly(bundle, long_clip):
+    command = _command(bundle, "--video", long_clip, "--json")
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as it:
+        it.stdout.readline()
+        it.stdout.close()
+        assert it.wait(timeout=30) == 0
+        assert it.stderr.read() == ""
+
+
+def _python(code: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+
+
+def test_the_device_stage_imports_neither_training_nor_plotting():
+    done = _python(
+        "import sys, fer_edge.device, fer_edge.device.run, fer_edge.device.doctor\n"
+        "heavy = {'tensorflow', 'keras', 'matplotlib', 'fer_edge.train', 'fer_edge.export',"
+        " 'fer_edge.data'}\n"
+        "print(*sorted(heavy & set(sys.modules)))"
+    )
+    assert done.stderr == ""
+    assert done.stdout.strip() == ""
+
+
+def test_a_run_loads_neither_training_nor_plotting(bundle, clip):
+    done = _python(
+        "import sys; from pathlib import Path; from fer_edge.device.run import RunOptions, run\n"
+        f"run(RunOptions(bundle=Path({str(bundle)!r}), video=Path({str(clip.path)!r}),"
+        " max_frames=3))\n"
+        "print('loaded:', *sorted({'tensorflow', 'keras', 'matplotlib'} & set(sys.modules)))"
+    )
+    assert done.stdout.splitlines()[-1].strip() == "loaded:", done.stderr
+
+
+_WITHOUT = """
+import sys
+from importlib.machinery import PathFinder
+class Blind(PathFinder):
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        absent = name.partition(".")[0] in {absent!r}
+        return None if absent else PathFinder.find_spec(name, path, target)
+sys.meta_path[:] = [Blind if finder is PathFinder else finder for finder in sys.meta_path]
+from fer_edge.cli import main
+sys.argv = ["fer-edge", *{arguments!r}]
+main()
+"""
+
+
+def _without(absent: set[str], *arguments: object) -> subprocess.CompletedProcess[str]:
+    return _python(_WITHOUT.format(absent=absent, arguments=[str(word) for word in arguments]))
+
+
+@pytest.mark.parametrize("absent", [{"cv2"}, {"ai_edge_litert", "tflite_runtime", "onnxruntime"}])
+def test_a_missing_extra_is_named(absent, bundle, clip):
+    done = _without(absent, "run", bundle, "--video", clip.path)
+    assert done.returncode == 2
+    assert "fer-edge[device]" in done.stderr
+    assert len(done.stderr.splitlines()) == 2
+
+
+def test_doctor_works_on_a_base_install(tmp_path):
+    absent = {"cv2", "ai_edge_litert", "tflite_runtime", "onnxruntime", "tensorflow", "keras"}
+    done = _without(absent, "doctor", "--json")
+    assert done.returncode == 0, done.stderr
+    states = {finding["topic"]: finding for finding in json.loads(done.stdout)["findings"]}
+    assert states["OpenCV"]["state"] == states["model runtime"]["state"] == "missing"
+    assert "fer-edge[device]" in states["OpenCV"]["remedy"]
+    assert states["training"]["state"] == "absent"
+
+
+def test_real_clips_run_whole_and_fast_enough(real_data, bundle, capsys):
+    for name, length in (("woman2.mp4", 464), ("test.mp4", 115)):
+        code, (*_, summary) = _run_json(capsys, bundle=bundle, video=real_data / "clips" / name)
+        assert code == 0
+        assert summary["frames"]["read"] == length
+        assert summary["frames"]["unreadable"] == 0
+        assert summary["frames"]["with_faces"] >= 0.85 * length
+        assert summary["fps"] >= 40
