@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Iterator
@@ -37,11 +38,12 @@ def import_keras() -> ModuleType:
     Raises:
         FerEdgeError: Keras or its backend is not installed.
     """
-    # Keras falls back to the configuration file and then to TensorFlow by itself
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     require_extra("keras", "train")
     backend = os.environ.get("KERAS_BACKEND", "tensorflow")
     require_extra(backend, "train")
+    # TensorFlow warns of retracing whenever several models are evaluated in one process
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
     with silenced_stderr():
         import keras
     return keras

@@ -382,6 +382,24 @@ def doctor(
     print_findings(as_json=as_json)
 
 
+# --- all of it ----------------------------------------------------------------------------------
+
+
+@app.command()
+def demo(
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for what is made.")] = Path(
+        "demo"
+    ),
+) -> None:
+    """Show the whole pipeline, small: nothing to download, under two minutes.
+
+    Example: [bold]fer-edge demo[/]
+    """
+    from fer_edge.demo import run_demo
+
+    run_demo(output)
+
+
 def main() -> None:
     """Run the command line; a FerEdgeError becomes one line and its exit code."""
     try:

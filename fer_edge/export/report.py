@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -24,13 +25,18 @@ def print_export(result: Export, *, as_json: bool = False) -> None:
         f"({accuracy.low:.1%} – {accuracy.high:.1%}) on {result.reference.images:,} images",
         highlight=False,
     )
-    table = Table()
-    table.add_column("format")
-    for name in ("kB", "accuracy", "drop, points", "95% interval", "agreement", "p50 ms", "p90 ms"):
-        table.add_column(name, justify="right")
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("format", no_wrap=True)
+    for name in ("kB", "accuracy", "drop", "95% interval", "agree", "p50 ms", "p90"):
+        table.add_column(name, justify="right", no_wrap=True)
     for each in result.formats:
         table.add_row(*_row(each))
     console.print(table)
+    console.print(
+        "drop: points of accuracy lost against the float Keras model on the same images, "
+        "with its paired 95% interval",
+        highlight=False,
+    )
     console.print(
         f"latency: one thread, one face, {RUNS} runs after {WARM_UP} to warm up, in turns, "
         f"on {read_board()}",
@@ -52,11 +58,11 @@ def print_export(result: Export, *, as_json: bool = False) -> None:
 def _row(each: Format) -> list[str]:
     lost = each.drop.accuracy
     return [
-        each.name,
+        each.name.removeprefix("model."),
         f"{each.size / 1000:,.0f}",
         f"{each.whole.accuracy.value:.2%}",
         f"{100 * lost.value:+.2f}",
-        f"{100 * lost.low:+.2f} – {100 * lost.high:+.2f}",
+        f"{100 * lost.low:+.2f} … {100 * lost.high:+.2f}",
         f"{each.drop.agreement:.2%}",
         f"{each.latency.p50:.2f}",
         f"{each.latency.p90:.2f}",

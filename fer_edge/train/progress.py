@@ -61,7 +61,9 @@ class TrainingProgress(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         seconds = time.monotonic() - self.started
         self.console.print(
-            f"epoch {epoch + 1}/{self.epochs}  {seconds:.0f} s  {_figures(logs)}", highlight=False
+            f"epoch {epoch + 1}/{self.epochs}  {seconds:.0f} s  {_figures(logs)}",
+            highlight=False,
+            soft_wrap=True,
         )
 
     def close(self) -> None:

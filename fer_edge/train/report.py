@@ -75,4 +75,6 @@ def print_recipes() -> None:
 def _scopes(part: dict[str, Any] | None) -> list[tuple[str, dict[str, Any]]]:
     if part is None:
         return []
-    return [(scope, part[scope]) for scope in ("whole", "unleaked") if part.get(scope)]
+    if not part["leaked"] or part["unleaked"] is None:
+        return [("all", part["whole"])]
+    return [("all", part["whole"]), ("never seen in training", part["unleaked"])]

@@ -75,5 +75,5 @@ def test_settings_change_the_recipe_and_are_validated_like_it() -> None:
     assert recipe.model.options == {"width": 8}
     with pytest.raises(FerEdgeError, match="did you mean 'epochs'"):
         override(recipe, ["fit.epoch=7"])
-    with pytest.raises(FerEdgeError, match="--set fit.epochs=5"):
+    with pytest.raises(FerEdgeError, match=r"--set fit\.epochs=5"):
         override(recipe, ["epochs"])
