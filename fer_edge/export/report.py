@@ -25,7 +25,7 @@ def print_export(result: Export, *, as_json: bool = False) -> None:
         f"({accuracy.low:.1%} – {accuracy.high:.1%}) on {result.reference.images:,} images",
         highlight=False,
     )
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("format", no_wrap=True)
     for name in ("kB", "accuracy", "drop", "95% interval", "agree", "p50 ms", "p90"):
         table.add_column(name, justify="right", no_wrap=True)
