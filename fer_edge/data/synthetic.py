@@ -38,7 +38,7 @@ def synthetic_faces(faces: int = FACES, seed: int = 0) -> Dataset:
         )
     require_extra("cv2", "device")
     rng = np.random.default_rng(seed)
-    targets = np.arange(faces, dtype=np.uint8) % len(LABELS)
+    targets = (np.arange(faces) % len(LABELS)).astype(np.uint8)
     drawn = np.stack([draw_face(rng, LABELS[target]) for target in targets.tolist()])
     ends = np.cumsum([round(share * faces) for _, share in _SHARES[:-1]])
     splits = np.repeat([name for name, _ in _SHARES], np.diff([0, *ends, faces]))

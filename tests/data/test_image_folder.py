@@ -1,0 +1,170 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from data_samples import pack, small_dataset, spread
+
+from fer_edge.data import images, load_dataset
+from fer_edge.data.images import decode_face
+from fer_edge.errors import FerEdgeError
+from fer_edge.labels import LABELS
+
+FACES = small_dataset(8).faces
+
+
+def encoded(face: np.ndarray, kind: str = ".png") -> bytes:
+    return cv2.imencode(kind, face)[1].tobytes()
+
+
+def smooth(rows: int, columns: int) -> np.ndarray:
+    down, across = np.mgrid[0:rows, 0:columns]
+    return (40 + 120 * down / rows + 60 * across / columns).astype(np.uint8)
+
+
+KAGGLE = {
+    "train/angry/Training_10.png": encoded(FACES[0]),
+    "train/angry/Training_9.png": encoded(FACES[1]),
+    "train/happy/Training_3.png": encoded(FACES[2]),
+    "test/sad/PublicTest_1.png": encoded(FACES[3]),
+    "test/sad/PrivateTest_2.png": encoded(FACES[4]),
+}
+
+
+@pytest.mark.parametrize("form", ["folder", "zip", "tar.gz"])
+def test_kaggles_folders_give_labels_and_all_three_splits(form: str, tmp_path: Path) -> None:
+    root = {f"archive/{name}": data for name, data in KAGGLE.items()}
+    if form == "folder":
+        path = spread(tmp_path / "faces", root)
+    else:
+        path = pack(tmp_path / f"faces.{form}", root)
+    loaded = load_dataset(path)
+    order = [4, 3, 1, 0, 2]  # by path, with 9 before 10
+    np.testing.assert_array_equal(loaded.faces, FACES[order])
+    assert [LABELS[target] for target in loaded.targets] == [
+        "sad",
+        "sad",
+        "angry",
+        "angry",
+        "happy",
+    ]
+    assert loaded.splits.tolist() == ["PrivateTest", "PublicTest"] + ["Training"] * 3
+    assert loaded.name == "faces"
+
+
+def test_usual_spellings_of_labels_and_splits_are_understood(tmp_path: Path) -> None:
+    names = [
+        "Train/Anger/a.png",
+        "valid/HAPPINESS/b.jpg",
+        "test/sadness/c.jpeg",
+        "test/fearful/d.PNG",
+        "val/Surprised/e.png",
+    ]
+    kinds = [".png", ".jpg", ".jpg", ".png", ".png"]
+    files = {
+        name: encoded(face, kind) for name, face, kind in zip(names, FACES, kinds, strict=False)
+    }
+    loaded = load_dataset(spread(tmp_path, files))
+    found = dict(zip([LABELS[t] for t in loaded.targets], loaded.splits.tolist(), strict=True))
+    assert found == {
+        "angry": "Training",
+        "happy": "PublicTest",
+        "sad": "PrivateTest",
+        "fear": "PrivateTest",
+        "surprise": "PublicTest",
+    }
+
+
+def test_folders_of_labels_alone_are_one_split_called_all(tmp_path: Path) -> None:
+    files = {
+        "CK+48/anger/S010_1.png": encoded(FACES[0]),
+        "CK+48/happy/S010_2.png": encoded(FACES[1]),
+    }
+    loaded = load_dataset(pack(tmp_path / "CK+48.zip", files))
+    assert loaded.split_names == ("all",)
+
+
+def test_folders_above_the_labels_with_other_names_are_splits_of_that_name(tmp_path: Path) -> None:
+    files = {"fold1/sad/1.png": encoded(FACES[0]), "fold2/sad/1.png": encoded(FACES[1])}
+    assert load_dataset(spread(tmp_path, files)).split_names == ("fold1", "fold2")
+
+
+def test_a_folder_that_is_no_label_is_refused_or_left_out(tmp_path: Path) -> None:
+    files = {f"train/contempt/{n}.png": encoded(FACES[n]) for n in range(3)}
+    files["train/happy/1.png"] = encoded(FACES[4])
+    spread(tmp_path, files)
+    with pytest.raises(
+        FerEdgeError, match=r"contempt \(3 pictures\): 'contempt' is no known label"
+    ):
+        load_dataset(tmp_path)
+    loaded = load_dataset(tmp_path, skip_bad=True)
+    assert len(loaded) == 1
+    assert "contempt" in loaded.skipped[0]
+
+
+def test_pictures_that_lie_in_no_labels_folder_are_refused(tmp_path: Path) -> None:
+    spread(tmp_path, {"1.png": encoded(FACES[0]), "2.png": encoded(FACES[1])})
+    with pytest.raises(FerEdgeError, match=r"\(2 pictures\): not in a label's folder"):
+        load_dataset(tmp_path)
+    with pytest.raises(FerEdgeError, match="no picture in a folder named after an expression"):
+        load_dataset(tmp_path, skip_bad=True)
+
+
+BAD_PICTURES = {
+    "empty": (b"", "an empty file"),
+    "text": (b"not a picture at all", "neither JPEG nor PNG"),
+    "truncated jpg": (encoded(FACES[0], ".jpg")[:-200], "a truncated JPEG"),
+    "truncated png": (encoded(FACES[0])[:-200], "a truncated PNG"),
+    "damaged png": (
+        encoded(FACES[0]).replace(encoded(FACES[0])[60:64], b"\0\1\2\3"),
+        "a checksum is wrong",
+    ),
+    "headless jpg": (b"\xff\xd8\xff\xd9", "a damaged JPEG"),
+    "too small": (encoded(smooth(20, 20)), "20×20 pixels, under 24 on a side"),
+    "too oblong": (encoded(smooth(48, 90)), "90×48 pixels, too oblong"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_PICTURES)
+def test_a_bad_picture_is_refused_by_its_path_or_skipped(case: str, tmp_path: Path) -> None:
+    data, reason = BAD_PICTURES[case]
+    name = "train/sad/7.jpg" if "jpg" in case else "train/sad/7.png"
+    spread(tmp_path, {name: data, "train/sad/8.png": encoded(FACES[1])})
+    with pytest.raises(FerEdgeError, match=reason) as refused:
+        load_dataset(tmp_path)
+    assert name in refused.value.message
+    loaded = load_dataset(tmp_path, skip_bad=True)
+    np.testing.assert_array_equal(loaded.faces, FACES[1:2])
+    assert len(loaded.skipped) == 1
+
+
+def test_a_picture_of_too_many_pixels_is_refused_before_it_is_decoded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(images, "_MAX_PIXELS", 99 * 99)
+    with pytest.raises(ValueError, match="100×100 pixels, too many"):
+        decode_face(encoded(smooth(100, 100)))
+
+
+def test_a_large_square_picture_is_averaged_down() -> None:
+    face = decode_face(encoded(np.repeat(np.repeat(FACES[0], 3, 0), 3, 1)))
+    np.testing.assert_array_equal(face, FACES[0])
+
+
+def test_an_oblong_picture_keeps_its_proportions() -> None:
+    tall = np.full((120, 96), 200, np.uint8)
+    cv2.circle(tall, (48, 60), 30, 0, -1)
+    disc = decode_face(encoded(tall)) < 100
+    rows, columns = np.flatnonzero(disc.any(1)), np.flatnonzero(disc.any(0))
+    assert abs(len(rows) - len(columns)) <= 1
+
+
+def test_pillow_decodes_what_opencv_decodes(monkeypatch: pytest.MonkeyPatch) -> None:
+    colour = np.stack([smooth(48, 48), FACES[0] // 2, smooth(48, 48).T], 2)
+    with_opencv = decode_face(encoded(colour)).astype(int)
+    monkeypatch.setattr(images, "_decode_gray", images._decode_gray_with_pillow)
+    with_pillow = decode_face(encoded(colour)).astype(int)
+    assert np.abs(with_opencv - with_pillow).max() <= 1
+    np.testing.assert_array_equal(decode_face(encoded(FACES[1])), FACES[1])
