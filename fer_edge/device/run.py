@@ -9,11 +9,12 @@ from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
 
-from fer_edge.device.board import read_board, read_health
+from fer_edge.device.board import Board, read_board, read_health
 from fer_edge.device.classifier import Classifier, newest_bundle, open_classifier
 from fer_edge.device.detectors import HaarDetector
 from fer_edge.device.outputs import (
@@ -69,14 +70,30 @@ def run(options: RunOptions) -> int:
     """
     _check(options)
     messages = Console(stderr=True)
+    board = read_board()
+    with StopRequest() as stop:
+        summary, ended = _run(options, stop, board, messages)
+        if not ended.unread:
+            print_summary(summary, board, messages if options.json else Console())
+            if options.save is not None:
+                written = f"wrote {escape(str(options.save))}"
+                messages.print(written, soft_wrap=True, highlight=False)
+    if ended.failure is not None:
+        raise ended.failure
+    return INTERRUPTED if stop.signal == signal.SIGINT else 0
+
+
+def _run(
+    options: RunOptions, stop: StopRequest, board: Board, messages: Console
+) -> tuple[dict[str, Any], _End]:
+    before = read_health()
     source = open_source(
         video=options.video,
         images=options.images,
         camera=options.camera,
         colour=options.show or options.save is not None,
     )
-    board, before = read_board(), read_health()
-    with StopRequest() as stop, ExitStack() as stack:
+    with ExitStack() as stack:
         classifier = open_classifier(options.bundle or newest_bundle(), threads=options.threads)
         if not classifier.verified:
             _warn_of_bare_model(classifier, messages)
@@ -90,25 +107,22 @@ def run(options: RunOptions) -> int:
         results = stack.enter_context(closing(run_pipeline(frames, detector, classifier)))
         ended = _consume(results, outputs, tally, stop, options.max_frames)
         if tally.frames == 0:
-            raise ended.failure or KeyboardInterrupt
+            # leaving by an exception lets the outputs clean up after themselves
+            raise ended.failure or (
+                KeyboardInterrupt() if stop.signal == signal.SIGINT else SystemExit(0)
+            )
         summary = tally.summary(
             classifier=classifier,
             source=source.name,
             counts=source.counts,
             board=board,
             before=before,
-            after=(after := read_health()),
+            after=read_health(),
             interrupted=stop.signal is not None,
         )
         for output in outputs:
             output.finish(summary)
-    if not ended.unread:
-        print_summary(summary, board, after, messages if options.json else Console())
-        if options.save is not None:
-            messages.print(f"wrote {escape(str(options.save))}", soft_wrap=True, highlight=False)
-    if ended.failure is not None:
-        raise ended.failure
-    return INTERRUPTED if stop.signal == signal.SIGINT else 0
+    return summary, ended
 
 
 @dataclass(frozen=True)

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from types import FrameType, TracebackType
 from typing import Any, Self
 
+_SAME_WISH = 1.0  # seconds: a terminal and a wrapper such as timeout both send the same Ctrl-C
+
 
 class StopRequest:
-    """A context manager that notes the first SIGINT or SIGTERM; a second one acts as usual."""
+    """A context manager that notes a SIGINT or SIGTERM; one that comes again acts as usual."""
 
     def __init__(self) -> None:
         self.signal: int | None = None
-        """Which signal came, or None."""
+        """Which signal came first, or None."""
+        self._since = 0.0
         self._previous: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
@@ -32,8 +36,11 @@ class StopRequest:
         self._restore()
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        self.signal = number
-        self._restore()
+        if self.signal is None:
+            self.signal, self._since = number, time.monotonic()
+        elif time.monotonic() - self._since > _SAME_WISH:
+            self._restore()
+            signal.raise_signal(number)
 
     def _restore(self) -> None:
         while self._previous:

@@ -95,7 +95,7 @@ class Tally:
         }
 
 
-def print_summary(summary: dict[str, Any], board: Board, after: Health, console: Console) -> None:
+def print_summary(summary: dict[str, Any], board: Board, console: Console) -> None:
     """Print the latency table and the counts."""
     table = Table(title="Latency in ms", title_justify="left")
     table.add_column("stage")
@@ -105,14 +105,14 @@ def print_summary(summary: dict[str, Any], board: Board, after: Health, console:
         numbers = [f"{found[name]:.2f}" for name in ("p50", "p90", "p99", "max")]
         table.add_row(_ROWS.get(stage, stage), *numbers, str(found["count"]))
     console.print(table)
-    for line in _lines(summary, board, after):
+    for line in _lines(summary, board):
         console.print(escape(line), highlight=False, soft_wrap=True)
 
 
 _ROWS = {"total": "frame to label", "light": "light to label"}
 
 
-def _lines(summary: dict[str, Any], board: Board, after: Health) -> list[str]:
+def _lines(summary: dict[str, Any], board: Board) -> list[str]:
     frames = summary["frames"]
     share = frames["with_faces"] / frames["read"] if frames["read"] else 0.0
     dropped = "not known" if frames["dropped"] is None else frames["dropped"]
@@ -127,7 +127,8 @@ def _lines(summary: dict[str, Any], board: Board, after: Health) -> list[str]:
         + f"; {summary['warm_up_inferences']} inferences of warm-up, not counted",
         f"{board}, peak memory {summary['peak_memory_mib']} MiB",
     ]
-    if after.temperature_c is not None:
-        lines[-1] += f", {after.temperature_c:.0f} °C"
-    lines += [f"held back: {reason}" for reason in after.throttle_reasons]
+    after = summary["health"]["after"]
+    if after["temperature_c"] is not None:
+        lines[-1] += f", {after['temperature_c']:.0f} °C"
+    lines += [f"held back: {reason}" for reason in after["throttle_reasons"]]
     return lines + summary["notes"]

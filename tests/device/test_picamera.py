@@ -24,12 +24,13 @@ class Camera:
     stalls: int
     numbers: list[int]
     opening_error: Exception | None
+    duration_us: int | None
 
     def __init__(self, number: int) -> None:
         self.log.append("open")
         if self.opening_error:
             raise self.opening_error
-        self.held = 0
+        self.held, self.yuv = 0, False
 
     def create_video_configuration(self, **wanted: Any) -> dict[str, Any]:
         return wanted
@@ -64,9 +65,11 @@ class Camera:
             planes=np.full((HEIGHT * 3 // 2, STRIDE), number, np.uint8),
             get_metadata=lambda: {
                 "SensorTimestamp": 10**12 + number * FRAME_NS,
-                "FrameDuration": FRAME_NS // 1000,
+                "FrameDuration": self.duration_us,
             },
-            make_array=lambda name: np.full((HEIGHT, WIDTH, 3), number, np.uint8),
+            make_array=lambda name: np.full(
+                (HEIGHT * 3 // 2, WIDTH) if self.yuv else (HEIGHT, WIDTH, 3), number, np.uint8
+            ),
             release=self.release,
         )
 
@@ -89,7 +92,7 @@ class MappedArray:
 @pytest.fixture(autouse=True)
 def picamera2(monkeypatch: pytest.MonkeyPatch) -> type[Camera]:
     Camera.log, Camera.stalls, Camera.opening_error = [], 0, None
-    Camera.numbers = list(range(20))
+    Camera.numbers, Camera.duration_us = list(range(20)), FRAME_NS // 1000
     module = ModuleType("picamera2")
     module.Picamera2, module.MappedArray = Camera, MappedArray
     libcamera = ModuleType("libcamera")
@@ -131,11 +134,25 @@ def test_colour_frames_survive_the_buffer_they_came_in():
     assert [int(colour[0, 0, 0]) for *_, colour in frames] == [0, 1]
 
 
+def test_a_camera_that_gives_nv12_instead_of_rgb_still_gives_colour(picamera2):
+    with PiCamera(colour=True) as source:
+        source._camera.config["main"]["format"] = "NV12"
+        source._camera.yuv = True
+        colour = next(source.frames()).colour
+    assert colour.shape == (HEIGHT, WIDTH, 3)
+
+
 def test_frames_that_the_sensor_took_meanwhile_are_counted_as_dropped(picamera2):
     picamera2.numbers = [0, 1, 4, 5]
     source, frames = _take(4)
     assert [index for index, *_ in frames] == [0, 1, 4, 5]
     assert source.counts.dropped == 2
+
+
+def test_dropped_frames_are_unknown_where_the_camera_does_not_tell_its_rate(picamera2):
+    picamera2.duration_us = None
+    source, _ = _take(3)
+    assert source.counts.dropped is None
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,12 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
+import numpy as np
+
+from fer_edge.device.opencv import load_opencv
 from fer_edge.device.sources.base import Frame, SourceCounts
 from fer_edge.errors import FerEdgeError
+from fer_edge.face import Pixels
 
 SIZE = (640, 480)
 """Width and height of both streams, so that boxes fit the colour picture as well."""
@@ -41,7 +45,7 @@ class PiCamera:
         self._colour = colour
         self._timeout = timeout
         self._camera: Any = None
-        self._dropped = 0
+        self._dropped: int | None = None
         self._recoveries = 0
 
     def __enter__(self) -> Self:
@@ -76,13 +80,10 @@ class PiCamera:
                 sensor = metadata.get("SensorTimestamp")
                 missed = _missed_frames(previous, sensor, metadata.get("FrameDuration"))
                 previous = sensor
-                self._dropped += missed
-                index += missed
-                colour = None
-                if self._colour:
-                    # "RGB888" is blue, green, red in memory
-                    width, height = self._camera.camera_configuration()["main"]["size"]
-                    colour = request.make_array("main")[:height, :width, :3].copy()
+                if missed is not None:
+                    self._dropped = (self._dropped or 0) + missed
+                    index += missed
+                colour = self._colour_picture(request) if self._colour else None
                 width, height = self._camera.camera_configuration()["lores"]["size"]
                 with MappedArray(request, "lores", write=False) as mapped:
                     gray = mapped.array[:height, :width]  # the stride may be wider
@@ -128,6 +129,19 @@ class PiCamera:
         self._camera.configure(config)
         self._camera.start()
 
+    def _colour_picture(self, request: Any) -> Pixels:
+        """The main stream as (H, W, 3) uint8, blue first, in memory of its own."""
+        cv2 = load_opencv()
+        # what was asked for is not always what a camera gives
+        stream = self._camera.camera_configuration()["main"]
+        width, height = stream["size"]
+        array = request.make_array("main")
+        conversions = {"YUV420": cv2.COLOR_YUV2BGR_I420, "NV12": cv2.COLOR_YUV2BGR_NV12}
+        if stream["format"] in conversions:
+            array = cv2.cvtColor(array, conversions[stream["format"]])
+        # "RGB888" is blue, green, red in memory
+        return np.ascontiguousarray(array[:height, :width, :3])
+
     def _close(self) -> None:
         if self._camera is None:
             return
@@ -168,8 +182,8 @@ class PiCamera:
         self._open()
 
 
-def _missed_frames(previous: int | None, now: int | None, duration_us: int | None) -> int:
-    """Frames between two sensor timestamps in ns, by the frame duration in µs; 0 if unknown."""
+def _missed_frames(previous: int | None, now: int | None, duration_us: int | None) -> int | None:
+    """Frames between two sensor timestamps in ns, by the frame duration in µs; None if unknown."""
     if previous is None or now is None or not duration_us:
-        return 0
+        return None
     return max(0, round((now - previous) / (duration_us * 1000)) - 1)
