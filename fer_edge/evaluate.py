@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import numpy as np
 
 from fer_edge.bundle import INT8_TFLITE, open_bundle
 from fer_edge.data import load_dataset
-from fer_edge.data.audit import leaked
+from fer_edge.data.audit import drop_leaks, leaked
 from fer_edge.data.dataset import Dataset
 from fer_edge.errors import FerEdgeError
 from fer_edge.files import atomic_path
@@ -22,6 +22,8 @@ from fer_edge.runtime import Model, load_model
 
 TRAIN_SPLITS = ("Training",)
 TEST_SPLITS = ("PrivateTest",)
+ROLES = ("fingerprint", "train", "validation", "test", "drop_leaks")
+"""What a run folder and a bundle record of the dataset: which split served what."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,8 @@ class Subject:
         labels: in the order of the output; None for a bare model file.
         data: path of the dataset that it was trained on; None when unknown.
         fingerprint: of that dataset; None when unknown.
-        train, test: splits.
+        train, validation, test: splits.
+        drop_leaks: training left out what also stands in validation and test.
     """
 
     source: Path
@@ -44,6 +47,8 @@ class Subject:
     fingerprint: str | None = None
     train: tuple[str, ...] = TRAIN_SPLITS
     test: tuple[str, ...] = TEST_SPLITS
+    validation: tuple[str, ...] = ()
+    drop_leaks: bool = False
 
 
 @dataclass(frozen=True)
@@ -92,9 +97,7 @@ def find_subject(path: Path | str) -> Subject:
             path / "model.keras",
             tuple(content["labels"]),
             content["path"],
-            content["fingerprint"],
-            tuple(content["train"]),
-            tuple(content["test"]),
+            **_split_roles(content),
         )
     if path.suffix == ".fer":
         bundle = open_bundle(path)
@@ -103,10 +106,7 @@ def find_subject(path: Path | str) -> Subject:
             path,
             bundle.read(INT8_TFLITE),
             bundle.labels,
-            None,
-            known["fingerprint"],
-            tuple(known["train"]),
-            tuple(known["test"]),
+            **_split_roles(known),
         )
     if not path.exists():
         raise FerEdgeError(
@@ -123,7 +123,7 @@ def read_run(folder: Path) -> dict[str, Any]:
     """
     try:
         content = json.loads((folder / "data.json").read_text(encoding="utf-8"))
-        missing = {"path", "labels", "fingerprint", "train", "test", "name"} - set(content)
+        missing = {"path", "labels", "name", *ROLES} - set(content)
     except (OSError, ValueError) as error:
         raise FerEdgeError(
             f"{folder} is not a run folder: it has no readable data.json",
@@ -140,13 +140,45 @@ def read_run(folder: Path) -> dict[str, Any]:
     return result
 
 
+def as_trained(dataset: Dataset, roles: Mapping[str, Any]) -> Dataset:
+    """The dataset as training had it: without leaks where the recipe drops them.
+
+    Args:
+        dataset: as read.
+        roles: has ``drop_leaks``, ``validation`` and ``test``.
+
+    Raises:
+        FerEdgeError: no training image is left.
+    """
+    if not roles["drop_leaks"]:
+        return dataset
+    left = drop_leaks(dataset, keep=[*roles["validation"], *roles["test"]])
+    if not set(roles["train"]) & set(left.split_names):
+        raise FerEdgeError(
+            f"every training image of {dataset.name} also stands in the validation or test splits",
+            "train without --drop-leaks, or look at it with: fer-edge data audit",
+        )
+    return left
+
+
+def _split_roles(recorded: Mapping[str, Any]) -> dict[str, Any]:
+    if missing := sorted(set(ROLES) - set(recorded)):
+        raise FerEdgeError(
+            f"the record of the dataset lacks '{missing[0]}'", "train or export again"
+        )
+    return {
+        name: tuple(recorded[name]) if isinstance(recorded[name], list) else recorded[name]
+        for name in ROLES
+    }
+
+
 def evaluate_path(path: Path | str, data: str | None, splits: Sequence[str] = ()) -> Evaluation:
     """Evaluate a run folder, bundle or model file on a dataset; None means the run's own."""
     subject = find_subject(path)
     source = data or subject.data
     if source is None:
         raise FerEdgeError("no dataset given", "name one with --data PATH")
-    dataset = load_dataset(source)
+    dataset = as_trained(load_dataset(source), vars(subject))
     return evaluate(
         load_model(subject.model),
         dataset,

@@ -19,7 +19,7 @@ from fer_edge import bundle
 from fer_edge.data import load_dataset
 from fer_edge.data.dataset import Dataset
 from fer_edge.errors import FerEdgeError, GateRefused
-from fer_edge.evaluate import leaked_mask, read_run
+from fer_edge.evaluate import ROLES, as_trained, leaked_mask, read_run
 from fer_edge.export import onnx_model, tflite
 from fer_edge.export.budget import Budget
 from fer_edge.export.calibration import calibration_images
@@ -145,7 +145,7 @@ def export(
     golden, tolerance = golden_set(content[bundle.INT8_TFLITE])
     int8 = next(each for each in formats if each.name == bundle.INT8_TFLITE)
     reference = report(held_out.reference, held_out.dataset.targets, dataset.labels)
-    known = {key: described[key] for key in ("name", "fingerprint", "train", "test")}
+    known = {key: described[key] for key in ("name", *ROLES)}
     manifest = bundle.Manifest(
         name=recipe["name"],
         labels=dataset.labels,
@@ -234,7 +234,7 @@ def _same_dataset(path: str, described: dict[str, Any]) -> Dataset:
             f"{described['fingerprint'][:12]}, this one has {fingerprint[:12]})",
             f"give the dataset '{described['name']}' of the training with --data PATH",
         )
-    return dataset
+    return as_trained(dataset, described)
 
 
 def _convert(network: keras.Model, images: np.ndarray, say: Say) -> dict[str, bytes]:

@@ -12,10 +12,9 @@ import keras
 import numpy as np
 
 from fer_edge.data import load_dataset
-from fer_edge.data.audit import drop_leaks
 from fer_edge.data.dataset import Dataset
 from fer_edge.errors import FerEdgeError
-from fer_edge.evaluate import evaluate, plot_confusion
+from fer_edge.evaluate import as_trained, evaluate, plot_confusion
 from fer_edge.files import atomic_path, write_text
 from fer_edge.runtime import load_model
 from fer_edge.train.batches import one_hot
@@ -79,6 +78,10 @@ def train(
         folder = output or _newest_run(recipe_name)
         recipe, recorded = _recorded(folder)
         _check_same(recipe, recipe_name, overrides, folder)
+        if (metrics := _finished(folder)) is not None:
+            # the test split is looked at once
+            state = Checkpoints(folder).load_state() or State()
+            return Run(folder, recipe, state, metrics, interrupted=False)
         data = data or recorded["path"]
     else:
         recipe = override(load_recipe(recipe_name or "triwijoyo"), overrides)
@@ -101,9 +104,13 @@ def train(
             f"({recorded['fingerprint'][:12]}, this one is {fingerprint[:12]})",
             "give the same --data, or start a new run",
         )
-    training, validation = _split(recipe, dataset)
+    for split in (*recipe.data.train, *recipe.data.validation, *recipe.data.test):
+        dataset.select(split)
     if not resume:
         _describe(folder, recipe, dataset, str(data), fingerprint)
+    dataset = as_trained(dataset, recipe.data.model_dump())
+    training = dataset.select(recipe.data.train)
+    validation = dataset.select(recipe.data.validation) if recipe.data.validation else None
     interrupted = False
     try:
         state = fit(recipe, training, validation, folder, resume=resume)
@@ -114,19 +121,6 @@ def train(
         interrupted = True
     metrics = _finish(folder, recipe, dataset, training, state, interrupted)
     return Run(folder, recipe, state, metrics, interrupted)
-
-
-def _split(recipe: Recipe, dataset: Dataset) -> tuple[Dataset, Dataset | None]:
-    table = recipe.data
-    held_out = (*table.validation, *table.test)
-    for name in (*table.train, *held_out):
-        dataset.select(name)
-    if table.drop_leaks:
-        dataset = drop_leaks(dataset, keep=held_out)
-    training = dataset.select(table.train)
-    if not len(training):
-        raise FerEdgeError(f"no image is left in {', '.join(table.train)} to train on")
-    return training, dataset.select(table.validation) if table.validation else None
 
 
 def _describe(folder: Path, recipe: Recipe, dataset: Dataset, path: str, fingerprint: str) -> None:
@@ -233,6 +227,15 @@ def _newest_run(recipe_name: str | None) -> Path:
 def _free_folder(name: str) -> Path:
     candidates = (Path("runs") / (name if i == 1 else f"{name}-{i}") for i in range(1, 10_000))
     return next(folder for folder in candidates if not folder.exists())
+
+
+def _finished(folder: Path) -> dict[str, Any] | None:
+    """The metrics of a run that reached its end."""
+    try:
+        metrics: dict[str, Any] = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return None if metrics["interrupted"] else metrics
 
 
 def _recorded(folder: Path) -> tuple[Recipe, dict[str, Any]]:

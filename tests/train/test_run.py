@@ -1,0 +1,141 @@
+"""A run folder as a user gets it, and what happens when a run is stopped or resumed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fer_edge.chatter import import_keras
+from fer_edge.data.dataset import Dataset
+from fer_edge.data.packed import write_packed
+from fer_edge.errors import FerEdgeError
+
+keras = import_keras()
+
+from fer_edge.train.checkpoints import Checkpoints  # noqa: E402
+from fer_edge.train.run import batch_norm_check, train  # noqa: E402
+
+RECIPE = """
+name = "blobs"
+[data]
+validation = ["PublicTest"]
+[model]
+name = "compact"
+width = 4
+[fit]
+epochs = 2
+batch_size = 32
+learning_rate = 0.01
+mixed_precision = "off"
+"""
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> str:
+    path = tmp_path / "blobs.toml"
+    path.write_text(RECIPE)
+    return str(path)
+
+
+@pytest.fixture
+def packed(blob_dataset: Dataset, tmp_path: Path) -> str:
+    path = tmp_path / "blobs.npz"
+    write_packed(blob_dataset, path)
+    return str(path)
+
+
+def test_a_run_folder_holds_what_the_documentation_lists(
+    recipe: str, packed: str, tmp_path: Path, blob_dataset: Dataset
+) -> None:
+    run = train(recipe, packed, output=tmp_path / "run")
+    names = {path.name for path in run.folder.iterdir()}
+    assert names == {
+        *("model.keras", "recipe.toml", "data.json", "metrics.json", "history.csv"),
+        *("curves.png", "confusion.png", "environment.json", "tensorboard", "checkpoints"),
+    }
+    metrics = json.loads((run.folder / "metrics.json").read_text())
+    model = keras.models.load_model(run.folder / "model.keras")
+    test = blob_dataset.select("PrivateTest")
+    said = model.predict(test.faces[..., None], verbose=0).argmax(axis=1)
+    assert metrics["test"]["whole"]["accuracy"]["value"] == pytest.approx(
+        (said == test.targets).mean()
+    )
+    assert metrics["test"]["whole"]["images"] == len(test)
+    described = json.loads((run.folder / "data.json").read_text())
+    assert described["fingerprint"] == blob_dataset.fingerprint()
+
+    with pytest.raises(FerEdgeError, match="is not empty"):
+        train(recipe, packed, output=run.folder)
+    again = train(None, None, output=run.folder, resume=True)
+    assert again.metrics == metrics, "a finished run is not measured on the test split again"
+
+
+def test_control_c_leaves_a_usable_run_folder_and_the_test_split_untouched(
+    recipe: str, packed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save = Checkpoints.save
+
+    def interrupted(self: Checkpoints, model: object, state: object) -> None:
+        save(self, model, state)  # type: ignore[arg-type]
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Checkpoints, "save", interrupted)
+    run = train(recipe, packed, output=tmp_path / "run")
+    monkeypatch.undo()
+    assert run.interrupted
+    assert run.metrics["epochs"] == 1
+    assert "validation" in run.metrics
+    assert "test" not in run.metrics
+    assert keras.models.load_model(run.folder / "model.keras").output_shape == (None, 7)
+
+    other = Path(packed).with_name("other.npz")
+    faces, targets = np.zeros((20, 48, 48), np.uint8), np.zeros(20, np.uint8)
+    splits = np.repeat(["Training", "PublicTest", "PrivateTest"], [10, 5, 5])
+    labels = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
+    write_packed(Dataset("other", labels, faces, targets, splits), other)
+    with pytest.raises(FerEdgeError, match="trained on another dataset"):
+        train(None, str(other), output=run.folder, resume=True)
+    with pytest.raises(FerEdgeError, match=r"differs in \[fit\]"):
+        train(None, None, output=run.folder, resume=True, overrides=["fit.epochs=5"])
+    finished = train(None, None, output=run.folder, resume=True)
+    assert not finished.interrupted
+    assert finished.metrics["epochs"] == 2
+
+
+def test_leaked_images_are_left_out_of_training(
+    recipe: str, blob_dataset: Dataset, tmp_path: Path
+) -> None:
+    faces = blob_dataset.faces.copy()
+    faces[:5] = faces[-5:]
+    leaky = Dataset("leaky", blob_dataset.labels, faces, blob_dataset.targets, blob_dataset.splits)
+    write_packed(leaky, tmp_path / "leaky.npz")
+    settings = ["fit.epochs=1"]
+    kept = train(recipe, str(tmp_path / "leaky.npz"), output=tmp_path / "a", overrides=settings)
+    assert kept.metrics["test"]["leaked"] == 5
+    assert kept.metrics["test"]["unleaked"]["images"] == 91
+    dropped = train(
+        recipe,
+        str(tmp_path / "leaky.npz"),
+        output=tmp_path / "b",
+        overrides=settings,
+        drop_leaks_too=True,
+    )
+    assert dropped.metrics["test"]["leaked"] == 0
+
+
+def test_moving_averages_that_lag_behind_are_noticed(blob_dataset: Dataset) -> None:
+    from fer_edge.train.models import build_model
+
+    keras.utils.set_random_seed(1)
+    model = build_model("compact", 7, {"width": 4})
+    training = blob_dataset.select("Training")
+    fresh = batch_norm_check(model, training, seed=0)
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.moving_mean.assign(layer.moving_mean + 5)
+    shifted = batch_norm_check(model, training, seed=0)
+    assert shifted["batch_statistics"] == pytest.approx(fresh["batch_statistics"])
+    assert shifted["moving_averages"] != fresh["moving_averages"]
