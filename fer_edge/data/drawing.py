@@ -106,13 +106,17 @@ class _Pen:
 
     def flush(self) -> np.ndarray:
         """Draw what waits, all of it placed at once, and return the canvas."""
-        shapes = [shape for shape, _, _ in self._waiting]
-        turned = np.repeat([turned for _, _, turned in self._waiting], [len(s) for s in shapes])
-        points = np.concatenate(shapes)
+        if not self._waiting:
+            return self.gray
+        points = np.concatenate([shape for shape, _, _ in self._waiting])
+        lengths = [len(shape) for shape, _, _ in self._waiting]
+        turned = np.repeat([turned for _, _, turned in self._waiting], lengths)
         placed = np.where(turned, self._turned(points), points) * self._turn + self._centre
-        parts = np.split(_fixed_point(placed), np.cumsum([len(shape) for shape in shapes])[:-1])
-        for (_, tone, _), part in zip(self._waiting, parts, strict=True):
+        pixels, start = _fixed_point(placed), 0
+        for (_, tone, _), length in zip(self._waiting, lengths, strict=True):
+            part = pixels[start : start + length]
             cv2.fillPoly(self.gray, [part], tone, cv2.LINE_AA, _SUBPIXEL)
+            start += length
         self._waiting.clear()
         return self.gray
 
@@ -200,9 +204,12 @@ def _draw_folds(pen: _Pen, expression: Expression) -> None:
     down = (_ARC + 1) / 2
     for side in (-1, 1):
         fold = side * (0.19 + 0.17 * down + 0.05 * _BOW) + 1j * (0.22 + 0.28 * down)
-        pen.stroke(fold, 0.045 * min(cheek, 1.2), 92)
-        line = side * (0.055 + 0.02 * _ARC) + 1j * (-0.43 + 0.1 * _ARC)
-        pen.stroke(line, 0.035 * max(0.0, expression.frown), 84)
+        # OpenCV draws a polygon's edge even where it has no width
+        if cheek > 0.2:
+            pen.stroke(fold, 0.045 * min(cheek, 1.2), 92)
+        if expression.frown > 0.2:
+            line = side * (0.055 + 0.02 * _ARC) + 1j * (-0.43 + 0.1 * _ARC)
+            pen.stroke(line, 0.035 * expression.frown, 84)
     if expression.nose_wrinkle > 0.3:
         for height in (-0.2, -0.12):
             line = 0.1 * _ARC + 1j * (height - 0.03 * _BOW)

@@ -25,6 +25,9 @@ _COARSE_THRESHOLD = 0.90
 _BLOCK = 32 << 20
 """Correlations held at once: 128 MB."""
 
+_PAIRS = 4096
+"""Pairs compared at full size at once: 75 MB."""
+
 
 def near_pairs(faces: np.ndarray, *, mirrored: bool = False) -> np.ndarray:
     """Pairs of pictures that correlate above THRESHOLD.
@@ -39,15 +42,12 @@ def near_pairs(faces: np.ndarray, *, mirrored: bool = False) -> np.ndarray:
     Returns:
         (P, 2) int64, the lower position first, in ascending order.
     """
-    coarse, full = _normalised(faces, _COARSE), _normalised(faces, 1)
-    coarse_others, full_others = coarse, full
-    if mirrored:
-        coarse_others = _normalised(faces[:, :, ::-1], _COARSE)
-        full_others = _normalised(faces[:, :, ::-1], 1)
+    others = faces[:, :, ::-1] if mirrored else faces
     found = [np.empty((0, 2), np.int64)]
-    for pairs in _candidates(coarse, coarse_others):
-        similarity = np.einsum("ij,ij->i", full[pairs[:, 0]], full_others[pairs[:, 1]])
-        found.append(pairs[similarity > THRESHOLD])
+    for pairs in _candidates(_normalised(faces, _COARSE), _normalised(others, _COARSE)):
+        for part in np.array_split(pairs, 1 + len(pairs) // _PAIRS):
+            first, second = _normalised(faces[part[:, 0]], 1), _normalised(others[part[:, 1]], 1)
+            found.append(part[np.einsum("ij,ij->i", first, second) > THRESHOLD])
     return np.concatenate(found)
 
 
@@ -55,7 +55,9 @@ def _normalised(faces: np.ndarray, square: int) -> np.ndarray:
     """Averaged over squares, mean 0, length 1: dot products are correlations; (N, D) float32."""
     count, rows, columns = faces.shape
     squares = faces.reshape(count, rows // square, square, columns // square, square)
-    vectors = squares.mean(axis=(2, 4), dtype=np.float32).reshape(count, -1)
+    vectors = squares.mean(axis=(2, 4), dtype=np.float32).reshape(
+        count, rows * columns // square**2
+    )
     vectors -= vectors.mean(axis=1, keepdims=True)
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     return np.divide(vectors, lengths, out=np.zeros_like(vectors), where=lengths > 1e-3)
