@@ -23,6 +23,8 @@ def _explain(error: OSError, target: Path) -> FerEdgeError:
         errno.EPERM: "choose a folder you may write to",
         errno.ENOTDIR: "a part of that path is a file; choose another folder",
         errno.EISDIR: "that is a folder; name a file",
+        errno.EEXIST: "a part of that path is a file; choose another folder",
+        errno.ENOENT: "that folder cannot be made; choose another one",
     }
     reason = (error.strerror or str(error)).lower()
     return FerEdgeError(f"cannot write {target}: {reason}", hints.get(error.errno or 0, ""))

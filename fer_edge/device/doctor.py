@@ -19,7 +19,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from fer_edge import __version__
-from fer_edge.device.board import Board, Health, read_board, read_health
+from fer_edge.board import Board, Health, read_board, read_health
 from fer_edge.device.opencv import PIN, load_opencv
 from fer_edge.errors import FerEdgeError
 

@@ -14,7 +14,7 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
-from fer_edge.device.board import Board, read_board, read_health
+from fer_edge.board import Board, read_board, read_health
 from fer_edge.device.classifier import Classifier, newest_bundle, open_classifier
 from fer_edge.device.detectors import HaarDetector
 from fer_edge.device.outputs import (

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from fer_edge.device.board import Board, Health, peak_memory_mib
+from fer_edge.board import Board, Health, peak_memory_mib
 from fer_edge.device.classifier import WARM_UP, Classifier
 from fer_edge.device.latency import STAGES, LatencyRecorder
 from fer_edge.device.pipeline import Result

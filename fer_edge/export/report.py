@@ -9,7 +9,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from fer_edge.device.board import read_board
+from fer_edge.board import read_board
 from fer_edge.export.exporter import Export, Format
 from fer_edge.export.timing import RUNS, WARM_UP
 

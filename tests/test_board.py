@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fer_edge.device.board import Health, peak_memory_mib, read_board, read_health
+from fer_edge.board import Health, peak_memory_mib, read_board, read_health
 from fer_edge.device.doctor import examine
 
 
