@@ -45,7 +45,9 @@ def _root(
 
 
 data_app = typer.Typer(
-    help="Look at a dataset, find its leaks, pack it, draw a synthetic one.", no_args_is_help=True
+    help="Look at a dataset, find its leaks, pack it, draw a synthetic one.\n\n"
+    "Example: [bold]fer-edge data audit fer2013.tar.gz[/]",
+    no_args_is_help=True,
 )
 app.add_typer(data_app, name="data")
 
