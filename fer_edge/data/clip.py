@@ -209,7 +209,7 @@ def _draw_room(rng: np.random.Generator, size: tuple[int, int]) -> np.ndarray:
 
 def _check(target: Path, frames: int, size: tuple[int, int], people: int) -> None:
     if target.suffix.lower() != ".mp4":
-        raise FerEdgeError(f"a clip is called *.mp4, got '{target.name}'")
+        raise FerEdgeError(f"a clip is called *.mp4, got '{target.name}'", "choose such a name")
     if frames < 1 or not 1 <= people <= 3:
         raise FerEdgeError(
             f"cannot draw {frames} frames of {people} people", "at least 1 frame of 1 to 3 people"

@@ -89,14 +89,12 @@ def _refuse_unknown_labels(pictures: Sequence[_Picture], rejects: Rejects) -> No
     for picture in pictures:
         if picture.target is None:
             strangers.setdefault(picture.folder, []).append(picture)
+    hint = f"labels are {', '.join(LABELS)}; --skip-bad leaves other folders out"
     for folder, lost in strangers.items():
-        where = lost[0].entry.where.removesuffix("/" + PurePosixPath(lost[0].entry.name).name)
         reason = f"'{folder}' is no known label" if folder else "not in a label's folder"
-        rejects.add(
-            f"{where} ({len(lost)} pictures)",
-            reason,
-            f"labels are {', '.join(LABELS)}; --skip-bad leaves other folders out",
-        )
+        number = f" ({len(lost):,} such pictures)" if len(lost) > 1 and not rejects.skip else ""
+        for picture in lost:
+            rejects.add(picture.entry.where, reason + number, hint)
 
 
 def _counting_order(name: str) -> list[tuple[int, str]]:

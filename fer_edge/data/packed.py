@@ -43,7 +43,9 @@ def write_packed(dataset: Dataset, target: Path) -> None:
         FerEdgeError: the name does not end in .npz, or the file cannot be written.
     """
     if target.suffix != SUFFIX:
-        raise FerEdgeError(f"a packed dataset is called *{SUFFIX}, got '{target.name}'")
+        raise FerEdgeError(
+            f"a packed dataset is called *{SUFFIX}, got '{target.name}'", "choose such a name"
+        )
     pictures = dataset.faces.reshape(len(dataset), -1)
     # the first of each kind, in the order of appearance, keeps like pictures together
     seen: dict[bytes, int] = {}

@@ -21,13 +21,17 @@ def print_summary(summary: Summary, *, as_json: bool = False, **more: Any) -> No
     table.add_column("label")
     for split in summary.counts:
         table.add_column(split, justify="right")
-    table.add_column("all", justify="right")
+    several = len(summary.counts) > 1
+    if several:
+        table.add_column("all", justify="right")
     for label in summary.labels:
         numbers = [counts[label] for counts in summary.counts.values()]
-        table.add_row(label, *(f"{number:,}" for number in numbers), f"{sum(numbers):,}")
+        numbers += [sum(numbers)] if several else []
+        table.add_row(label, *(f"{number:,}" for number in numbers))
     table.add_section()
     totals = [sum(counts.values()) for counts in summary.counts.values()]
-    table.add_row("all", *(f"{total:,}" for total in totals), f"{sum(totals):,}")
+    totals += [summary.faces] if several else []
+    table.add_row("all", *(f"{total:,}" for total in totals))
     console = Console()
     console.print(table)
     console.print(f"fingerprint  {summary.fingerprint}", soft_wrap=True)

@@ -63,7 +63,9 @@ def write_contact_sheet(dataset: Dataset, target: Path, seed: int = 0) -> None:
         FerEdgeError: the name does not end in .png, OpenCV is missing, or it cannot be written.
     """
     if target.suffix.lower() != ".png":
-        raise FerEdgeError(f"a contact sheet is called *.png, got '{target.name}'")
+        raise FerEdgeError(
+            f"a contact sheet is called *.png, got '{target.name}'", "choose such a name"
+        )
     require_extra("cv2", "device")
     import cv2
 

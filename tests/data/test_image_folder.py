@@ -96,17 +96,18 @@ def test_a_folder_that_is_no_label_is_refused_or_left_out(tmp_path: Path) -> Non
     files["train/happy/1.png"] = encoded(FACES[4])
     spread(tmp_path, files)
     with pytest.raises(
-        FerEdgeError, match=r"contempt \(3 pictures\): 'contempt' is no known label"
+        FerEdgeError, match=r"contempt/0.png: 'contempt' is no known label \(3 such"
     ):
         load_dataset(tmp_path)
     loaded = load_dataset(tmp_path, skip_bad=True)
     assert len(loaded) == 1
+    assert len(loaded.skipped) == 3
     assert "contempt" in loaded.skipped[0]
 
 
 def test_pictures_that_lie_in_no_labels_folder_are_refused(tmp_path: Path) -> None:
     spread(tmp_path, {"1.png": encoded(FACES[0]), "2.png": encoded(FACES[1])})
-    with pytest.raises(FerEdgeError, match=r"\(2 pictures\): not in a label's folder"):
+    with pytest.raises(FerEdgeError, match=r"1.png: not in a label's folder \(2 such"):
         load_dataset(tmp_path)
     with pytest.raises(FerEdgeError, match="no picture in a folder named after an expression"):
         load_dataset(tmp_path, skip_bad=True)
