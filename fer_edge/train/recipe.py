@@ -169,7 +169,9 @@ def parse_recipe(text: str, source: str) -> Recipe:
     try:
         content = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise FerEdgeError(f"recipe {source} is not valid TOML: {error}", "") from error
+        raise FerEdgeError(
+            f"recipe {source} is not valid TOML: {error}", "see docs/training.md for an example"
+        ) from error
     try:
         recipe = Recipe.model_validate(content)
     except ValidationError as error:
