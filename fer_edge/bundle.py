@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import struct
 import zipfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
@@ -38,6 +39,20 @@ MEMBERS = (INT8_TFLITE, FLOAT_TFLITE, INT8_ONNX, FLOAT_ONNX, GOLDEN, MODEL_CARD)
 REQUIRED = (INT8_TFLITE, GOLDEN, MODEL_CARD)
 LIMIT = 256 << 20
 """Bytes of the largest bundle that is opened."""
+MANIFEST_LIMIT = 1 << 20
+"""Bytes of the largest manifest that is parsed."""
+UNREADABLE = (
+    zipfile.BadZipFile,
+    struct.error,
+    EOFError,
+    KeyError,
+    OSError,
+    OverflowError,
+    RecursionError,
+    RuntimeError,
+    ValueError,
+)
+"""What zipfile, json and numpy raise for bytes that are not what they claim to be."""
 
 INPUT = {"shape": [1, FACE_SIZE, FACE_SIZE, 1], "dtype": "uint8", "colour": "grayscale"}
 """What a model takes: one face, 0 is black and 255 white."""
@@ -77,7 +92,10 @@ class Manifest:
 
     def to_json(self) -> str:
         """Sorted keys, so that the same manifest gives the same bytes."""
-        return json.dumps(asdict(self), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+        return (
+            json.dumps(asdict(self), indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
+            + "\n"
+        )
 
 
 @dataclass(frozen=True)
@@ -143,8 +161,9 @@ def open_bundle(path: Path | str) -> Bundle:
     packed = _read_limited(path)
     try:
         content = _unpack(packed)
-        stored = json.loads(content.pop(MANIFEST).decode())
-    except (zipfile.BadZipFile, KeyError, ValueError, OSError, NotImplementedError) as error:
+        written = content.pop(MANIFEST)[:MANIFEST_LIMIT].decode()
+        stored = json.loads(written, parse_constant=_refuse_constant)
+    except UNREADABLE as error:
         raise _damaged(path, "it is not a complete bundle") from error
     manifest = _parse(stored, path)
     if set(content) != set(manifest.files) or not set(REQUIRED) <= set(content):
@@ -153,21 +172,33 @@ def open_bundle(path: Path | str) -> Bundle:
         if hashlib.sha256(data).hexdigest() != manifest.files[name]:
             raise _damaged(path, f"the checksum of {name} is wrong")
     # what neither a checksum nor the zip's own check covers: headers, padding, the manifest's form
-    if _pack({**content, MANIFEST: manifest.to_json().encode()}) != packed:
+    form = manifest.to_json().encode(errors="replace")
+    if _pack({**content, MANIFEST: form}) != packed:
         raise _damaged(path, "the archive was changed after it was written")
     return Bundle(path, manifest, content)
 
 
-def golden_set(packed: bytes) -> tuple[np.ndarray, np.ndarray]:
-    """Faces, (N, 48, 48, 1) uint8, and the expected probabilities, (N, classes) float32."""
+def golden_set(packed: bytes) -> dict[str, np.ndarray]:
+    """The arrays that ``pack_golden`` packed, by name."""
     with np.load(io.BytesIO(packed), allow_pickle=False) as arrays:
-        return arrays["faces"], arrays["probabilities"]
+        return dict(arrays)
 
 
-def pack_golden(faces: np.ndarray, probabilities: np.ndarray) -> bytes:
-    """A golden set as the bytes of an ``.npz``; the same arrays give the same bytes."""
+def pack_golden(
+    faces: np.ndarray, probabilities: np.ndarray, onnx: np.ndarray | None = None
+) -> bytes:
+    """A golden set as the bytes of an ``.npz``; the same arrays give the same bytes.
+
+    Args:
+        faces: (N, 48, 48, 1) uint8.
+        probabilities: what the int8 TFLite says of them, (N, classes) float32.
+        onnx: what the int8 ONNX says of them; its rounding differs. None where it is not shipped.
+    """
+    arrays = {"faces": faces, "probabilities": probabilities}
+    if onnx is not None:
+        arrays["probabilities_onnx"] = onnx
     members = {}
-    for name, array in (("faces", faces), ("probabilities", probabilities)):
+    for name, array in arrays.items():
         buffer = io.BytesIO()
         np.lib.format.write_array(buffer, np.ascontiguousarray(array), allow_pickle=False)
         members[f"{name}.npy"] = buffer.getvalue()
@@ -184,9 +215,13 @@ def verify_golden(bundle: Bundle, model: Model) -> float:
         FerEdgeError: this machine computes something else than the bundle's maker did.
     """
     try:
-        faces, expected = golden_set(bundle.read(GOLDEN))
-    except (ValueError, KeyError, OSError, zipfile.BadZipFile) as error:
+        arrays = golden_set(bundle.read(GOLDEN))
+        faces = arrays["faces"]
+        expected = arrays["probabilities_onnx" if model.format == "onnx" else "probabilities"]
+    except UNREADABLE as error:
         raise _damaged(bundle.path, "its golden set cannot be read") from error
+    if faces.dtype != np.uint8 or faces.shape[1:] != tuple(INPUT["shape"][1:]) or not len(faces):
+        raise _damaged(bundle.path, "its golden set holds no faces")
     if model.classes != len(bundle.labels) or expected.shape != (len(faces), model.classes):
         raise FerEdgeError(
             f"bundle {bundle.path} has {len(bundle.labels)} labels, but its model gives "
@@ -208,7 +243,10 @@ def verify_golden(bundle: Bundle, model: Model) -> float:
 
 def _read_limited(path: Path) -> bytes:
     if not path.is_file():
-        raise FerEdgeError(f"no bundle {path}", "make one with: fer-edge export RUN --int8")
+        raise FerEdgeError(
+            f"{path} is a folder, not a bundle" if path.is_dir() else f"no bundle {path}",
+            "make one with: fer-edge export RUN --int8",
+        )
     if path.stat().st_size > LIMIT:
         raise FerEdgeError(
             f"{path} has {path.stat().st_size >> 20} MiB; a bundle has at most {LIMIT >> 20}",
@@ -217,7 +255,10 @@ def _read_limited(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise FerEdgeError(f"cannot read the bundle {path}: {error.strerror}") from error
+        raise FerEdgeError(
+            f"cannot read the bundle {path}: {(error.strerror or '').lower()}",
+            "give a file that you may read",
+        ) from error
 
 
 def _unpack(packed: bytes) -> dict[str, bytes]:
@@ -229,6 +270,8 @@ def _unpack(packed: bytes) -> dict[str, bytes]:
             raise zipfile.BadZipFile("unknown or repeated members")
         if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
             raise zipfile.BadZipFile("compressed members")
+        if sum(entry.file_size for entry in entries) > len(packed):
+            raise zipfile.BadZipFile("overlapping members")
         return {entry.filename: archive.read(entry) for entry in entries}
 
 
@@ -244,7 +287,7 @@ def _pack(content: Mapping[str, bytes]) -> bytes:
 
 
 def _parse(stored: Any, path: Path) -> Manifest:
-    if not isinstance(stored, dict) or not isinstance(stored.get("schema"), int):
+    if not isinstance(stored, dict) or type(stored.get("schema")) is not int:
         raise _damaged(path, "its manifest has no schema version")
     if stored["schema"] != SCHEMA:
         newer = stored["schema"] > SCHEMA
@@ -265,8 +308,20 @@ def _parse(stored: Any, path: Path) -> Manifest:
             f"bundle {path} takes pictures of {given}, this fer-edge gives {INPUT['shape']}",
             "export a model made for 48×48 grayscale faces",
         )
-    crop = CropRule.from_dict(stored["crop"])
-    return Manifest(**{**stored, "labels": tuple(stored["labels"]), "crop": crop})
+    labels = stored["labels"]
+    if not all(isinstance(label, str) for label in labels) or len(set(labels)) < len(labels):
+        raise _damaged(path, "its manifest's labels are not distinct names")
+    if not 0 <= stored["golden_tolerance"] <= 1:
+        raise _damaged(path, "its manifest's golden_tolerance is not from 0 to 1")
+    try:
+        crop = CropRule.from_dict(stored["crop"])
+    except FerEdgeError as error:
+        raise _damaged(path, error.message) from error
+    return Manifest(**{**stored, "labels": tuple(labels), "crop": crop})
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
 
 
 def _damaged(path: Path, how: str) -> FerEdgeError:

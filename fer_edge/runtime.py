@@ -6,6 +6,7 @@ quantized inputs and outputs are handled here and nowhere else.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,6 +18,9 @@ import numpy.typing as npt
 from fer_edge.chatter import import_keras, silenced_stderr
 from fer_edge.errors import FerEdgeError, require_extra
 from fer_edge.face import FACE_SIZE
+
+ONNX_BATCH = 64
+"""Faces at once where an ONNX model leaves the batch size open."""
 
 Probabilities = npt.NDArray[np.float32]
 """(N, classes) float32, rows sum to 1 up to the output's quantization step."""
@@ -37,13 +41,15 @@ class Model(Protocol):
         ...
 
 
-def load_model(path: Path | str | bytes, *, threads: int = 1, reference: bool = False) -> Model:
+def load_model(
+    path: Path | str | bytes, *, threads: int = 1, reference_kernels: bool = False
+) -> Model:
     """Open a model file, or a model's bytes, with the runtime that fits it.
 
     Args:
         path: a ``.tflite``, ``.onnx`` or ``.keras`` file, or the content of one of the first two.
         threads: of the interpreter; Keras uses its backend's own.
-        reference: TFLite only: the reference kernels, which give the same bits on every processor,
+        reference_kernels: TFLite only: the slow kernels that give the same bits on every processor,
             instead of the fast ones.
 
     Raises:
@@ -58,9 +64,15 @@ def load_model(path: Path | str | bytes, *, threads: int = 1, reference: bool = 
         name = str(path)
         if path.suffix == ".keras":
             return _KerasModel(path)
-        content = path.read_bytes()
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise FerEdgeError(
+                f"cannot read the model {path}: {(error.strerror or '').lower()}",
+                "give a file that you may read",
+            ) from error
     if content[4:8] == b"TFL3":
-        return _TFLiteModel(content, name, threads, reference)
+        return _TFLiteModel(content, name, threads, reference_kernels)
     if name.endswith(".onnx") or (isinstance(path, bytes) and content[:1] == b"\x08"):
         return _OnnxModel(content, name, threads)
     raise FerEdgeError(
@@ -71,10 +83,10 @@ def load_model(path: Path | str | bytes, *, threads: int = 1, reference: bool = 
 class _TFLiteModel:
     format = "tflite"
 
-    def __init__(self, content: bytes, name: str, threads: int, reference: bool) -> None:
+    def __init__(self, content: bytes, name: str, threads: int, reference_kernels: bool) -> None:
         module, self.runtime = _tflite_module()
         kind = module.OpResolverType
-        resolver = kind.BUILTIN_REF if reference else kind.AUTO
+        resolver = kind.BUILTIN_REF if reference_kernels else kind.AUTO
         try:
             with silenced_stderr():
                 self._interpreter = module.Interpreter(
@@ -83,26 +95,32 @@ class _TFLiteModel:
                     experimental_op_resolver_type=resolver,
                 )
                 self._interpreter.allocate_tensors()
-            (self._input,) = self._interpreter.get_input_details()
-            (self._output,) = self._interpreter.get_output_details()
         except (ValueError, RuntimeError) as error:
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise FerEdgeError(
-                f"{name} cannot be run by {self.runtime}: {reason}",
-                "the file is damaged or made for another runtime; export it again",
-            ) from error
-        self._batch = _check_shapes(name, self._input["shape"], self._output["shape"])
-        self.classes = int(self._output["shape"][-1])
+            raise _not_runnable(name, self.runtime, error) from error
+        given = _only(name, "inputs", self._interpreter.get_input_details())
+        output = _only(name, "outputs", self._interpreter.get_output_details())
+        if _check_shapes(name, given["shape"], output["shape"]) != 1:
+            raise _wrong_batch(name, given["shape"][0])
+        self.classes = int(output["shape"][-1])
+        # looked up once, since the rest runs for every face
+        self._input, self._output = int(given["index"]), int(output["index"])
+        self._dtype, self._pixels = np.dtype(given["dtype"]), _pixel_table(given)
+        self._scale, self._zero = output["quantization"]
 
     def probabilities(self, faces: npt.NDArray[np.uint8]) -> Probabilities:
-        faces = faces.reshape(-1, FACE_SIZE, FACE_SIZE, 1)
-        result = np.empty((len(faces), self.classes), np.float32)
-        invoke, index = self._interpreter.invoke, self._output["index"]
-        pixels = _quantized(faces, self._input)
-        for row in range(len(faces)):
-            self._interpreter.set_tensor(self._input["index"], pixels[row : row + 1])
-            invoke()
-            result[row] = _dequantized(self._interpreter.get_tensor(index)[0], self._output)
+        faces = faces.reshape(-1, 1, FACE_SIZE, FACE_SIZE, 1)
+        if self._pixels is not None:
+            faces = self._pixels[faces]
+        elif faces.dtype != self._dtype:
+            faces = faces.astype(self._dtype)
+        run, result = self._interpreter, np.empty((len(faces), self.classes), np.float32)
+        for face, row in zip(faces, result, strict=True):
+            run.set_tensor(self._input, face)
+            run.invoke()
+            row[:] = run.get_tensor(self._output)[0]
+        if self._scale:
+            result -= self._zero
+            result *= self._scale
         return result
 
 
@@ -124,26 +142,27 @@ class _OnnxModel:
             )
         # onnxruntime's exceptions share no base class of its own
         except Exception as error:
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise _not_runnable(name, self.runtime, error) from error
+        given = _only(name, "inputs", self._session.get_inputs())
+        output = _only(name, "outputs", self._session.get_outputs())
+        self._batch = _check_shapes(name, given.shape, output.shape)
+        if self._batch not in (None, 1):
+            raise _wrong_batch(name, self._batch)
+        if given.type != "tensor(float)":
             raise FerEdgeError(
-                f"{name} cannot be run by {self.runtime}: {reason}",
-                "the file is damaged or made for another runtime; export it again",
-            ) from error
-        (given,), (wanted,) = self._session.get_outputs(), self._session.get_inputs()
-        self._name = wanted.name
-        self._batch = _check_shapes(name, wanted.shape, given.shape)
-        self.classes = int(given.shape[-1])
+                f"{name} takes {given.type}, not tensor(float)", "export it with fer-edge"
+            )
+        self._input = given.name
+        self.classes = int(output.shape[-1])
 
     def probabilities(self, faces: npt.NDArray[np.uint8]) -> Probabilities:
         pixels = faces.reshape(-1, FACE_SIZE, FACE_SIZE, 1).astype(np.float32)
-        step = self._batch or len(pixels)
-        parts = [
-            self._session.run(None, {self._name: pixels[start : start + step]})[0]
-            for start in range(0, len(pixels), max(step, 1))
-        ]
-        if not parts:
-            return np.empty((0, self.classes), np.float32)
-        return np.concatenate(parts)
+        result = np.empty((len(pixels), self.classes), np.float32)
+        step = self._batch or ONNX_BATCH
+        for start in range(0, len(pixels), step):
+            part = pixels[start : start + step]
+            result[start : start + step] = self._session.run(None, {self._input: part})[0]
+        return result
 
 
 class _KerasModel:
@@ -157,7 +176,7 @@ class _KerasModel:
         # what a damaged archive raises depends on the byte that is wrong
         except Exception as error:
             raise FerEdgeError(
-                f"{path} is not a Keras model: {str(error).splitlines()[0]}",
+                f"{path} is not a Keras model: {_first_line(error)}",
                 "the file is damaged or not made by Keras 3; train again",
             ) from error
         _check_shapes(str(path), self.network.input_shape, self.network.output_shape)
@@ -202,22 +221,40 @@ def _check_shapes(name: str, given: Any, result: Any) -> int | None:
     return sides[0] if sides[0] and sides[0] > 0 else None
 
 
-def _quantized(faces: npt.NDArray[np.uint8], tensor: dict[str, Any]) -> npt.NDArray[Any]:
-    """Raw pixels as the input tensor wants them."""
+def _pixel_table(tensor: dict[str, Any]) -> npt.NDArray[Any] | None:
+    """What each of the 256 pixel values is in a quantized input; None where they go in as they are.
+
+    Every export of ours takes them as they are; a model from elsewhere may not.
+    """
     scale, zero = tensor["quantization"]
     dtype = np.dtype(tensor["dtype"])
-    if scale == 0:
-        return faces.astype(dtype)
-    if dtype == np.uint8 and scale == 1 and zero == 0:
-        return faces
+    if scale == 0 or (dtype == np.uint8 and scale == 1 and zero == 0):
+        return None
     limits = np.iinfo(dtype)
-    # one entry for each of the 256 values, looked up
     table = np.clip(np.round(np.arange(256) / scale + zero), limits.min, limits.max)
-    return table.astype(dtype)[faces]
+    return table.astype(dtype)
 
 
-def _dequantized(values: npt.NDArray[Any], tensor: dict[str, Any]) -> Probabilities:
-    scale, zero = tensor["quantization"]
-    if scale == 0:
-        return values.astype(np.float32)
-    return (values.astype(np.float32) - zero) * np.float32(scale)
+def _only(name: str, what: str, tensors: Sequence[Any]) -> Any:
+    if len(tensors) != 1:
+        raise FerEdgeError(
+            f"{name} has {len(tensors)} {what}, not 1", "export a classifier of single faces"
+        )
+    return tensors[0]
+
+
+def _wrong_batch(name: str, size: Any) -> FerEdgeError:
+    return FerEdgeError(
+        f"{name} takes {size} faces at once", "export it with batch size 1, as fer-edge export does"
+    )
+
+
+def _not_runnable(name: str, runtime: str, error: Exception) -> FerEdgeError:
+    return FerEdgeError(
+        f"{name} cannot be run by {runtime}: {_first_line(error)}",
+        "the file is damaged or made for another runtime; export it again",
+    )
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

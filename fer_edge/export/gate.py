@@ -29,9 +29,15 @@ class Check:
 
 @dataclass(frozen=True)
 class Verdict:
-    """The gate's answer for one model: every check, and whether none failed."""
+    """The gate's answer for one model.
+
+    Attributes:
+        checks: every check that was made.
+        unchecked: classes without a held-out image, of whose recall nothing can be said.
+    """
 
     checks: tuple[Check, ...]
+    unchecked: tuple[str, ...] = ()
 
     @property
     def passed(self) -> bool:
@@ -50,7 +56,11 @@ class Verdict:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready."""
-        return {"passed": self.passed, "checks": [asdict(check) for check in self.checks]}
+        return {
+            "passed": self.passed,
+            "checks": [asdict(check) for check in self.checks],
+            "unchecked": list(self.unchecked),
+        }
 
 
 def judge(drop: Drop, class_images: dict[str, int], budget: Budget) -> Verdict:
@@ -63,7 +73,7 @@ def judge(drop: Drop, class_images: dict[str, int], budget: Budget) -> Verdict:
 
     A check fails when its point estimate is over the limit, and warns when only the interval is. A
     class with fewer images than ``budget.recall_min_images`` warns where it would have failed; one
-    without images is not checked.
+    without images is named as unchecked.
     """
     checks = [_check("accuracy drop", drop.accuracy, budget.accuracy_drop_points)]
     for label, estimate in drop.recall.items():
@@ -82,7 +92,8 @@ def judge(drop: Drop, class_images: dict[str, int], budget: Budget) -> Verdict:
             "pass" if agreement >= budget.agreement_percent else "fail",
         )
     )
-    return Verdict(tuple(checks))
+    unchecked = tuple(label for label, estimate in drop.recall.items() if estimate is None)
+    return Verdict(tuple(checks), unchecked)
 
 
 def _check(what: str, drop: Estimate, limit: float) -> Check:

@@ -31,18 +31,21 @@ def golden_images(seed: int = 0) -> np.ndarray:
     return np.concatenate([drawn, noise])[..., None]
 
 
-def golden_set(model: bytes) -> tuple[bytes, float]:
+def golden_set(model: bytes, onnx: bytes | None = None) -> tuple[bytes, float]:
     """Record what the reference kernels say; they give the same bits on every processor.
 
     Args:
         model: the int8 TFLite.
+        onnx: the int8 ONNX, where it is shipped too. It has one set of kernels only, so what they
+            say here is recorded.
 
     Returns:
         The packed golden set, and the tolerance for fast kernels: as far as they are from the
         reference kernels on this machine, and ``ALLOWED_STEPS`` more.
     """
     faces = golden_images()
-    reference = load_model(model, reference=True).probabilities(faces)
+    reference = load_model(model, reference_kernels=True).probabilities(faces)
     fast = load_model(model).probabilities(faces)
     seen = float(np.abs(fast - reference).max())
-    return pack_golden(faces, reference), round(seen + ALLOWED_STEPS * STEP, 6)
+    said_by_onnx = None if onnx is None else load_model(onnx).probabilities(faces)
+    return pack_golden(faces, reference, said_by_onnx), round(seen + ALLOWED_STEPS * STEP, 6)
