@@ -22,7 +22,12 @@ OPSET = 17
 
 
 def to_float32(tflite: bytes) -> bytes:
-    """Convert a float32 flatbuffer; returns the ONNX model."""
+    """Convert a float32 flatbuffer.
+
+    Returns:
+        The ONNX model, from ``face``, (1, 48, 48, 1) float32 pixels in 0..255, to
+        ``probabilities``; the same flatbuffer gives the same bytes.
+    """
     with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder) / "model.tflite", Path(folder) / "model.onnx"
         source.write_bytes(tflite)
@@ -30,7 +35,7 @@ def to_float32(tflite: bytes) -> bytes:
             import tf2onnx
 
             tf2onnx.convert.from_tflite(str(source), opset=OPSET, output_path=str(target))
-        return target.read_bytes()
+        return _renamed(target.read_bytes())
 
 
 def to_int8(model: bytes, calibration: np.ndarray) -> bytes:
@@ -61,6 +66,36 @@ def to_int8(model: bytes, calibration: np.ndarray) -> bytes:
             per_channel=True,
         )
         return target.read_bytes()
+
+
+def _renamed(model: bytes) -> bytes:
+    """Names by position in the graph.
+
+    tf2onnx numbers its names on from those of earlier conversions in the same process.
+    """
+    import onnx
+
+    content = onnx.load_from_string(model)
+    graph = content.graph
+    names = {graph.input[0].name: "face", graph.output[0].name: "probabilities", "": ""}
+    constants = {tensor.name: tensor for tensor in graph.initializer}
+    for place, node in enumerate(graph.node):
+        node.name = f"{node.op_type.lower()}_{place}"
+        for position, name in enumerate(node.input):
+            if name in constants:
+                names.setdefault(name, f"{node.name}_constant_{position}")
+        for position, name in enumerate(node.output):
+            names.setdefault(name, f"{node.name}_{position}" if position else f"{node.name}_out")
+        node.input[:] = [names[name] for name in node.input]
+        node.output[:] = [names[name] for name in node.output]
+    for tensor in (graph.input[0], graph.output[0], *constants.values()):
+        tensor.name = names[tensor.name]
+    ordered = sorted(constants.values(), key=lambda tensor: tensor.name)
+    copies = [onnx.TensorProto.FromString(tensor.SerializeToString()) for tensor in ordered]
+    del graph.initializer[:], graph.value_info[:]
+    graph.initializer.extend(copies)
+    renamed: bytes = content.SerializeToString(deterministic=True)
+    return renamed
 
 
 def _reader(model: Path, calibration: np.ndarray) -> object:
