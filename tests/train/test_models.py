@@ -15,9 +15,8 @@ def test_paper_t_has_the_parameters_of_its_table() -> None:
     model = build_model("triwijoyo", 7, {})
     assert model.count_params() == 2_787_015
     assert sum(int(np.prod(w.shape)) for w in model.non_trainable_weights) == 1_152
-    counts = [layer.count_params() for layer in model.layers if layer.count_params()]
     # the table's rows 2 to 17
-    assert counts == [
+    assert _layer_counts(model) == [
         *(1_664, 102_464, 256),
         *(204_928, 409_728, 512),
         *(295_168, 590_080, 1_024),
@@ -44,6 +43,62 @@ def test_equation_11_puts_batch_norm_before_every_relu_and_drops_the_bias() -> N
         position = names.index(conv)
         assert names[position : position + 3] == [conv, f"{conv}_bn", f"{conv}_relu"]
         assert not model.get_layer(conv).use_bias
+
+
+def _layer_counts(model: keras.Model) -> list[int]:
+    return [layer.count_params() for layer in model.layers if layer.count_params()]
+
+
+def test_mondals_shallow_network_has_the_parameters_of_figure_6() -> None:
+    model = build_model("mondal_shallow", 7, {})
+    assert _layer_counts(model) == [320, 18_496, 73_856, 147_584, 2_098_176, 7_175]
+    assert model.count_params() == 2_345_607
+    improved = build_model("mondal_shallow", 7, {"conv_dropout": 0.25, "dense_dropout": 0.5})
+    assert improved.count_params() == 2_345_607
+
+
+def test_mondals_deep_network_has_the_parameters_of_figure_8() -> None:
+    model = build_model("mondal_deep", 7, {})
+    assert model.count_params() == 20_552_775
+    assert sum(int(np.prod(w.shape)) for w in model.non_trainable_weights) == 9_216
+    convolutions = [c for c in _layer_counts(model) if c not in (256, 512, 2_048)]
+    assert convolutions == [
+        *(640, 36_928, 204_928, 409_728, 409_728, 590_336),
+        *[2_359_808] * 7,
+        *(2_359_808, 3_591),
+    ]
+    assert model.get_layer("pool4").output.shape[1:] == (3, 3, 512)
+
+
+@pytest.mark.parametrize(
+    ("number", "total"),
+    [
+        (1, 2_104_583),
+        (2, 4_594_439),
+        (3, 2_368_455),
+        (4, 592_647),
+        (5, 1_116_647),
+        (6, 2_349_703),
+        (7, 4_590_343),
+        (8, 1_125_863),
+    ],
+)
+def test_kusnos_eight_models_have_the_papers_totals(number: int, total: int) -> None:
+    assert build_model("kusno", 7, {"model": number}).count_params() == total
+
+
+def test_kusnos_first_model_ends_in_one_pixel() -> None:
+    model = build_model("kusno", 7, {"model": 1})
+    assert model.get_layer("pool5").output.shape[1:] == (1, 1, 512)
+    with pytest.raises(FerEdgeError, match="choose from 1 to 8"):
+        build_model("kusno", 7, {"model": 9})
+
+
+def test_kumars_network_has_the_papers_sizes_and_total() -> None:
+    model = build_model("kumar", 7, {"batch_norm": False})
+    assert model.count_params() == 688_391
+    shapes = [model.get_layer(f"conv{i}").output.shape[1:] for i in range(1, 6)]
+    assert shapes == [(46, 46, 32), (46, 46, 64), (21, 21, 64), (21, 21, 128), (8, 8, 128)]
 
 
 @pytest.mark.parametrize("name", BUILDERS)

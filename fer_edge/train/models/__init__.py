@@ -11,10 +11,17 @@ import keras
 
 from fer_edge.errors import FerEdgeError
 from fer_edge.train.models.compact import compact
+from fer_edge.train.models.kumar import kumar
+from fer_edge.train.models.kusno import kusno
+from fer_edge.train.models.mondal import mondal_deep, mondal_shallow
 from fer_edge.train.models.triwijoyo import triwijoyo
 
 BUILDERS: dict[str, Callable[..., keras.Model]] = {
     "compact": compact,
+    "kumar": kumar,
+    "kusno": kusno,
+    "mondal_deep": mondal_deep,
+    "mondal_shallow": mondal_shallow,
     "triwijoyo": triwijoyo,
 }
 
