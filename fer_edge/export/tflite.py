@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -35,8 +36,9 @@ def to_int8(network: keras.Model, calibration: np.ndarray) -> bytes:
     content = _convert(_int8_converter(network, calibration))
     if left := float_tensors(content):
         raise FerEdgeError(
-            f"{len(left)} tensors stayed in float after quantization, the first is '{left[0]}'",
-            "replace the layer that makes it by one that TFLite has an int8 kernel for",
+            f"{len(left)} tensors stayed in float after quantization, around "
+            f"{', '.join(float_operators(content))}",
+            "replace the layer that makes them by one that TFLite has an int8 kernel for",
         )
     return content
 
@@ -74,30 +76,53 @@ def float_tensors(content: bytes) -> list[str]:
     return [tensor["name"] for tensor in tensors(content) if "FLOAT" in tensor["type"]]
 
 
+def float_operators(content: bytes) -> list[str]:
+    """The kinds of operators that compute in floating point, conversions from and to it aside."""
+    floats = set(float_tensors(content))
+    found = {
+        name: None
+        for name, touched in _operators(content)
+        if name not in ("QUANTIZE", "DEQUANTIZE") and floats & set(touched)
+    }
+    return list(found)
+
+
 def tensors(content: bytes) -> list[dict[str, Any]]:
     """Every tensor of every subgraph of a flatbuffer: ``name``, ``type`` and ``shape``."""
     schema = _schema()
     types = {v: k for k, v in vars(schema.TensorType).items() if isinstance(v, int)}
-    model = schema.ModelT.InitFromPackedBuf(content, 0)
     return [
         {
             "name": tensor.name.decode(),
             "type": types[tensor.type],
             "shape": [] if tensor.shape is None else [int(side) for side in tensor.shape],
         }
-        for graph in model.subgraphs
+        for graph in schema.ModelT.InitFromPackedBuf(content, 0).subgraphs
         for tensor in graph.tensors
     ]
 
 
 def operators(content: bytes) -> list[str]:
     """The operators of a flatbuffer in order, such as CONV_2D."""
+    return [name for name, _ in _operators(content)]
+
+
+def _operators(content: bytes) -> list[tuple[str, list[str]]]:
+    """Each operator with the names of its input and output tensors."""
     schema = _schema()
     names = {v: k for k, v in vars(schema.BuiltinOperator).items() if isinstance(v, int)}
     model = schema.ModelT.InitFromPackedBuf(content, 0)
     # files from before 2020 keep the code in the deprecated byte, newer ones in both
     codes = [max(code.builtinCode, code.deprecatedBuiltinCode) for code in model.operatorCodes]
-    return [names[codes[op.opcodeIndex]] for graph in model.subgraphs for op in graph.operators]
+    return [
+        (
+            names[codes[op.opcodeIndex]],
+            # -1 stands for an input left out
+            [graph.tensors[i].name.decode() for i in (*op.inputs, *op.outputs) if i >= 0],
+        )
+        for graph in model.subgraphs
+        for op in graph.operators
+    ]
 
 
 def _schema() -> Any:
@@ -133,9 +158,16 @@ def _convert(converter: Any) -> bytes:
     try:
         with silenced_stderr(), contextlib.redirect_stdout(io.StringIO()):
             return bytes(converter.convert())
-    except (ValueError, RuntimeError) as error:
-        reason = str(error).strip().splitlines()[0]
+    # the converter's own error is not part of TensorFlow's interface and has no base but Exception
+    except Exception as error:
         raise FerEdgeError(
-            f"the TFLite converter refused the network: {reason}",
-            "replace the layer that it names by one that TFLite has an int8 kernel for",
+            f"the TFLite converter refused the network: {_refusal(str(error))}",
+            "replace the layer by one that TFLite has an int8 kernel for",
         ) from error
+
+
+def _refusal(said: str) -> str:
+    """The operators that a converter's report of many lines is about, else its first line."""
+    if operations := dict.fromkeys(re.findall(r"'(tfl?\.\w+)' op", said)):
+        return f"it has no kernel for {', '.join(operations)}"
+    return next((line.strip() for line in said.splitlines() if line.strip()), "without a reason")
