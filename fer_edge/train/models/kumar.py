@@ -20,8 +20,8 @@ def kumar(
     """Build five convolutions, of which the second and the fourth keep their size.
 
     Kernels of 3×3 fit every output size that the paper prints. Without batch norm and with 7
-    classes it has 688,391 parameters. The paper uses batch norm and 60% dropout and says not where: here
-    batch norm stands between each convolution and its ReLU, dropout behind the hidden layer.
+    classes it has 688,391 parameters. The paper uses batch norm and 60% dropout and says not where:
+    here batch norm stands between each convolution and its ReLU, dropout behind the hidden layer.
 
     Args:
         classes: width of the output.
