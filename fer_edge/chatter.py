@@ -32,16 +32,20 @@ def silenced_stderr() -> Iterator[None]:
         os.close(nowhere)
 
 
-def import_keras() -> ModuleType:
-    """Keras on its configured backend (TensorFlow unless KERAS_BACKEND says otherwise), quietly.
+def import_keras(backend: str | None = None) -> ModuleType:
+    """Import Keras quietly.
+
+    Args:
+        backend: None takes the one that KERAS_BACKEND names, else TensorFlow.
 
     Raises:
         FerEdgeError: Keras or its backend is not installed.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     require_extra("keras", "train")
-    backend = os.environ.get("KERAS_BACKEND", "tensorflow")
+    backend = backend or os.environ.get("KERAS_BACKEND", "tensorflow")
     require_extra(backend, "train")
+    os.environ["KERAS_BACKEND"] = backend
     # TensorFlow warns of retracing whenever several models are evaluated in one process
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     with silenced_stderr():

@@ -234,7 +234,8 @@ def evaluate(
 
     Example: [bold]fer-edge evaluate bundles/triwijoyo.fer --data fer2013.csv[/]
     """
-    require_extra("numpy", "device")
+    if plot:
+        require_extra("matplotlib", "train")
     from fer_edge.evaluate import evaluate_path, plot_confusion, print_evaluation
 
     result = evaluate_path(model, data, split or ())
@@ -277,7 +278,8 @@ def export(
         raise FerEdgeError(
             "a bundle holds an int8 model", "say so with: fer-edge export RUN --int8"
         )
-    import_keras()
+    # the converters are TensorFlow's, whatever the network was trained on
+    import_keras(backend="tensorflow")
     for module in ("ai_edge_litert", "cv2", "onnxruntime", "tensorflow", "tf2onnx"):
         require_extra(module, "export")
     from fer_edge.export.budget import load_budget
