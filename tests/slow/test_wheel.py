@@ -31,6 +31,16 @@ def test_the_wheel_holds_the_recipes_and_budgets_and_nothing_from_beside_the_pac
     assert {name.split("/")[0].split("-")[0] for name in names} == {"fer_edge"}
 
 
+def test_the_device_extra_asks_for_no_tensorflow(wheel: Path) -> None:
+    archive = zipfile.ZipFile(wheel)
+    (name,) = (name for name in archive.namelist() if name.endswith("METADATA"))
+    lines = archive.read(name).decode().splitlines()
+    wanted = [line for line in lines if line.startswith("Requires-Dist:") and "extra" in line]
+    device = [line for line in wanted if "'device'" in line.rpartition("extra")[2]]
+    assert any("opencv" in line for line in device)
+    assert not any("tensorflow" in line or "keras" in line for line in device)
+
+
 @pytest.mark.timeout(600)
 def test_a_wheel_in_an_empty_environment_runs_the_demo(wheel: Path, tmp_path: Path) -> None:
     venv.create(tmp_path / "env", with_pip=False)
