@@ -72,6 +72,7 @@ class Manifest:
         metrics: float and int8 figures on the held-out split.
         gate: verdict, budget and measured values.
         tools: name and version of everything that made the bundle.
+        export: how it was made: precision of the network, calibration images, folding.
         files: SHA-256 of every other member.
         schema: version of this structure.
         input: what the model takes.
@@ -86,6 +87,7 @@ class Manifest:
     metrics: dict[str, Any]
     gate: dict[str, Any]
     tools: dict[str, str]
+    export: dict[str, Any] = field(default_factory=dict)
     files: dict[str, str] = field(default_factory=dict)
     schema: int = SCHEMA
     input: dict[str, Any] = field(default_factory=lambda: dict(INPUT))

@@ -278,18 +278,20 @@ def export(
         raise FerEdgeError(
             "a bundle holds an int8 model", "say so with: fer-edge export RUN --int8"
         )
-    # the converters are TensorFlow's, whatever the network was trained on
-    import_keras(backend="tensorflow")
-    for module in ("ai_edge_litert", "cv2", "onnxruntime", "tensorflow", "tf2onnx"):
+    for module in ("pydantic", "ai_edge_litert", "cv2", "onnxruntime", "tensorflow", "tf2onnx"):
         require_extra(module, "export")
     from fer_edge.export.budget import load_budget
+
+    limits = load_budget(budget)
+    # the converters are TensorFlow's, whatever the network was trained on
+    import_keras(backend="tensorflow")
     from fer_edge.export.exporter import export as export_run
-    from fer_edge.export.exporter import newest_run
     from fer_edge.export.report import print_export
+    from fer_edge.export.source import newest_run
 
     result = export_run(
         run or newest_run(),
-        budget=load_budget(budget),
+        budget=limits,
         data=data,
         output=output,
         calibration=calibration,

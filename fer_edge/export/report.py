@@ -10,7 +10,8 @@ from rich.console import Console
 from rich.table import Table
 
 from fer_edge.board import read_board
-from fer_edge.export.exporter import Export, Format
+from fer_edge.export.exporter import Export
+from fer_edge.export.measure import Format
 from fer_edge.export.timing import RUNS, WARM_UP
 
 
@@ -25,6 +26,10 @@ def print_export(result: Export, *, as_json: bool = False) -> None:
         f"({accuracy.low:.1%} – {accuracy.high:.1%}) on {result.reference.images:,} images",
         highlight=False,
     )
+    if result.precision != "float32":
+        console.print(
+            f"trained in {result.precision}; exported and compared in float32", highlight=False
+        )
     table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("format", no_wrap=True)
     for name in ("kB", "accuracy", "drop", "95% interval", "agree", "p50 ms", "p90"):
@@ -50,6 +55,11 @@ def print_export(result: Export, *, as_json: bool = False) -> None:
                 f"{check.limit:g}",
                 highlight=False,
             )
+    for label in next(each.verdict.unchecked for each in result.formats if each.verdict):
+        console.print(
+            f"[yellow]warning:[/] no held-out image shows '{label}': its recall was not checked",
+            highlight=False,
+        )
     console.print(f"gate passed: {result.bundle}", highlight=False)
     path = shlex.quote(str(result.bundle))
     console.print(f"next: fer-edge run {path} --video FILE", highlight=False)

@@ -1,0 +1,136 @@
+"""Exported files against the float Keras model, on the same held-out images."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+
+from fer_edge.data.dataset import Dataset
+from fer_edge.errors import FerEdgeError
+from fer_edge.evaluate import leaked_mask
+from fer_edge.export.budget import Budget
+from fer_edge.export.gate import Verdict, judge
+from fer_edge.export.source import Source
+from fer_edge.export.timing import Latency, compare_latency
+from fer_edge.metrics import Drop, Report, drop, report
+from fer_edge.runtime import load_model
+
+PARITY = 1e-4
+"""Largest difference in probability between Keras and a float export."""
+PARITY_IMAGES = 256
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """The images that decide, and what the float model says of them.
+
+    Attributes:
+        dataset: of the test splits alone.
+        splits: their names.
+        clean: (N,) bool, images of which no identical one was trained on.
+        reference: (N, classes) float32, the float32 Keras model's probabilities, with its batch
+            norms unfolded.
+    """
+
+    dataset: Dataset
+    splits: tuple[str, ...]
+    clean: np.ndarray
+    reference: np.ndarray
+
+    def reports(self, said: np.ndarray) -> tuple[Report, Report | None]:
+        """Figures of these probabilities on all images, and on the clean ones if there are any."""
+        targets, labels, clean = self.dataset.targets, self.dataset.labels, self.clean
+        unleaked = report(said[clean], targets[clean], labels) if clean.any() else None
+        return report(said, targets, labels), unleaked
+
+
+@dataclass(frozen=True)
+class Format:
+    """One exported file: its figures on the held-out split and against the float Keras model.
+
+    Attributes:
+        name: member of the bundle, such as ``model.int8.tflite``.
+        size: bytes.
+        whole, unleaked: figures on all held-out images and on those that training never saw.
+        drop: against the float model, on all held-out images.
+        verdict: of the gate; None for a float format.
+        latency: single-thread, for one face.
+    """
+
+    name: str
+    size: int
+    whole: Report
+    unleaked: Report | None
+    drop: Drop
+    verdict: Verdict | None
+    latency: Latency
+
+
+def hold_out(source: Source) -> HeldOut:
+    """Ask the float model about the run's test splits."""
+    splits = tuple(source.roles["test"])
+    selected = source.dataset.select(splits)
+    network: keras.Model = source.network
+    reference = network.predict(selected.faces[..., None], batch_size=128, verbose=0)
+    clean = ~leaked_mask(source.dataset, source.roles["train"], splits)
+    return HeldOut(selected, splits, clean, reference)
+
+
+def check_parity(content: Mapping[str, bytes], held_out: HeldOut) -> None:
+    """Compare the float formats among ``content`` with Keras on ``PARITY_IMAGES`` images.
+
+    Raises:
+        FerEdgeError: one differs by more than ``PARITY`` in some probability.
+    """
+    faces = held_out.dataset.faces[:PARITY_IMAGES]
+    for name in (name for name in content if "float32" in name):
+        said = load_model(content[name], threads=_processors()).probabilities(faces)
+        difference = np.abs(said - held_out.reference[: len(faces)]).max()
+        # a NaN must fail as well
+        if not difference <= PARITY:
+            raise FerEdgeError(
+                f"{name} does not compute what Keras does: a probability differs by "
+                f"{difference:.2g}, {PARITY:g} is allowed",
+                "a layer is converted wrongly; report it with the recipe",
+            )
+
+
+def measure(content: Mapping[str, bytes], held_out: HeldOut, budget: Budget) -> tuple[Format, ...]:
+    """Measure every format, and judge those in int8.
+
+    Args:
+        content: model files by their name in the bundle.
+        held_out: the images and the float model's answers.
+        budget: what int8 may lose.
+    """
+    dataset = held_out.dataset
+    images = {
+        label: int((dataset.targets == index).sum()) for index, label in enumerate(dataset.labels)
+    }
+    single = {name: load_model(data) for name, data in content.items()}
+    latency = compare_latency(single, dataset.faces[:1, ..., None])
+    formats = []
+    for name, data in content.items():
+        said = load_model(data, threads=_processors()).probabilities(dataset.faces)
+        lost = drop(held_out.reference, said, dataset.targets, dataset.labels)
+        whole, unleaked = held_out.reports(said)
+        formats.append(
+            Format(
+                name=name,
+                size=len(data),
+                whole=whole,
+                unleaked=unleaked,
+                drop=lost,
+                verdict=judge(lost, images, budget) if "int8" in name else None,
+                latency=latency[name],
+            )
+        )
+    return tuple(formats)
+
+
+def _processors() -> int:
+    return os.cpu_count() or 1
