@@ -85,8 +85,13 @@ def atomic_folder(target: Path | str) -> Iterator[Path]:
             if target.exists():
                 retired = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}-old-"))
                 target.replace(retired / target.name)
-                temporary.replace(target)
-                shutil.rmtree(retired, ignore_errors=True)
+                try:
+                    temporary.replace(target)
+                except OSError:
+                    (retired / target.name).replace(target)
+                    raise
+                finally:
+                    shutil.rmtree(retired, ignore_errors=True)
             else:
                 temporary.replace(target)
         except OSError as error:

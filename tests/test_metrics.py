@@ -1,0 +1,174 @@
+"""Figures against hand-computed cases, and what their intervals promise."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from fer_edge.metrics import (
+    drop,
+    expected_calibration_error,
+    mcnemar,
+    percent,
+    report,
+)
+
+ABC = ("a", "b", "c")
+
+
+def _answers(predicted: list[int], confidence: float = 0.8, classes: int = 3) -> np.ndarray:
+    """(N, classes) float32 with ``confidence`` on the predicted class."""
+    rest = (1 - confidence) / (classes - 1)
+    probabilities = np.full((len(predicted), classes), rest, np.float32)
+    probabilities[np.arange(len(predicted)), predicted] = confidence
+    return probabilities
+
+
+def _targets(values: list[int]) -> np.ndarray:
+    return np.array(values, np.uint8)
+
+
+def test_a_small_case_equals_what_one_computes_by_hand() -> None:
+    #        true class:     a  a  a  a  b  b  b  c  c  c
+    given = _targets([0, 0, 0, 0, 1, 1, 1, 2, 2, 2])
+    said = _answers([0, 0, 0, 1, 1, 1, 2, 2, 0, 0])
+    result = report(said, given, ABC)
+    assert result.images == 10
+    assert result.confusion == ((3, 1, 0), (0, 2, 1), (2, 0, 1))
+    assert result.accuracy.value == pytest.approx(6 / 10)
+    assert [result.recall[c].value for c in ABC] == pytest.approx([3 / 4, 2 / 3, 1 / 3])
+    assert [result.precision[c].value for c in ABC] == pytest.approx([3 / 5, 2 / 3, 1 / 2])
+    # F1 is 2·TP / (predicted + occurring): 6/9, 4/6, 2/5
+    assert result.macro_f1.value == pytest.approx((6 / 9 + 4 / 6 + 2 / 5) / 3)
+    # every answer has confidence 0.8, six of ten are right
+    assert result.calibration_error.value == pytest.approx(0.2, abs=1e-6)
+
+
+def test_a_class_that_does_not_occur_has_no_recall_and_stays_out_of_the_mean() -> None:
+    result = report(_answers([0, 0, 1, 1]), _targets([0, 0, 1, 0]), ABC)
+    assert result.recall["c"] is None
+    assert result.precision["c"] is None
+    assert result.macro_f1.value == pytest.approx((2 * 2 / 5 + 2 * 1 / 3) / 2)
+    assert percent(result.recall["c"]) == "–"
+
+
+def test_a_class_that_occurs_but_is_never_predicted_counts_as_zero() -> None:
+    result = report(_answers([0, 0, 0, 0]), _targets([0, 0, 1, 1]), ("a", "b", "c"))
+    assert result.recall["b"].value == 0
+    assert result.precision["b"] is None
+    assert result.macro_f1.value == pytest.approx((2 * 2 / 6 + 0) / 2)
+
+
+def test_intervals_hold_their_figure_and_are_as_wide_as_the_sample_is_small() -> None:
+    rng = np.random.default_rng(1)
+    given = rng.integers(0, 3, 4000).astype(np.uint8)
+    answers = np.where(rng.random(4000) < 0.7, given, (given + 1) % 3)
+    large = report(_answers(answers.tolist()), given, ABC)
+    small = report(_answers(answers[:100].tolist()), given[:100], ABC)
+    for result in (large, small):
+        for estimate in (result.accuracy, result.macro_f1, *result.recall.values()):
+            assert estimate is not None
+            assert estimate.low <= estimate.value <= estimate.high
+    width = large.accuracy.high - large.accuracy.low
+    assert width == pytest.approx(2 * 1.96 * math.sqrt(0.7 * 0.3 / 4000), rel=0.15)
+    assert small.accuracy.high - small.accuracy.low > 4 * width
+
+
+def test_95_percent_intervals_cover_the_truth_about_95_times_in_100() -> None:
+    rng = np.random.default_rng(2)
+    covered = {"accuracy": 0, "recall": 0}
+    for seed in range(100):
+        given = (rng.random(300) < 0.3).astype(np.uint8)
+        answers = np.where(rng.random(300) < 0.8, given, 1 - given)
+        result = report(_answers(answers.tolist(), classes=2), given, ("a", "b"), seed=seed)
+        covered["accuracy"] += result.accuracy.low <= 0.8 <= result.accuracy.high
+        recall = result.recall["b"]
+        covered["recall"] += recall.low <= 0.8 <= recall.high
+    # a binomial with p = 0.95 falls below 89 once in 150 times
+    assert 89 <= covered["accuracy"] <= 100
+    assert 88 <= covered["recall"] <= 100
+
+
+def test_calibration_error_of_honest_answers_is_small_and_of_boastful_ones_the_gap() -> None:
+    rng = np.random.default_rng(3)
+    confidence = rng.uniform(0.4, 1, 40_000)
+    assert expected_calibration_error(confidence, rng.random(40_000) < confidence) < 0.01
+    boast = np.full(40_000, 0.95)
+    assert expected_calibration_error(boast, rng.random(40_000) < 0.6) == pytest.approx(
+        0.35, abs=0.01
+    )
+
+
+def test_calibration_error_takes_bins_apart_instead_of_letting_them_cancel() -> None:
+    confidence = np.array([0.55, 0.55, 0.95, 0.95])
+    right = np.array([True, True, False, True])
+    # bins: |1 − 0.55| and |0.5 − 0.95|, half of the answers each
+    assert expected_calibration_error(confidence, right) == pytest.approx(0.45)
+    assert expected_calibration_error(np.array([1.0]), np.array([True])) == 0
+
+
+@pytest.mark.parametrize(("lost", "won"), [(0, 0), (1, 0), (5, 5), (10, 2), (0, 8), (40, 61)])
+def test_mcnemar_equals_the_exact_binomial_sum(lost: int, won: int) -> None:
+    flips, fewer = lost + won, min(lost, won)
+    exact = 2 * sum(math.comb(flips, k) for k in range(fewer + 1)) / 2**flips
+    assert mcnemar(lost, won) == pytest.approx(min(1, exact))
+    assert mcnemar(lost, won) == mcnemar(won, lost)
+
+
+def test_mcnemar_does_not_overflow_on_a_large_set() -> None:
+    assert mcnemar(5000, 5000) == pytest.approx(1, abs=0.02)
+    assert mcnemar(6000, 4000) < 1e-80
+
+
+def test_a_drop_counts_what_was_lost_and_won_on_the_same_images() -> None:
+    given = _targets([0, 0, 0, 0, 1, 1, 1, 1])
+    before = _answers([0, 0, 0, 1, 1, 1, 1, 0])
+    after = _answers([0, 0, 1, 0, 1, 0, 0, 0])
+    lost = drop(before, after, given, ABC)
+    assert (lost.lost, lost.won) == (3, 1)
+    assert lost.accuracy.value == pytest.approx(6 / 8 - 4 / 8)
+    assert lost.recall["a"].value == pytest.approx(0)
+    assert lost.recall["b"].value == pytest.approx(2 / 4)
+    assert lost.recall["c"] is None
+    assert lost.agreement == pytest.approx(4 / 8)
+    assert lost.largest_difference == pytest.approx(0.7)
+    assert lost.p_value == pytest.approx(mcnemar(3, 1))
+
+
+def test_the_paired_interval_of_a_drop_is_narrower_than_that_of_two_separate_accuracies() -> None:
+    rng = np.random.default_rng(4)
+    given = rng.integers(0, 3, 2000).astype(np.uint8)
+    before = np.where(rng.random(2000) < 0.65, given, (given + 1) % 3)
+    after = np.where(rng.random(2000) < 0.98, before, (before + 1) % 3)
+    first, second = _answers(before.tolist()), _answers(after.tolist())
+    paired = drop(first, second, given, ABC).accuracy
+    alone = [report(answers, given, ABC).accuracy for answers in (first, second)]
+    unpaired = math.hypot(*(estimate.high - estimate.low for estimate in alone))
+    assert paired.high - paired.low < unpaired / 3
+    assert paired.low <= paired.value <= paired.high
+
+
+def test_equal_models_lose_nothing() -> None:
+    answers = _answers([0, 1, 2, 0])
+    lost = drop(answers, answers, _targets([0, 1, 2, 1]), ABC)
+    assert lost.accuracy.value == lost.accuracy.low == lost.accuracy.high == 0
+    assert (lost.agreement, lost.largest_difference, lost.p_value) == (1, 0, 1)
+
+
+def test_the_same_seed_gives_the_same_intervals_and_another_seed_others() -> None:
+    rng = np.random.default_rng(5)
+    given = rng.integers(0, 3, 200).astype(np.uint8)
+    raw = rng.random((200, 3)).astype(np.float32)
+    answers = raw / raw.sum(axis=1, keepdims=True)
+    assert report(answers, given, ABC) == report(answers, given, ABC)
+    assert report(answers, given, ABC, seed=1).macro_f1 != report(answers, given, ABC).macro_f1
+    other = np.roll(answers, 1, axis=0)
+    assert drop(answers, other, given, ABC) == drop(answers, other, given, ABC)
+
+
+def test_one_image_is_enough_to_be_measured() -> None:
+    result = report(_answers([1]), _targets([1]), ABC)
+    assert result.accuracy.value == result.accuracy.low == result.accuracy.high == 1
+    assert result.macro_f1.value == 1
