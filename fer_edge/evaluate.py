@@ -3,52 +3,23 @@
 from __future__ import annotations
 
 import json
+import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from fer_edge.bundle import INT8_TFLITE, open_bundle
 from fer_edge.data import load_dataset
-from fer_edge.data.audit import drop_leaks, leaked
+from fer_edge.data.audit import leaked
 from fer_edge.data.dataset import Dataset
 from fer_edge.errors import FerEdgeError
 from fer_edge.files import atomic_path
 from fer_edge.metrics import Report, percent, report
 from fer_edge.runtime import Model, load_model
-
-TRAIN_SPLITS = ("Training",)
-TEST_SPLITS = ("PrivateTest",)
-ROLES = ("fingerprint", "train", "validation", "test", "drop_leaks")
-"""What a run folder and a bundle record of the dataset: which split served what."""
-
-
-@dataclass(frozen=True)
-class Subject:
-    """What is evaluated, and what is known of its training.
-
-    Attributes:
-        source: run folder, bundle or model file.
-        model: the file, or the bytes of a bundle's int8 TFLite.
-        labels: in the order of the output; None for a bare model file.
-        data: path of the dataset that it was trained on; None when unknown.
-        fingerprint: of that dataset; None when unknown.
-        train, validation, test: splits.
-        drop_leaks: training left out what also stands in validation and test.
-    """
-
-    source: Path
-    model: Path | bytes
-    labels: tuple[str, ...] | None = None
-    data: str | None = None
-    fingerprint: str | None = None
-    train: tuple[str, ...] = TRAIN_SPLITS
-    test: tuple[str, ...] = TEST_SPLITS
-    validation: tuple[str, ...] = ()
-    drop_leaks: bool = False
+from fer_edge.subject import as_trained, find_subject
 
 
 @dataclass(frozen=True)
@@ -59,15 +30,16 @@ class Evaluation:
         runtime: what computed.
         splits: the held-out splits.
         seconds: wall time of inference.
-        leaked: held-out images of which an identical one stands in the training splits.
+        leaked: held-out images of which an identical one stands in the training splits; None when
+            the model was trained on another dataset, since nothing is known then.
         whole: on all held-out images.
-        unleaked: without the leaked ones; None when nothing is left.
+        unleaked: without the leaked ones; None when none is left or nothing is known.
     """
 
     runtime: str
     splits: tuple[str, ...]
     seconds: float
-    leaked: int
+    leaked: int | None
     whole: Report
     unleaked: Report | None
 
@@ -83,107 +55,28 @@ class Evaluation:
         }
 
 
-def find_subject(path: Path | str) -> Subject:
-    """Recognise a run folder, a bundle or a model file.
-
-    Raises:
-        FerEdgeError: nothing of the kind, or a run folder without a model.
-    """
-    path = Path(path)
-    if path.is_dir():
-        content = read_run(path)
-        return Subject(
-            path,
-            path / "model.keras",
-            tuple(content["labels"]),
-            content["path"],
-            **_split_roles(content),
-        )
-    if path.suffix == ".fer":
-        bundle = open_bundle(path)
-        known = bundle.manifest.dataset
-        return Subject(
-            path,
-            bundle.read(INT8_TFLITE),
-            bundle.labels,
-            **_split_roles(known),
-        )
-    if not path.exists():
-        raise FerEdgeError(
-            f"no model at {path}", "give a run folder, a bundle, or a .keras, .tflite or .onnx file"
-        )
-    return Subject(path, path)
-
-
-def read_run(folder: Path) -> dict[str, Any]:
-    """A run folder's ``data.json``, after a look whether the run is finished.
-
-    Raises:
-        FerEdgeError: not a run folder, or one whose training has not ended.
-    """
-    try:
-        content = json.loads((folder / "data.json").read_text(encoding="utf-8"))
-        missing = {"path", "labels", "name", *ROLES} - set(content)
-    except (OSError, ValueError) as error:
-        raise FerEdgeError(
-            f"{folder} is not a run folder: it has no readable data.json",
-            "give the folder that fer-edge train wrote",
-        ) from error
-    if missing:
-        raise FerEdgeError(f"{folder / 'data.json'} lacks '{sorted(missing)[0]}'", "train again")
-    if not (folder / "model.keras").is_file():
-        raise FerEdgeError(
-            f"{folder} holds no model.keras: its training has not ended",
-            f"go on with: fer-edge train --resume -o {folder}",
-        )
-    result: dict[str, Any] = content
-    return result
-
-
-def as_trained(dataset: Dataset, roles: Mapping[str, Any]) -> Dataset:
-    """The dataset as training had it: without leaks where the recipe drops them.
-
-    Args:
-        dataset: as read.
-        roles: has ``drop_leaks``, ``validation`` and ``test``.
-
-    Raises:
-        FerEdgeError: no training image is left.
-    """
-    if not roles["drop_leaks"]:
-        return dataset
-    left = drop_leaks(dataset, keep=[*roles["validation"], *roles["test"]])
-    if not set(roles["train"]) & set(left.split_names):
-        raise FerEdgeError(
-            f"every training image of {dataset.name} also stands in the validation or test splits",
-            "train without --drop-leaks, or look at it with: fer-edge data audit",
-        )
-    return left
-
-
-def _split_roles(recorded: Mapping[str, Any]) -> dict[str, Any]:
-    if missing := sorted(set(ROLES) - set(recorded)):
-        raise FerEdgeError(
-            f"the record of the dataset lacks '{missing[0]}'", "train or export again"
-        )
-    return {
-        name: tuple(recorded[name]) if isinstance(recorded[name], list) else recorded[name]
-        for name in ROLES
-    }
-
-
 def evaluate_path(path: Path | str, data: str | None, splits: Sequence[str] = ()) -> Evaluation:
-    """Evaluate a run folder, bundle or model file on a dataset; None means the run's own."""
+    """Evaluate a run folder, bundle or model file on a dataset; None means the run's own.
+
+    Of a bare model file nothing is known: it is taken to be trained on the split ``Training``.
+
+    Raises:
+        FerEdgeError: no such model or dataset, or they do not fit one another.
+    """
     subject = find_subject(path)
     source = data or subject.data
     if source is None:
         raise FerEdgeError("no dataset given", "name one with --data PATH")
-    dataset = as_trained(load_dataset(source), vars(subject))
+    model = load_model(subject.model, threads=os.cpu_count() or 1)
+    dataset = load_dataset(source)
+    known = subject.fingerprint in (None, dataset.fingerprint())
+    if known:
+        dataset = as_trained(dataset, vars(subject))
     return evaluate(
-        load_model(subject.model),
+        model,
         dataset,
         splits or subject.test,
-        train_splits=subject.train,
+        train_splits=subject.train if known else (),
         labels=subject.labels,
     )
 
@@ -202,7 +95,8 @@ def evaluate(
         model: an opened model.
         dataset: has the splits.
         splits: held out.
-        train_splits: what training saw; those of them that the dataset lacks are ignored.
+        train_splits: what training saw; those of them that the dataset lacks are ignored. None at
+            all: the model was trained on another dataset.
         labels: the model's, when known.
 
     Raises:
@@ -218,12 +112,13 @@ def evaluate(
     started = time.monotonic()
     probabilities = model.probabilities(held_out.faces)
     seconds = time.monotonic() - started
-    clean = ~leaked_mask(dataset, train_splits, splits)
+    seen = leaked_mask(dataset, train_splits, splits) if train_splits else None
+    clean = np.zeros(len(held_out), bool) if seen is None else ~seen
     return Evaluation(
         runtime=model.runtime,
         splits=tuple(splits),
         seconds=seconds,
-        leaked=int((~clean).sum()),
+        leaked=None if seen is None else int(seen.sum()),
         whole=report(probabilities, held_out.targets, dataset.labels),
         unleaked=report(probabilities[clean], held_out.targets[clean], dataset.labels)
         if clean.any()
@@ -292,8 +187,9 @@ def print_evaluation(result: Evaluation, *, as_json: bool = False) -> None:
         cells = [percent(figures.precision[label]) for figures in scopes.values()]
         table.add_row(f"precision {label}", *cells)
     console.print(table)
-    console.print(
-        f"{result.leaked:,} held-out images stand in the training splits as well; intervals are "
-        f"95%, bootstrap; {result.seconds:.1f} s",
-        highlight=False,
+    seen = (
+        "trained on another dataset than this one, so nothing is known of leaks"
+        if result.leaked is None
+        else f"{result.leaked:,} held-out images stand in the training splits as well"
     )
+    console.print(f"{seen}; intervals are 95%, bootstrap; {result.seconds:.1f} s", highlight=False)

@@ -14,8 +14,8 @@ import numpy as np
 from fer_edge.data import load_dataset
 from fer_edge.data.dataset import Dataset
 from fer_edge.errors import FerEdgeError
-from fer_edge.evaluate import ROLES, as_trained, read_run
 from fer_edge.runtime import load_model
+from fer_edge.subject import ROLES, as_trained, read_run
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,133 @@
+"""What can be evaluated, a run folder, a bundle or a model file, and what it says of itself."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fer_edge.bundle import INT8_TFLITE, open_bundle
+from fer_edge.data.audit import drop_leaks
+from fer_edge.data.dataset import Dataset
+from fer_edge.errors import FerEdgeError
+
+TRAIN_SPLITS = ("Training",)
+TEST_SPLITS = ("PrivateTest",)
+ROLES = ("fingerprint", "train", "validation", "test", "drop_leaks")
+"""What a run folder and a bundle record of the dataset: which split served what."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is evaluated, and what is known of its training.
+
+    Attributes:
+        source: run folder, bundle or model file.
+        model: the file, or the bytes of a bundle's int8 TFLite.
+        labels: in the order of the output; None for a bare model file.
+        data: path of the dataset that it was trained on; None when unknown.
+        fingerprint: of that dataset; None when unknown.
+        train, validation, test: splits.
+        drop_leaks: training left out what also stands in validation and test.
+    """
+
+    source: Path
+    model: Path | bytes
+    labels: tuple[str, ...] | None = None
+    data: str | None = None
+    fingerprint: str | None = None
+    train: tuple[str, ...] = TRAIN_SPLITS
+    test: tuple[str, ...] = TEST_SPLITS
+    validation: tuple[str, ...] = ()
+    drop_leaks: bool = False
+
+
+def find_subject(path: Path | str) -> Subject:
+    """Recognise a run folder, a bundle or a model file.
+
+    Raises:
+        FerEdgeError: nothing of the kind, or a run folder without a model.
+    """
+    path = Path(path)
+    if path.is_dir():
+        content = read_run(path)
+        return Subject(
+            path,
+            path / "model.keras",
+            tuple(content["labels"]),
+            content["path"],
+            **_split_roles(content),
+        )
+    if path.suffix == ".fer":
+        bundle = open_bundle(path)
+        known = bundle.manifest.dataset
+        return Subject(
+            path,
+            bundle.read(INT8_TFLITE),
+            bundle.labels,
+            **_split_roles(known),
+        )
+    if not path.exists():
+        raise FerEdgeError(
+            f"no model at {path}", "give a run folder, a bundle, or a .keras, .tflite or .onnx file"
+        )
+    return Subject(path, path)
+
+
+def read_run(folder: Path) -> dict[str, Any]:
+    """A run folder's ``data.json``, after a look whether the run is finished.
+
+    Raises:
+        FerEdgeError: not a run folder, or one whose training has not ended.
+    """
+    try:
+        content = json.loads((folder / "data.json").read_text(encoding="utf-8"))
+        missing = {"path", "labels", "name", *ROLES} - set(content)
+    except (OSError, ValueError) as error:
+        raise FerEdgeError(
+            f"{folder} is not a run folder: it has no readable data.json",
+            "give the folder that fer-edge train wrote",
+        ) from error
+    if missing:
+        raise FerEdgeError(f"{folder / 'data.json'} lacks '{sorted(missing)[0]}'", "train again")
+    if not (folder / "model.keras").is_file():
+        raise FerEdgeError(
+            f"{folder} holds no model.keras: its training has not ended",
+            f"go on with: fer-edge train --resume -o {folder}",
+        )
+    result: dict[str, Any] = content
+    return result
+
+
+def as_trained(dataset: Dataset, roles: Mapping[str, Any]) -> Dataset:
+    """The dataset as training had it: without leaks where the recipe drops them.
+
+    Args:
+        dataset: as read.
+        roles: has ``drop_leaks``, ``validation`` and ``test``.
+
+    Raises:
+        FerEdgeError: no training image is left.
+    """
+    if not roles["drop_leaks"]:
+        return dataset
+    left = drop_leaks(dataset, keep=[*roles["validation"], *roles["test"]])
+    if not set(roles["train"]) & set(left.split_names):
+        raise FerEdgeError(
+            f"every training image of {dataset.name} also stands in the validation or test splits",
+            "train without --drop-leaks, or look at it with: fer-edge data audit",
+        )
+    return left
+
+
+def _split_roles(recorded: Mapping[str, Any]) -> dict[str, Any]:
+    if missing := sorted(set(ROLES) - set(recorded)):
+        raise FerEdgeError(
+            f"the record of the dataset lacks '{missing[0]}'", "train or export again"
+        )
+    return {
+        name: tuple(recorded[name]) if isinstance(recorded[name], list) else recorded[name]
+        for name in ROLES
+    }
