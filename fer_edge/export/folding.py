@@ -65,7 +65,8 @@ def fold_batch_norms(network: keras.Model) -> tuple[keras.Model, int]:
     folded = 0
     for layer in chain:
         relu = _relu_of_conv(steps)
-        if isinstance(layer, layers.BatchNormalization) and relu is not None:
+        # a batch norm over another axis than the channels is left alone
+        if isinstance(layer, layers.BatchNormalization) and layer.axis in (-1, 3) and relu:
             steps += _fold(layer, relu)
             folded += 1
         else:
@@ -91,18 +92,25 @@ def _with_batch_of_one(network: keras.Model) -> keras.Model:
 
 def _relu_of_conv(steps: list[_Step]) -> _Step | None:
     """The convolution whose ReLU the chain so far ends with."""
-    if len(steps) >= 2 and isinstance(steps[-1].layer, layers.ReLU):
-        relu, conv = steps[-1].layer, steps[-2]
-        plain = relu.max_value is None and not relu.negative_slope and not relu.threshold
-        if plain and type(conv.layer) is layers.Conv2D and _is(conv.layer, "linear"):
-            return conv
-    if steps and type(steps[-1].layer) is layers.Conv2D and _is(steps[-1].layer, "relu"):
+    if len(steps) >= 2 and _is_relu(steps[-1].layer) and _is_conv(steps[-2].layer, "linear"):
+        return steps[-2]
+    if steps and _is_conv(steps[-1].layer, "relu"):
         return steps[-1]
     return None
 
 
-def _is(layer: layers.Conv2D, activation: str) -> bool:
-    return layer.activation is keras.activations.get(activation)
+def _is_relu(layer: layers.Layer) -> bool:
+    if isinstance(layer, layers.Activation):
+        return layer.activation is keras.activations.relu
+    # a ceiling, a slope or a threshold does not scale with its input
+    return isinstance(layer, layers.ReLU) and (
+        layer.max_value is None and not layer.negative_slope and not layer.threshold
+    )
+
+
+def _is_conv(layer: layers.Layer, activation: str) -> bool:
+    # exactly: a subclass may do something else with its kernel
+    return type(layer) is layers.Conv2D and layer.activation is keras.activations.get(activation)
 
 
 def _fold(norm: layers.BatchNormalization, conv: _Step) -> list[_Step]:
