@@ -60,5 +60,5 @@ def load_budget(path: Path | None) -> Budget:
             raise FerEdgeError(f"budget {path}: unknown key '{key}'", hint) from error
         raise FerEdgeError(
             f"budget {path}: {key}: {first['msg'].lower()}, got {first['input']!r}",
-            "points and percents are from 0 to 100",
+            "points and percents are numbers from 0 to 100, recall_min_images is a whole number",
         ) from error

@@ -8,6 +8,9 @@ from typing import Any
 from fer_edge.export.budget import Budget
 from fer_edge.metrics import Drop, Estimate
 
+ROUNDING = 1e-9
+"""Points; what is exactly at its limit passes, whatever binary fractions made of it."""
+
 
 @dataclass(frozen=True)
 class Check:
@@ -89,7 +92,7 @@ def judge(drop: Drop, class_images: dict[str, int], budget: Budget) -> Verdict:
             "agreement",
             Estimate(agreement, agreement, agreement),
             budget.agreement_percent,
-            "pass" if agreement >= budget.agreement_percent else "fail",
+            "pass" if agreement >= budget.agreement_percent - ROUNDING else "fail",
         )
     )
     unchecked = tuple(label for label, estimate in drop.recall.items() if estimate is None)
@@ -98,7 +101,6 @@ def judge(drop: Drop, class_images: dict[str, int], budget: Budget) -> Verdict:
 
 def _check(what: str, drop: Estimate, limit: float) -> Check:
     points = Estimate(100 * drop.value, 100 * drop.low, 100 * drop.high)
-    # a drop of exactly the limit passes, whatever rounding made of it
-    over = points.value > limit + 1e-9
-    verdict = "fail" if over else "warn" if points.high > limit + 1e-9 else "pass"
+    over = points.value > limit + ROUNDING
+    verdict = "fail" if over else "warn" if points.high > limit + ROUNDING else "pass"
     return Check(what, points, limit, verdict)

@@ -1,0 +1,83 @@
+"""A budget is a TOML file whose mistakes are named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from fer_edge.errors import FerEdgeError
+from fer_edge.export.budget import Budget, load_budget
+
+SHIPPED = Path(__file__).parents[2] / "export" / "budgets"
+
+
+def _budget(folder: Path, text: str) -> Path:
+    path = folder / "budget.toml"
+    path.write_text(text)
+    return path
+
+
+def test_the_default_budget_is_that_of_the_design() -> None:
+    budget = load_budget(None)
+    assert budget.accuracy_drop_points == 1.0
+    assert budget.recall_drop_points == 3.0
+    assert budget.agreement_percent == 97.0
+
+
+def test_the_shipped_default_file_equals_the_defaults_in_the_code_and_names_every_key() -> None:
+    import tomllib
+
+    path = SHIPPED / "default.toml"
+    assert load_budget(path) == Budget()
+    assert set(tomllib.loads(path.read_text())) == set(Budget.model_fields)
+
+
+@pytest.mark.parametrize("path", sorted(SHIPPED.glob("*.toml")), ids=lambda path: path.stem)
+def test_every_shipped_budget_is_valid(path: Path) -> None:
+    load_budget(path)
+
+
+def test_the_strict_budget_is_stricter_than_the_default_in_everything() -> None:
+    strict, default = load_budget(SHIPPED / "strict.toml"), Budget()
+    assert strict.accuracy_drop_points < default.accuracy_drop_points
+    assert strict.recall_drop_points < default.recall_drop_points
+    assert strict.agreement_percent > default.agreement_percent
+
+
+def test_keys_left_out_keep_their_default(tmp_path: Path) -> None:
+    budget = load_budget(_budget(tmp_path, "accuracy_drop_points = 0.25\n"))
+    assert budget == Budget(accuracy_drop_points=0.25)
+
+
+@pytest.mark.parametrize(
+    ("text", "message", "hint"),
+    [
+        ("acuracy_drop_points = 1", "unknown key 'acuracy_drop_points'", "'accuracy_drop_points'?"),
+        ("flavour = 1", "unknown key 'flavour'", "known keys: accuracy_drop_points,"),
+        ("agreement_percent = 101", "agreement_percent: .*less than or equal to 100.*101", "0 to"),
+        ("recall_drop_points = -1", "recall_drop_points: .*-1", "0 to 100"),
+        ("recall_min_images = 2.5", "recall_min_images: .*2.5", "whole number"),
+        ("accuracy_drop_points = nan", "accuracy_drop_points: .*nan", "0 to 100"),
+        ("accuracy_drop_points = 'low'", "accuracy_drop_points: .*'low'", "0 to 100"),
+        ("accuracy: 1", "not valid TOML", "export/README.md"),
+    ],
+)
+def test_a_wrong_budget_is_one_line_with_the_key_and_the_remedy(
+    tmp_path: Path, text: str, message: str, hint: str
+) -> None:
+    with pytest.raises(FerEdgeError, match=message) as caught:
+        load_budget(_budget(tmp_path, text))
+    assert hint in caught.value.hint
+    assert "budget.toml" in caught.value.message
+    assert "\n" not in caught.value.message
+
+
+def test_a_missing_budget_and_one_that_is_no_text_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(FerEdgeError, match=r"cannot read the budget .*none\.toml: no such file"):
+        load_budget(tmp_path / "none.toml")
+    with pytest.raises(FerEdgeError, match=r"cannot read the budget .*: is a directory"):
+        load_budget(tmp_path)
+    (tmp_path / "b.toml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(FerEdgeError, match="not valid TOML"):
+        load_budget(tmp_path / "b.toml")

@@ -1,0 +1,107 @@
+"""The gate fails on what was measured and warns of what may be."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from fer_edge.export.budget import Budget
+from fer_edge.export.gate import judge
+from fer_edge.metrics import Drop, Estimate
+
+PLENTY = {"happy": 900, "disgust": 55}
+
+
+def _drop(
+    accuracy: tuple[float, float, float] = (0.001, -0.002, 0.004),
+    disgust: tuple[float, float, float] | None = (0.0, -0.01, 0.02),
+    agreement: float = 0.985,
+) -> Drop:
+    """A drop as the metrics give it, in shares."""
+    recall = {
+        "happy": Estimate(0.0, -0.005, 0.005),
+        "disgust": None if disgust is None else Estimate(*disgust),
+    }
+    return Drop(Estimate(*accuracy), recall, agreement, 0.01, 0.07, 5, 3, 0.7)
+
+
+def test_gate_passes_a_model_that_lost_next_to_nothing() -> None:
+    verdict = judge(_drop(), PLENTY, Budget())
+    assert verdict.passed
+    assert not verdict.warnings
+    assert [check.what for check in verdict.checks] == [
+        "accuracy drop",
+        "recall drop of happy",
+        "recall drop of disgust",
+        "agreement",
+    ]
+
+
+def test_gate_fails_when_the_accuracy_measured_is_over_the_budget() -> None:
+    verdict = judge(_drop(accuracy=(0.0101, 0.004, 0.016)), PLENTY, Budget())
+    assert not verdict.passed
+    (failure,) = verdict.failures
+    assert failure.what == "accuracy drop"
+    assert failure.measured.value == pytest.approx(1.01)
+    assert failure.limit == 1.0
+
+
+def test_gate_warns_when_only_the_interval_reaches_over_the_budget() -> None:
+    verdict = judge(_drop(accuracy=(0.006, -0.001, 0.013)), PLENTY, Budget())
+    assert verdict.passed
+    (warning,) = verdict.warnings
+    assert warning.what == "accuracy drop"
+    assert (warning.measured.value, warning.measured.high) == pytest.approx((0.6, 1.3))
+
+
+@pytest.mark.parametrize("points", [0.1, 0.3, 0.7, 1.0, 2.3])
+def test_a_drop_of_exactly_the_budget_passes_whatever_rounding_made_of_it(points: float) -> None:
+    share = points / 100
+    budget = Budget(accuracy_drop_points=points, recall_drop_points=points)
+    verdict = judge(_drop((share, 0.0, share), (share, 0.0, share)), PLENTY, budget)
+    assert verdict.passed
+    assert {check.what for check in verdict.warnings} <= {"recall drop of happy"}
+    over = judge(_drop((share + 1e-6, 0.0, share + 1e-6)), PLENTY, budget)
+    assert not over.passed
+
+
+def test_gate_refuses_a_model_whose_recall_on_disgust_collapsed() -> None:
+    verdict = judge(_drop(disgust=(0.4, 0.25, 0.55)), PLENTY, Budget())
+    assert [check.what for check in verdict.failures] == ["recall drop of disgust"]
+
+
+def test_a_class_of_few_images_warns_where_it_would_have_failed() -> None:
+    few = {"happy": 900, "disgust": 29}
+    verdict = judge(_drop(disgust=(0.4, 0.25, 0.55)), few, Budget())
+    assert verdict.passed
+    assert [check.what for check in verdict.warnings] == ["recall drop of disgust"]
+    enough = judge(_drop(disgust=(0.4, 0.25, 0.55)), {"happy": 900, "disgust": 30}, Budget())
+    assert not enough.passed
+
+
+def test_a_class_without_images_is_named_as_unchecked() -> None:
+    verdict = judge(_drop(disgust=None), {"happy": 900, "disgust": 0}, Budget())
+    assert verdict.passed
+    assert verdict.unchecked == ("disgust",)
+    assert "recall drop of disgust" not in [check.what for check in verdict.checks]
+
+
+def test_agreement_of_exactly_the_budget_passes_and_less_fails() -> None:
+    assert judge(_drop(agreement=0.97), PLENTY, Budget()).passed
+    verdict = judge(_drop(agreement=0.9699), PLENTY, Budget())
+    assert [check.what for check in verdict.failures] == ["agreement"]
+    assert judge(_drop(agreement=1.0), PLENTY, Budget(agreement_percent=100)).passed
+    assert 100 * 0.58 < 58, "binary fractions must not decide"
+    assert judge(_drop(agreement=0.58), PLENTY, Budget(agreement_percent=58)).passed
+
+
+def test_a_better_int8_model_passes() -> None:
+    gain = (-0.02, -0.03, -0.01)
+    assert judge(_drop(gain, gain), PLENTY, Budget(accuracy_drop_points=0)).passed
+
+
+def test_a_verdict_can_be_written_as_json() -> None:
+    content = json.loads(json.dumps(judge(_drop(), PLENTY, Budget()).to_dict()))
+    assert content["passed"] is True
+    assert content["checks"][0]["measured"]["value"] == pytest.approx(0.1)
