@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from fer_edge.chatter import import_keras, silenced_stderr
 from fer_edge.errors import FerEdgeError, require_extra
-from fer_edge.face import FACE_SIZE
+from fer_edge.face import FACE_SHAPE, FACE_SIZE
 
 ONNX_BATCH = 64
 """Faces at once where an ONNX model leaves the batch size open."""
@@ -108,7 +108,7 @@ class _TFLiteModel:
         self._scale, self._zero = output["quantization"]
 
     def probabilities(self, faces: npt.NDArray[np.uint8]) -> Probabilities:
-        faces = faces.reshape(-1, 1, FACE_SIZE, FACE_SIZE, 1)
+        faces = _as_batch(faces)[:, None]
         if self._pixels is not None:
             faces = self._pixels[faces]
         elif faces.dtype != self._dtype:
@@ -156,7 +156,7 @@ class _OnnxModel:
         self.classes = int(output.shape[-1])
 
     def probabilities(self, faces: npt.NDArray[np.uint8]) -> Probabilities:
-        pixels = faces.reshape(-1, FACE_SIZE, FACE_SIZE, 1).astype(np.float32)
+        pixels = _as_batch(faces).astype(np.float32)
         result = np.empty((len(pixels), self.classes), np.float32)
         step = self._batch or ONNX_BATCH
         for start in range(0, len(pixels), step):
@@ -179,11 +179,13 @@ class _KerasModel:
                 f"{path} is not a Keras model: {_first_line(error)}",
                 "the file is damaged or not made by Keras 3; train again",
             ) from error
-        _check_shapes(str(path), self.network.input_shape, self.network.output_shape)
-        self.classes = int(self.network.output_shape[-1])
+        given = _only(str(path), "inputs", self.network.inputs)
+        output = _only(str(path), "outputs", self.network.outputs)
+        _check_shapes(str(path), given.shape, output.shape)
+        self.classes = int(output.shape[-1])
 
     def probabilities(self, faces: npt.NDArray[np.uint8]) -> Probabilities:
-        pixels = faces.reshape(-1, FACE_SIZE, FACE_SIZE, 1)
+        pixels = _as_batch(faces)
         if not len(pixels):
             return np.empty((0, self.classes), np.float32)
         result: Probabilities = self.network.predict(pixels, batch_size=128, verbose=0)
@@ -204,21 +206,38 @@ def _tflite_module() -> tuple[Any, str]:
     raise AssertionError("unreachable")
 
 
+def _as_batch(faces: npt.NDArray[np.uint8]) -> npt.NDArray[Any]:
+    """(N, 48, 48, 1); a reshape alone would take four pictures of half the side for one."""
+    if faces.dtype != np.uint8 or faces.shape[1:] not in (FACE_SHAPE, FACE_SHAPE[:2]):
+        raise FerEdgeError(
+            f"a model takes faces as (N, 48, 48) uint8, got {faces.shape} {faces.dtype}",
+            "cut them out with fer_edge.face.crop_faces",
+        )
+    return faces.reshape(-1, *FACE_SHAPE)
+
+
 def _check_shapes(name: str, given: Any, result: Any) -> int | None:
     """The fixed batch size, or None; FerEdgeError unless pixels go in and classes come out."""
     sides = [int(side) if isinstance(side, int | np.integer) else None for side in given]
     if len(sides) != 4 or sides[1:] != [FACE_SIZE, FACE_SIZE, 1]:
-        shown = "×".join("?" if side is None else str(side) for side in sides[1:])
         raise FerEdgeError(
-            f"{name} takes pictures of {shown}, not {FACE_SIZE}×{FACE_SIZE}×1",
+            f"{name} takes pictures of {_shown(sides[1:])}, not {FACE_SIZE}×{FACE_SIZE}×1",
             "export a model made for 48×48 grayscale faces",
         )
-    if len(result) != 2:
+    if len(result) != 2 or not isinstance(result[1], int | np.integer) or result[1] < 1:
         raise FerEdgeError(
-            f"{name} gives an output with {len(result)} axes, not a probability for each class",
+            f"{name} gives an output of shape {_shown(result)}, not a probability for each class",
             "export a classifier of expressions",
         )
     return sides[0] if sides[0] and sides[0] > 0 else None
+
+
+def _shown(sides: Any) -> str:
+    """Such as 48×48×1; a free side has a name, is negative or None, as each runtime likes."""
+    fixed = (isinstance(side, int | np.integer) and side >= 0 for side in sides)
+    return "×".join(
+        str(side) if is_fixed else "?" for side, is_fixed in zip(sides, fixed, strict=True)
+    )
 
 
 def _pixel_table(tensor: dict[str, Any]) -> npt.NDArray[Any] | None:

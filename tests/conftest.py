@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from exported import Exported, train_and_export
 
 from fer_edge.bundle import GOLDEN, INT8_TFLITE, MODEL_CARD, Manifest, pack_golden, write_bundle
 from fer_edge.chatter import import_keras, silenced_stderr
@@ -115,6 +116,12 @@ def maker(tmp_path_factory: pytest.TempPathFactory) -> Maker:
 def bundle(maker: Maker) -> Path:
     """A bundle that proves itself."""
     return maker.bundle("tiny.fer")
+
+
+@pytest.fixture(scope="session")
+def exported(blob_dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Exported:
+    """A dataset, the run trained on it and its export, shared by all tests; nobody changes them."""
+    return train_and_export(blob_dataset, tmp_path_factory.mktemp("exported"))
 
 
 @pytest.fixture
