@@ -11,7 +11,7 @@ import io
 import json
 import struct
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,7 @@ MEMBERS = (INT8_TFLITE, FLOAT_TFLITE, INT8_ONNX, FLOAT_ONNX, GOLDEN, MODEL_CARD)
 REQUIRED = (INT8_TFLITE, GOLDEN, MODEL_CARD)
 LIMIT = 256 << 20
 """Bytes of the largest bundle that is opened."""
+GOLDEN_ARRAYS = ("faces", "probabilities", "probabilities_onnx")
 MANIFEST_LIMIT = 1 << 20
 """Bytes of the largest manifest that is parsed."""
 UNREADABLE = (
@@ -46,6 +47,7 @@ UNREADABLE = (
     struct.error,
     EOFError,
     KeyError,
+    MemoryError,
     OSError,
     OverflowError,
     RecursionError,
@@ -174,16 +176,23 @@ def open_bundle(path: Path | str) -> Bundle:
         if hashlib.sha256(data).hexdigest() != manifest.files[name]:
             raise _damaged(path, f"the checksum of {name} is wrong")
     # what neither a checksum nor the zip's own check covers: headers, padding, the manifest's form
-    form = manifest.to_json().encode(errors="replace")
-    if _pack({**content, MANIFEST: form}) != packed:
+    try:
+        same = _pack({**content, MANIFEST: manifest.to_json().encode()}) == packed
+    except UNREADABLE:
+        same = False
+    if not same:
         raise _damaged(path, "the archive was changed after it was written")
     return Bundle(path, manifest, content)
 
 
 def golden_set(packed: bytes) -> dict[str, np.ndarray]:
-    """The arrays that ``pack_golden`` packed, by name."""
-    with np.load(io.BytesIO(packed), allow_pickle=False) as arrays:
-        return dict(arrays)
+    """The arrays that ``pack_golden`` packed, by name; raises one of ``UNREADABLE``."""
+    # not np.load, which expands whatever is compressed
+    members = _unpack(packed, tuple(f"{name}.npy" for name in GOLDEN_ARRAYS))
+    return {
+        name.removesuffix(".npy"): np.lib.format.read_array(io.BytesIO(data), allow_pickle=False)
+        for name, data in members.items()
+    }
 
 
 def pack_golden(
@@ -196,11 +205,10 @@ def pack_golden(
         probabilities: what the int8 TFLite says of them, (N, classes) float32.
         onnx: what the int8 ONNX says of them; its rounding differs. None where it is not shipped.
     """
-    arrays = {"faces": faces, "probabilities": probabilities}
-    if onnx is not None:
-        arrays["probabilities_onnx"] = onnx
     members = {}
-    for name, array in arrays.items():
+    for name, array in zip(GOLDEN_ARRAYS, (faces, probabilities, onnx), strict=True):
+        if array is None:
+            continue
         buffer = io.BytesIO()
         np.lib.format.write_array(buffer, np.ascontiguousarray(array), allow_pickle=False)
         members[f"{name}.npy"] = buffer.getvalue()
@@ -222,7 +230,8 @@ def verify_golden(bundle: Bundle, model: Model) -> float:
         expected = arrays["probabilities_onnx" if model.format == "onnx" else "probabilities"]
     except UNREADABLE as error:
         raise _damaged(bundle.path, "its golden set cannot be read") from error
-    if faces.dtype != np.uint8 or faces.shape[1:] != tuple(INPUT["shape"][1:]) or not len(faces):
+    kinds = (faces.dtype, expected.dtype) == (np.uint8, np.float32)
+    if not kinds or faces.shape[1:] != tuple(INPUT["shape"][1:]) or not len(faces):
         raise _damaged(bundle.path, "its golden set holds no faces")
     if model.classes != len(bundle.labels) or expected.shape != (len(faces), model.classes):
         raise FerEdgeError(
@@ -263,12 +272,12 @@ def _read_limited(path: Path) -> bytes:
         ) from error
 
 
-def _unpack(packed: bytes) -> dict[str, bytes]:
+def _unpack(packed: bytes, known: Sequence[str] = (*MEMBERS, MANIFEST)) -> dict[str, bytes]:
     """Members by name; only known names, stored, each once: nothing can expand or escape."""
     with zipfile.ZipFile(io.BytesIO(packed)) as archive:
         entries = archive.infolist()
         names = [entry.filename for entry in entries]
-        if len(set(names)) != len(names) or not set(names) <= {*MEMBERS, MANIFEST}:
+        if len(set(names)) != len(names) or not set(names) <= set(known):
             raise zipfile.BadZipFile("unknown or repeated members")
         if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
             raise zipfile.BadZipFile("compressed members")
