@@ -15,7 +15,7 @@ import numpy as np
 from fer_edge.data import load_dataset
 from fer_edge.data.audit import leaked
 from fer_edge.data.dataset import Dataset
-from fer_edge.errors import FerEdgeError
+from fer_edge.errors import FerEdgeError, require_extra
 from fer_edge.files import atomic_path
 from fer_edge.metrics import Report, percent, report
 from fer_edge.runtime import Model, load_model
@@ -137,6 +137,7 @@ def leaked_mask(
 
 def plot_confusion(result: Report, title: str, target: Path) -> None:
     """Draw the confusion matrix, rows normalised to the true class, as PNG."""
+    require_extra("matplotlib", "train")
     from matplotlib.figure import Figure
 
     counts = np.array(result.confusion)
@@ -156,7 +157,7 @@ def plot_confusion(result: Report, title: str, target: Path) -> None:
         )
     axes.set_title(title)
     with atomic_path(target) as temporary:
-        figure.savefig(temporary, dpi=120)
+        figure.savefig(temporary, dpi=120, format="png")
 
 
 def print_evaluation(result: Evaluation, *, as_json: bool = False) -> None:

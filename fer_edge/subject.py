@@ -15,8 +15,9 @@ from fer_edge.errors import FerEdgeError
 
 TRAIN_SPLITS = ("Training",)
 TEST_SPLITS = ("PrivateTest",)
-ROLES = ("fingerprint", "train", "validation", "test", "drop_leaks")
+ROLES = {"fingerprint": str, "train": list, "validation": list, "test": list, "drop_leaks": bool}
 """What a run folder and a bundle record of the dataset: which split served what."""
+_RECORD = {"path": str, "labels": list, "name": str, **ROLES}
 
 
 @dataclass(frozen=True)
@@ -63,12 +64,8 @@ def find_subject(path: Path | str) -> Subject:
     if path.suffix == ".fer":
         bundle = open_bundle(path)
         known = bundle.manifest.dataset
-        return Subject(
-            path,
-            bundle.read(INT8_TFLITE),
-            bundle.labels,
-            **_split_roles(known),
-        )
+        _check(known, ROLES, f"{path}'s record of the dataset", "export the model again")
+        return Subject(path, bundle.read(INT8_TFLITE), bundle.labels, **_split_roles(known))
     if not path.exists():
         raise FerEdgeError(
             f"no model at {path}", "give a run folder, a bundle, or a .keras, .tflite or .onnx file"
@@ -84,14 +81,12 @@ def read_run(folder: Path) -> dict[str, Any]:
     """
     try:
         content = json.loads((folder / "data.json").read_text(encoding="utf-8"))
-        missing = {"path", "labels", "name", *ROLES} - set(content)
     except (OSError, ValueError) as error:
         raise FerEdgeError(
             f"{folder} is not a run folder: it has no readable data.json",
             "give the folder that fer-edge train wrote",
         ) from error
-    if missing:
-        raise FerEdgeError(f"{folder / 'data.json'} lacks '{sorted(missing)[0]}'", "train again")
+    _check(content, _RECORD, str(folder / "data.json"), "train again")
     if not (folder / "model.keras").is_file():
         raise FerEdgeError(
             f"{folder} holds no model.keras: its training has not ended",
@@ -122,12 +117,19 @@ def as_trained(dataset: Dataset, roles: Mapping[str, Any]) -> Dataset:
     return left
 
 
+def _check(recorded: Any, kinds: Mapping[str, type], where: str, hint: str) -> None:
+    """FerEdgeError unless everything is there, lists being lists of names."""
+    if not isinstance(recorded, dict):
+        raise FerEdgeError(f"{where} is damaged: it is no table", hint)
+    for name, kind in kinds.items():
+        value = recorded.get(name)
+        names = kind is not list or (isinstance(value, list) and set(map(type, value)) <= {str})
+        if not isinstance(value, kind) or not names:
+            raise FerEdgeError(f"{where} is damaged: it has no usable '{name}'", hint)
+
+
 def _split_roles(recorded: Mapping[str, Any]) -> dict[str, Any]:
-    if missing := sorted(set(ROLES) - set(recorded)):
-        raise FerEdgeError(
-            f"the record of the dataset lacks '{missing[0]}'", "train or export again"
-        )
     return {
-        name: tuple(recorded[name]) if isinstance(recorded[name], list) else recorded[name]
-        for name in ROLES
+        name: tuple(recorded[name]) if kind is list else recorded[name]
+        for name, kind in ROLES.items()
     }

@@ -1,0 +1,222 @@
+"""A model of any kind against held-out pictures, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from exported import LEAKS, MISLABELLED, Exported
+
+from fer_edge.bundle import FLOAT_ONNX, FLOAT_TFLITE, INT8_TFLITE, open_bundle
+from fer_edge.cli import main
+from fer_edge.data.packed import write_packed
+from fer_edge.errors import FerEdgeError
+from fer_edge.evaluate import evaluate_path
+from fer_edge.metrics import Report
+from fer_edge.subject import find_subject
+
+
+@pytest.fixture(scope="module")
+def models(exported: Exported, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("models")
+    bundle = open_bundle(exported.bundle)
+    paths = {name: folder / name for name in (FLOAT_TFLITE, FLOAT_ONNX, INT8_TFLITE)}
+    for name, path in paths.items():
+        path.write_bytes(bundle.read(name))
+    return paths | {"run": exported.run, "model.keras": exported.run / "model.keras"}
+
+
+@pytest.fixture(scope="module")
+def of_run(exported: Exported) -> Any:
+    """The evaluation of the run folder on its own dataset."""
+    return evaluate_path(exported.run, None)
+
+
+def _same(one: Report, other: Report) -> None:
+    assert one.confusion == other.confusion
+    assert one.accuracy == other.accuracy
+    assert one.calibration_error.value == pytest.approx(other.calibration_error.value, abs=1e-4)
+
+
+def test_a_run_is_measured_on_its_test_split_and_on_what_training_never_saw(of_run: Any) -> None:
+    assert of_run.splits == ("PrivateTest",)
+    assert of_run.whole.images == 96
+    assert of_run.leaked == LEAKS
+    assert of_run.unleaked.images == 96 - LEAKS
+    wrong = of_run.whole.images * (1 - of_run.whole.accuracy.value)
+    assert wrong == pytest.approx(MISLABELLED, abs=3)
+    assert of_run.unleaked.accuracy.value < of_run.whole.accuracy.value, "the leaks are all right"
+
+
+@pytest.mark.parametrize("kind", ["model.keras", FLOAT_TFLITE, FLOAT_ONNX])
+def test_every_float_form_of_a_model_gives_the_same_figures(
+    kind: str, models: dict[str, Path], exported: Exported, of_run: Any
+) -> None:
+    result = evaluate_path(models[kind], str(exported.data))
+    _same(result.whole, of_run.whole)
+    _same(result.unleaked, of_run.unleaked)
+    assert result.leaked == LEAKS
+
+
+def test_a_bundle_gives_the_figures_of_its_int8_model_and_those_in_its_manifest(
+    models: dict[str, Path], exported: Exported
+) -> None:
+    of_bundle = evaluate_path(exported.bundle, str(exported.data))
+    _same(of_bundle.whole, evaluate_path(models[INT8_TFLITE], str(exported.data)).whole)
+    metrics = open_bundle(exported.bundle).manifest.metrics
+    assert of_bundle.whole.accuracy.value == metrics["int8"]["accuracy"]["value"]
+    assert of_bundle.unleaked is not None
+    assert of_bundle.unleaked.images == metrics["int8_unleaked"]["images"]
+
+
+def test_other_splits_can_be_named(exported: Exported) -> None:
+    both = evaluate_path(exported.run, None, ["PublicTest", "PrivateTest"])
+    assert both.whole.images == 192
+    assert both.leaked == LEAKS
+    trained = evaluate_path(exported.run, None, ["Training"])
+    assert trained.leaked == trained.whole.images == 448
+    assert trained.unleaked is None
+
+
+def test_nothing_is_claimed_about_leaks_on_a_dataset_that_was_not_trained_on(
+    exported: Exported, tmp_path: Path
+) -> None:
+    other = replace(exported.dataset, faces=255 - exported.dataset.faces)
+    write_packed(other, tmp_path / "other.npz")
+    result = evaluate_path(exported.run, str(tmp_path / "other.npz"))
+    assert result.leaked is None
+    assert result.unleaked is None
+
+
+def test_a_run_that_dropped_leaks_saw_none_of_its_test_images(
+    exported: Exported, tmp_path: Path
+) -> None:
+    run = _copied(exported, tmp_path, drop_leaks=True)
+    result = evaluate_path(run, None)
+    assert result.leaked == 0
+    assert result.unleaked is not None
+    assert result.unleaked.images == 96
+
+
+def _copied(exported: Exported, folder: Path, **changes: Any) -> Path:
+    """A copy of the run folder with another record of its dataset."""
+    run = folder / "run"
+    run.mkdir()
+    for name in ("model.keras", "recipe.toml", "data.json"):
+        shutil.copy(exported.run / name, run / name)
+    recorded = json.loads((run / "data.json").read_text()) | changes
+    (run / "data.json").write_text(json.dumps(recorded))
+    return run
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"train": None},
+        {"test": "PrivateTest"},
+        {"labels": [1, 2]},
+        {"drop_leaks": "no"},
+        {"path": 7},
+        {"validation": [["PublicTest"]]},
+    ],
+)
+def test_a_damaged_record_of_the_dataset_is_named(
+    exported: Exported, tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    run = _copied(exported, tmp_path, **changes)
+    with pytest.raises(FerEdgeError, match=f"no usable '{next(iter(changes))}'") as caught:
+        find_subject(run)
+    assert "data.json" in caught.value.message
+
+
+@pytest.mark.parametrize("content", ["", "7", "[]", "null", '{"path": "x"}', "{"])
+def test_a_record_that_is_none_is_refused(exported: Exported, tmp_path: Path, content: str) -> None:
+    run = _copied(exported, tmp_path)
+    (run / "data.json").write_text(content)
+    with pytest.raises(FerEdgeError):
+        find_subject(run)
+
+
+def test_an_unfinished_run_says_how_to_go_on(exported: Exported, tmp_path: Path) -> None:
+    run = _copied(exported, tmp_path)
+    (run / "model.keras").unlink()
+    with pytest.raises(FerEdgeError, match="its training has not ended") as caught:
+        evaluate_path(run, None)
+    assert f"--resume -o {run}" in caught.value.hint
+
+
+def test_a_dataset_with_other_labels_is_refused(exported: Exported, tmp_path: Path) -> None:
+    labels = exported.dataset.labels
+    shuffled = replace(exported.dataset, labels=labels[::-1])
+    write_packed(shuffled, tmp_path / "shuffled.npz")
+    with pytest.raises(FerEdgeError, match=r"the model gives angry, .* has neutral, sur"):
+        evaluate_path(exported.run, str(tmp_path / "shuffled.npz"))
+    three = exported.dataset.subset(exported.dataset.targets < 3)
+    write_packed(replace(three, labels=labels[:3]), tmp_path / "three.npz")
+    with pytest.raises(FerEdgeError, match="gives 7 classes; dataset blobs has angry, disg"):
+        evaluate_path(exported.run / "model.keras", str(tmp_path / "three.npz"))
+
+
+def test_an_unknown_split_and_a_missing_dataset_are_refused(exported: Exported) -> None:
+    with pytest.raises(FerEdgeError, match="has no split 'Test'") as caught:
+        evaluate_path(exported.run, None, ["Test"])
+    assert "PrivateTest" in caught.value.hint
+    with pytest.raises(FerEdgeError, match="no dataset given"):
+        evaluate_path(exported.bundle, None)
+    with pytest.raises(FerEdgeError, match=r"gone\.npz"):
+        evaluate_path(exported.run, "gone.npz")
+
+
+# --- the command --------------------------------------------------------------------------------
+
+
+def _fer_edge(monkeypatch: pytest.MonkeyPatch, *arguments: str | Path) -> int:
+    monkeypatch.setattr(sys, "argv", ["fer-edge", *map(str, arguments)])
+    try:
+        main()
+    except SystemExit as ended:
+        return int(ended.code or 0)
+    return 0
+
+
+def test_json_holds_every_figure_and_nothing_else_is_on_standard_output(
+    exported: Exported,
+    of_run: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    assert _fer_edge(monkeypatch, "evaluate", exported.run, "--json") == 0
+    printed = json.loads(capfd.readouterr().out)
+    assert printed["whole"] == json.loads(json.dumps(of_run.whole.to_dict()))
+    assert printed["leaked"] == LEAKS
+
+
+def test_the_table_shows_both_scopes_and_the_plot_is_a_picture(
+    exported: Exported,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    import cv2
+
+    plot = tmp_path / "plots" / "confusion"
+    arguments = ("evaluate", exported.bundle, "--data", exported.data, "--plot", plot)
+    assert _fer_edge(monkeypatch, *arguments) == 0
+    shown = capfd.readouterr().out
+    for words in ("never seen in", "84 images", "96 images", "recall disgust", "12 held-out"):
+        assert words in shown
+    assert [path.name for path in plot.parent.iterdir()] == ["confusion"]
+    picture = cv2.imdecode(np.fromfile(plot, np.uint8), cv2.IMREAD_COLOR)
+    assert picture.shape[0] > 300
+
+
+def test_the_figures_are_the_same_every_time(exported: Exported, of_run: Any) -> None:
+    again = evaluate_path(exported.run, None)
+    assert again.whole == of_run.whole
+    assert again.unleaked == of_run.unleaked
