@@ -1,0 +1,357 @@
+"""A run folder becomes a bundle, or is refused with a reason and nothing written."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from exported import LEAKS, Exported
+
+from fer_edge.bundle import (
+    FLOAT_TFLITE,
+    GOLDEN,
+    INT8_TFLITE,
+    MODEL_CARD,
+    open_bundle,
+    verify_golden,
+)
+from fer_edge.chatter import import_keras
+from fer_edge.cli import main
+from fer_edge.data.packed import write_packed
+from fer_edge.errors import FerEdgeError
+from fer_edge.runtime import load_model
+
+keras = import_keras()
+
+from fer_edge.export import measure  # noqa: E402
+from fer_edge.export.budget import Budget  # noqa: E402
+from fer_edge.export.exporter import export  # noqa: E402
+from fer_edge.export.source import in_float32, newest_run, open_run  # noqa: E402
+
+
+def _run(exported: Exported, folder: Path) -> Path:
+    """A copy of the run that a test may spoil."""
+    run = folder / "run"
+    run.mkdir()
+    for name in ("model.keras", "recipe.toml", "data.json"):
+        shutil.copy(exported.run / name, run / name)
+    return run
+
+
+def _broken(exported: Exported, folder: Path) -> Path:
+    """A run whose network suits float and not int8: one channel's weights a thousand times larger.
+
+    The next layer takes that back, so the float network computes what it did; in int8 the other
+    channels' activations fall below one step of the tensor.
+    """
+    run = _run(exported, folder)
+    network = keras.models.load_model(run / "model.keras", compile=False)
+    norm, conv = network.get_layer("bn2"), network.get_layer("conv3")
+    for weight in (norm.gamma, norm.beta):
+        values = np.array(weight)
+        values[0] *= 1000
+        weight.assign(values)
+    kernel = np.array(conv.kernel)
+    kernel[:, :, 0] /= 1000
+    conv.kernel.assign(kernel)
+    network.save(run / "model.keras")
+    return run
+
+
+def _listing(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+
+
+# --- what an export gives -----------------------------------------------------------------------
+
+
+def test_two_exports_of_a_run_are_equal_to_the_last_byte(
+    exported: Exported, tmp_path: Path
+) -> None:
+    again = export(exported.run, budget=Budget(), output=tmp_path, calibration=70)
+    assert again.bundle.read_bytes() == exported.bundle.read_bytes()
+    assert _listing(tmp_path) == ["blobs.fer"]
+
+
+def test_the_manifest_holds_the_figures_that_the_export_measured(exported: Exported) -> None:
+    manifest = open_bundle(exported.bundle).manifest
+    result = exported.result
+    int8 = next(each for each in result.formats if each.name == INT8_TFLITE)
+    metrics = manifest.metrics
+    assert metrics["splits"] == ["PrivateTest"]
+    assert metrics["float"]["accuracy"]["value"] == result.reference.accuracy.value
+    assert metrics["int8"]["accuracy"]["value"] == int8.whole.accuracy.value
+    assert metrics["int8_unleaked"]["images"] == 96 - LEAKS
+    assert metrics["drop"][INT8_TFLITE]["agreement"] == int8.drop.agreement
+    assert manifest.gate["budget"] == Budget().model_dump()
+    assert manifest.export["calibration_images"] == 70
+    recipe = (exported.run / "recipe.toml").read_bytes()
+    assert manifest.recipe["sha256"] == hashlib.sha256(recipe).hexdigest()
+
+
+def test_every_format_is_measured_and_only_int8_is_judged(exported: Exported) -> None:
+    by_name = {each.name: each for each in exported.result.formats}
+    assert len(by_name) == 4
+    for name, each in by_name.items():
+        assert (each.verdict is not None) == ("int8" in name)
+        assert 0 < each.latency.p50 <= each.latency.p90 <= each.latency.p99
+        assert each.size == len(open_bundle(exported.bundle).read(name))
+    assert by_name[FLOAT_TFLITE].drop.agreement == 1
+    assert by_name[FLOAT_TFLITE].drop.largest_difference < 1e-4
+    assert json.loads(json.dumps(exported.result.to_dict()))["bundle"] == str(exported.bundle)
+
+
+def test_the_model_card_says_what_was_measured(exported: Exported) -> None:
+    card = open_bundle(exported.bundle).read(MODEL_CARD).decode()
+    whole = next(each for each in exported.result.formats if each.name == INT8_TFLITE).whole
+    assert card.startswith("# blobs\n")
+    assert "Bright blobs.\n" in card
+    assert f"{whole.accuracy.value:.1%}" in card
+    assert "| all held-out images | 96 |" in card
+    assert f"| those that training never saw | {96 - LEAKS} |" in card
+    assert card.count("\n| ") >= len(exported.dataset.labels)
+
+
+def test_a_slim_bundle_holds_one_model_and_proves_itself(
+    exported: Exported, tmp_path: Path
+) -> None:
+    slim = export(exported.run, budget=Budget(), output=tmp_path, calibration=70, slim=True)
+    bundle = open_bundle(slim.bundle)
+    assert set(bundle.content) == {INT8_TFLITE, GOLDEN, MODEL_CARD}
+    assert bundle.read(INT8_TFLITE) == open_bundle(exported.bundle).read(INT8_TFLITE)
+    verify_golden(bundle, load_model(bundle.read(INT8_TFLITE)))
+    assert {each.name for each in slim.formats} == {FLOAT_TFLITE, INT8_TFLITE}
+
+
+def test_calibration_sees_training_images_only_and_none_that_were_dropped_as_leaks(
+    exported: Exported, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from fer_edge.export import exporter
+
+    run = _run(exported, tmp_path)
+    recorded = json.loads((run / "data.json").read_text())
+    (run / "data.json").write_text(json.dumps(recorded | {"drop_leaks": True}))
+    seen: list[np.ndarray] = []
+
+    def stop(network: Any, images: np.ndarray) -> bytes:
+        seen.append(images)
+        raise FerEdgeError("enough seen")
+
+    monkeypatch.setattr(exporter.tflite, "to_int8", stop)
+    with pytest.raises(FerEdgeError, match="enough seen"):
+        export(run, budget=Budget(), output=tmp_path / "out", calibration=448)
+    training, test = (exported.dataset.select(split) for split in ("Training", "PrivateTest"))
+    given = {image.tobytes() for image in seen[0]}
+    assert given <= {face.tobytes() for face in training.faces}
+    assert not given & {face.tobytes() for face in test.faces}
+    assert len(given) > 300
+
+
+def test_a_network_of_mixed_precision_is_exported_in_float32(exported: Exported) -> None:
+    network = load_model(exported.run / "model.keras").network
+    mixed = keras.models.clone_model(
+        network,
+        clone_function=lambda layer: type(layer).from_config(
+            {**layer.get_config(), "dtype": "mixed_bfloat16"}
+        ),
+    )
+    mixed.set_weights(network.get_weights())
+    rebuilt, policy = in_float32(mixed)
+    assert policy == "mixed_bfloat16"
+    assert {layer.compute_dtype for layer in rebuilt.layers} == {"float32"}
+    faces = exported.dataset.faces[:4, ..., None]
+    np.testing.assert_allclose(
+        rebuilt.predict(faces, verbose=0), network.predict(faces, verbose=0), atol=1e-6
+    )
+
+
+# --- what is refused ----------------------------------------------------------------------------
+
+
+def test_gate_refuses_a_network_that_int8_ruins_names_its_layers_and_exits_3(
+    exported: Exported, tmp_path: Path
+) -> None:
+    run = _broken(exported, tmp_path)
+    before = _listing(tmp_path)
+    command = [sys.executable, "-m", "fer_edge", "export", str(run), "--int8", "--slim"]
+    done = subprocess.run(
+        [*command, "--calibration", "70", "-o", str(tmp_path / "out")],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+    )
+    assert done.returncode == 3, done.stderr
+    assert done.stdout == ""
+    assert _listing(tmp_path) == before, "no bundle, nor a part of one"
+    lines = done.stderr.splitlines()
+    assert "fer-edge: the gate refused the int8 model; no bundle was written" in lines
+    assert re.search(r"model\.int8\.tflite: accuracy drop [\d.]+, the budget is 1\n", done.stderr)
+    assert re.search(r"model\.int8\.tflite: agreement [\d.]+, the budget is 97\n", done.stderr)
+    layers = done.stderr.split("layers that lose the most")[1]
+    assert re.search(r"^ +[\d.]+ steps  .*conv\d", layers, re.MULTILINE)
+    assert lines[-1].startswith("  → try more calibration images")
+    assert "Traceback" not in done.stderr
+
+
+def test_a_float_export_that_computes_something_else_is_refused(
+    exported: Exported, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held_out = measure.hold_out(open_run(exported.run))
+    content = dict(open_bundle(exported.bundle).content)
+    measure.check_parity(content, held_out)
+    wrong = replace(held_out, reference=held_out.reference + np.float32(2e-4))
+    with pytest.raises(
+        FerEdgeError, match=r"float32\.\w+ does not compute what Keras does.* 0\.0002"
+    ):
+        measure.check_parity(content, wrong)
+    no_number = held_out.reference.copy()
+    no_number[5, 1] = np.nan
+    with pytest.raises(FerEdgeError, match="differs by nan"):
+        measure.check_parity(content, replace(held_out, reference=no_number))
+    monkeypatch.setattr(measure, "PARITY", 1e-12)
+    with pytest.raises(FerEdgeError, match="1e-12 is allowed"):
+        measure.check_parity(content, held_out)
+
+
+class Bad:
+    """Bad input for ``fer-edge export``; each method spoils one thing and returns arguments."""
+
+    def __init__(self, exported: Exported, folder: Path) -> None:
+        self.folder, self.exported = folder, exported
+        self.run = _run(exported, folder)
+
+    def no_model(self) -> list[str]:
+        (self.run / "model.keras").unlink()
+        return [str(self.run)]
+
+    def truncated_model(self) -> list[str]:
+        whole = (self.run / "model.keras").read_bytes()
+        (self.run / "model.keras").write_bytes(whole[: len(whole) // 2])
+        return [str(self.run)]
+
+    def no_recipe(self) -> list[str]:
+        (self.run / "recipe.toml").unlink()
+        return [str(self.run)]
+
+    def recipe_named_as_a_path(self) -> list[str]:
+        (self.run / "recipe.toml").write_text('name = "../../out"\n')
+        return [str(self.run)]
+
+    def wrong_budget(self) -> list[str]:
+        (self.folder / "b.toml").write_text("agreement = 97\n")
+        return [str(self.run), "--budget", str(self.folder / "b.toml")]
+
+    def other_dataset(self) -> list[str]:
+        other = replace(self.exported.dataset, faces=self.exported.dataset.faces // 2)
+        write_packed(other, self.folder / "other.npz")
+        return [str(self.run), "--data", str(self.folder / "other.npz")]
+
+    def dataset_gone(self) -> list[str]:
+        recorded = json.loads((self.run / "data.json").read_text())
+        recorded["path"] = str(self.folder / "gone.npz")
+        (self.run / "data.json").write_text(json.dumps(recorded))
+        return [str(self.run)]
+
+    def output_below_a_file(self) -> list[str]:
+        (self.folder / "file").write_text("")
+        return [str(self.run), "-o", str(self.folder / "file" / "bundles")]
+
+    def too_few_calibration_images(self) -> list[str]:
+        return [str(self.run), "--calibration", "3"]
+
+    def no_run_at_all(self) -> list[str]:
+        return []
+
+    def a_file_as_run(self) -> list[str]:
+        return [str(self.exported.data)]
+
+
+CASES = {
+    "no_model": "its training has not ended",
+    "truncated_model": "is not a Keras model",
+    "no_recipe": "its recipe.toml cannot be read",
+    "recipe_named_as_a_path": "has no usable name, got '../../out'",
+    "wrong_budget": "unknown key 'agreement'",
+    "other_dataset": "trained on another dataset",
+    "dataset_gone": "gone.npz",
+    "output_below_a_file": "is not a folder",
+    "too_few_calibration_images": "3 calibration images do not cover 7 classes",
+    "no_run_at_all": "no finished run in ./runs",
+    "a_file_as_run": "is not a run folder",
+}
+
+
+def _ended(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> Any:
+    monkeypatch.setattr(sys, "argv", ["fer-edge", "export", "--int8", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    return ended.value.code
+
+
+def _complaint(shown: str) -> list[str]:
+    """What is printed after the lines that tell how far the export has come."""
+    lines = shown.splitlines()
+    return lines[next(i for i, line in enumerate(lines) if line.startswith("fer-edge: ")) :]
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_bad_input_gives_one_line_a_remedy_and_nothing_half_written(
+    case: str,
+    exported: Exported,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    arguments = getattr(Bad(exported, tmp_path), case)()
+    before = _listing(tmp_path)
+    capfd.readouterr()
+    assert _ended(monkeypatch, *arguments) == 2
+    wrong, remedy = _complaint(capfd.readouterr().err)
+    assert CASES[case] in wrong
+    assert remedy.startswith("  → ")
+    assert _listing(tmp_path) == before
+
+
+def test_a_full_disk_gives_one_line_and_leaves_no_part_of_a_bundle(
+    exported: Exported,
+    full_disk: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    (full_disk / "ballast").write_bytes(bytes(200_000))
+    options = ("--slim", "--calibration", "70", "-o", str(full_disk))
+    assert _ended(monkeypatch, str(exported.run), *options) == 2
+    wrong, remedy = _complaint(capfd.readouterr().err)
+    assert "no space left on device" in wrong
+    assert "free some space" in remedy
+    assert _listing(full_disk) == ["ballast"]
+
+
+def test_export_without_int8_says_what_to_add(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["fer-edge", "export", "runs/x"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    assert "--int8" in capfd.readouterr().err
+
+
+def test_the_newest_run_is_the_one_whose_model_was_written_last(tmp_path: Path) -> None:
+    for age, name in enumerate(("b", "a", "c")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "model.keras").write_text("")
+        os.utime(tmp_path / name / "model.keras", (1e9 - age, 1e9 - age))
+    (tmp_path / "unfinished").mkdir()
+    assert newest_run(tmp_path) == tmp_path / "b"

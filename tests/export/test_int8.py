@@ -1,0 +1,131 @@
+"""The converted files: int8 throughout where that was promised, and the same bytes every time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from exported import Exported
+
+from fer_edge.bundle import FLOAT_ONNX, FLOAT_TFLITE, INT8_ONNX, INT8_TFLITE, open_bundle
+from fer_edge.chatter import import_keras
+from fer_edge.errors import FerEdgeError
+
+keras = import_keras()
+
+from fer_edge.export import onnx_model, tflite  # noqa: E402
+
+IMAGES = np.random.default_rng(2).integers(0, 256, (8, 48, 48, 1)).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def content(exported: Exported) -> dict[str, bytes]:
+    return dict(open_bundle(exported.bundle).content)
+
+
+def test_the_int8_file_holds_no_float_tensor_and_takes_and_gives_uint8(
+    content: dict[str, bytes],
+) -> None:
+    assert tflite.float_tensors(content[INT8_TFLITE]) == []
+    assert tflite.float_operators(content[INT8_TFLITE]) == []
+    kinds = {tensor["type"] for tensor in tflite.tensors(content[INT8_TFLITE])}
+    assert kinds <= {"INT8", "INT32", "UINT8"}
+    operators = tflite.operators(content[INT8_TFLITE])
+    assert operators.count("CONV_2D") == 4
+    assert (operators[0], operators[-1]) == ("QUANTIZE", "QUANTIZE"), "uint8 ↔ int8 alone"
+
+
+def test_the_check_for_float_tensors_finds_those_of_a_float_model(
+    content: dict[str, bytes],
+) -> None:
+    assert len(tflite.float_tensors(content[FLOAT_TFLITE])) > 10
+    assert "CONV_2D" in tflite.float_operators(content[FLOAT_TFLITE])
+
+
+def test_int8_files_are_a_good_deal_smaller_at_a_realistic_size() -> None:
+    inputs = keras.Input(batch_shape=(1, 48, 48, 1))
+    x = keras.layers.Conv2D(32, 3, strides=8)(inputs)
+    x = keras.layers.Dense(7)(keras.layers.Dense(200)(keras.layers.Flatten()(x)))
+    network = keras.Model(inputs, keras.layers.Softmax()(x))
+    ratio = len(tflite.to_int8(network, IMAGES)) / len(tflite.to_float32(network))
+    assert ratio < 0.3
+
+
+class _Odd(keras.layers.Layer):
+    """A layer that computes one thing of ``keras.ops``."""
+
+    def __init__(self, operation: Any) -> None:
+        super().__init__()
+        self.operation = operation
+
+    def call(self, inputs: Any) -> Any:
+        return self.operation(inputs)
+
+
+def _with_layer(operation: Any) -> Any:
+    inputs = keras.Input(batch_shape=(1, 48, 48, 1))
+    x = keras.layers.Flatten()(_Odd(operation)(keras.layers.AveragePooling2D(8)(inputs)))
+    return keras.Model(inputs, keras.layers.Dense(7, activation="softmax")(x))
+
+
+def test_a_layer_without_an_int8_kernel_is_refused_by_its_name() -> None:
+    network = _with_layer(keras.ops.sin)
+    assert "SIN" in tflite.operators(tflite.to_float32(network))
+    with pytest.raises(FerEdgeError, match=r"stayed in float after quantization, around SIN\."):
+        tflite.to_int8(network, IMAGES)
+
+
+def test_a_layer_that_tflite_does_not_know_is_refused_by_its_name() -> None:
+    network = _with_layer(keras.ops.erf)
+    for convert in (tflite.to_float32, lambda net: tflite.to_int8(net, IMAGES)):
+        with pytest.raises(FerEdgeError, match=r"it has no kernel for tf\.Erf\.") as caught:
+            convert(network)
+        assert "replace the layer" in caught.value.hint
+
+
+def test_onnx_conversion_depends_on_nothing_but_the_flatbuffer(content: dict[str, bytes]) -> None:
+    once, again = (onnx_model.to_float32(content[FLOAT_TFLITE]) for _ in range(2))
+    assert once == again == content[FLOAT_ONNX]
+    assert onnx_model.to_int8(once, IMAGES) == onnx_model.to_int8(again, IMAGES)
+
+
+def test_onnx_files_are_valid_and_named_for_people(content: dict[str, bytes]) -> None:
+    import onnx
+
+    for name in (FLOAT_ONNX, INT8_ONNX):
+        model = onnx.load_from_string(content[name])
+        onnx.checker.check_model(model, full_check=True)
+        assert [each.name for each in model.graph.input] == ["face"]
+        assert [each.name for each in model.graph.output] == ["probabilities"]
+        assert model.opset_import[0].version == onnx_model.OPSET
+
+
+def test_the_int8_onnx_computes_between_quantizers_with_int8_weights(
+    content: dict[str, bytes],
+) -> None:
+    import onnx
+
+    graph = onnx.load_from_string(content[INT8_ONNX]).graph
+    source = {name: node.op_type for node in graph.node for name in node.output}
+    convolutions = [node for node in graph.node if node.op_type == "Conv"]
+    assert len(convolutions) == 4
+    for node in convolutions:
+        assert [source[name] for name in node.input] == ["DequantizeLinear"] * 3
+    floats = {tensor.name for tensor in graph.initializer if tensor.data_type == 1}
+    weights = [tensor for tensor in graph.initializer if len(tensor.dims) == 4]
+    assert weights
+    assert not floats & {tensor.name for tensor in weights}
+
+
+def test_layer_errors_name_layers_worst_first(exported: Exported) -> None:
+    from fer_edge.export.folding import fold_batch_norms
+    from fer_edge.runtime import load_model
+
+    network = load_model(exported.run / "model.keras").network
+    errors = tflite.layer_errors(fold_batch_norms(network)[0], IMAGES)
+    assert len(errors) > 5
+    sizes = [error for _, error in errors]
+    assert sizes == sorted(sizes, reverse=True)
+    assert any("conv1" in name for name, _ in errors)
+    assert 0.05 < sizes[len(sizes) // 2] < 5
