@@ -9,7 +9,7 @@ import struct
 import warnings
 import zipfile
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from fer_edge.bundle import (
     MEMBERS,
     MODEL_CARD,
     Bundle,
+    Manifest,
     golden_set,
     open_bundle,
     pack_golden,
@@ -479,3 +480,9 @@ def test_a_full_disk_leaves_no_bundle_behind(exported: Exported, full_disk: Path
     with pytest.raises(FerEdgeError, match="no space left"):
         write_bundle(full_disk / "large.fer", replace(given.manifest, name="large"), large)
     assert list(full_disk.iterdir()) == []
+
+
+def test_the_documentation_describes_every_member_and_every_field() -> None:
+    text = (Path(__file__).parents[1] / "docs" / "bundle.md").read_text()
+    for name in (*MEMBERS, MANIFEST, *(field.name for field in fields(Manifest))):
+        assert f"`{name}`" in text, name

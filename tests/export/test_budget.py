@@ -81,3 +81,9 @@ def test_a_missing_budget_and_one_that_is_no_text_are_refused(tmp_path: Path) ->
     (tmp_path / "b.toml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(FerEdgeError, match="not valid TOML"):
         load_budget(tmp_path / "b.toml")
+
+
+def test_the_documentation_names_every_key_with_its_default() -> None:
+    rows = (SHIPPED.parent / "README.md").read_text()
+    for key, value in Budget().model_dump().items():
+        assert f"| `{key}` | {value} |" in rows
