@@ -23,8 +23,13 @@ def test_a_signal_is_noted_and_what_was_there_before_comes_back(number):
 
 def test_ctrl_c_again_later_interrupts_even_what_hangs(monkeypatch):
     monkeypatch.setattr(signals, "_SAME_WISH", -1.0)
-    with StopRequest() as stop:
-        signal.raise_signal(signal.SIGINT)
-        assert stop.signal == signal.SIGINT
-        with pytest.raises(KeyboardInterrupt):
+    # a test run in the background of a shell inherits Ctrl-C ignored
+    inherited = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with StopRequest() as stop:
             signal.raise_signal(signal.SIGINT)
+            assert stop.signal == signal.SIGINT
+            with pytest.raises(KeyboardInterrupt):
+                signal.raise_signal(signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGINT, inherited)
