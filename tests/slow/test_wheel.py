@@ -47,8 +47,9 @@ def test_a_wheel_in_an_empty_environment_runs_the_demo(wheel: Path, tmp_path: Pa
     python = tmp_path / "env" / "bin" / "python"
     install = [sys.executable, "-m", "uv", "pip", "install", "--quiet", "--python", python]
     pinned = ["--require-hashes", "-r", ROOT / "requirements.txt"]
-    subprocess.run([*install, *pinned], check=True)
-    subprocess.run([*install, "--no-deps", wheel], check=True)
+    # away from the checkout, whose pyproject.toml uv would take settings from
+    subprocess.run([*install, *pinned], check=True, cwd=tmp_path)
+    subprocess.run([*install, "--no-deps", wheel], check=True, cwd=tmp_path)
     command = [tmp_path / "env" / "bin" / "fer-edge", "demo"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
