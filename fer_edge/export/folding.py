@@ -58,12 +58,12 @@ def fold_batch_norms(network: keras.Model) -> tuple[keras.Model, int]:
         A network that computes the same function with inputs of batch size 1, and the number of
         batch norms folded. A network that branches comes back as it is, with batch size 1.
     """
-    chain = _chain(network)
-    if chain is None:
+    found = chain(network)
+    if found is None:
         return _with_batch_of_one(network), 0
     steps: list[_Step] = []
     folded = 0
-    for layer in chain:
+    for layer in found:
         relu = _relu_of_conv(steps)
         # a batch norm over another axis than the channels is left alone
         if isinstance(layer, layers.BatchNormalization) and layer.axis in (-1, 3) and relu:
@@ -74,7 +74,7 @@ def fold_batch_norms(network: keras.Model) -> tuple[keras.Model, int]:
     return _build(network, _move_shifts(steps)), folded
 
 
-def _chain(network: keras.Model) -> list[layers.Layer] | None:
+def chain(network: keras.Model) -> list[layers.Layer] | None:
     """The layers behind the input in order, or None when the network branches."""
     inner = [layer for layer in network.layers if not isinstance(layer, layers.InputLayer)]
     tensor = network.inputs[0]
@@ -92,14 +92,14 @@ def _with_batch_of_one(network: keras.Model) -> keras.Model:
 
 def _relu_of_conv(steps: list[_Step]) -> _Step | None:
     """The convolution whose ReLU the chain so far ends with."""
-    if len(steps) >= 2 and _is_relu(steps[-1].layer) and _is_conv(steps[-2].layer, "linear"):
+    if len(steps) >= 2 and is_relu(steps[-1].layer) and _is_conv(steps[-2].layer, "linear"):
         return steps[-2]
     if steps and _is_conv(steps[-1].layer, "relu"):
         return steps[-1]
     return None
 
 
-def _is_relu(layer: layers.Layer) -> bool:
+def is_relu(layer: layers.Layer) -> bool:
     if isinstance(layer, layers.Activation):
         return layer.activation is keras.activations.relu
     # a ceiling, a slope or a threshold does not scale with its input

@@ -1,0 +1,129 @@
+"""Channels of one tensor brought to like ranges, exactly, before the tensor gets one int8 step.
+
+Activations are quantized by tensor: a channel a hundred times smaller than the largest is left
+with two of the 256 steps. ReLU, pooling and a shift by channel commute with a positive factor by
+channel, so what a convolution gives in channel c can be divided by s, and the weights that read it
+multiplied by s: the network computes the same. s balances the channel's range against the weights
+that read it, as in SmoothQuant (arXiv 2211.10438) with α = 0.5.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import keras
+import numpy as np
+from keras import layers
+
+from fer_edge.export.folding import ChannelAffine, chain, is_relu
+
+IMAGES = 128
+"""Calibration images that the ranges are taken from."""
+LARGEST = 1000.0
+"""Largest factor, either way: a channel that hardly ever answers must not blow up its readers."""
+
+_COMMUTING = (
+    ChannelAffine,
+    layers.AveragePooling2D,
+    layers.Dropout,
+    layers.Flatten,
+    layers.GlobalAveragePooling2D,
+    layers.MaxPooling2D,
+)
+
+
+def equalize(network: keras.Model, images: np.ndarray) -> keras.Model:
+    """Rescale the channels between each pair of weighted layers of a network that is one chain.
+
+    Args:
+        network: with batch size 1, as ``fold_batch_norms`` gives it; unchanged.
+        images: (M, 48, 48, 1) uint8, for the channels' ranges.
+
+    Returns:
+        A network that computes the same function. One that branches comes back as it is.
+    """
+    if chain(network) is None:
+        return network
+    result: keras.Model = keras.models.clone_model(network)
+    result.set_weights(network.get_weights())
+    steps = chain(result)
+    assert steps is not None
+    ranges = _ranges(result, steps, images[:IMAGES])
+    for writer, reader in _pairs(steps):
+        between = steps[writer:reader]
+        # a ReLU is fused into what it follows, which is never quantized by itself
+        first = 1 if len(between) > 1 and is_relu(between[1]) else 0
+        largest = np.maximum.reduce([ranges[s.name] for s in between[first:] if s.name in ranges])
+        factor = _factor(largest, steps[reader])
+        _divide(between, factor)
+        _multiply(steps[reader], factor)
+    return result
+
+
+def _pairs(steps: Sequence[layers.Layer]) -> Iterator[tuple[int, int]]:
+    """Indices of a layer that weighs its output channels and of the next that weighs its inputs."""
+    for writer, layer in enumerate(steps):
+        if not _writes(layer):
+            continue
+        reader = writer + 1
+        while reader < len(steps) and (is_relu(steps[reader]) or type(steps[reader]) in _COMMUTING):
+            reader += 1
+        if reader < len(steps) and type(steps[reader]) in (layers.Conv2D, layers.Dense):
+            yield writer, reader
+
+
+def _writes(layer: layers.Layer) -> bool:
+    if isinstance(layer, layers.BatchNormalization):
+        return layer.axis in (-1, 3) and layer.scale and layer.center
+    linear = (keras.activations.linear, keras.activations.relu)
+    return type(layer) is layers.Conv2D and layer.activation in linear
+
+
+def _ranges(
+    network: keras.Model, steps: Sequence[layers.Layer], images: np.ndarray
+) -> dict[str, np.ndarray]:
+    """The largest magnitude of each channel, by layer; flattened outputs have no channels."""
+    channelled = [
+        step
+        for step in steps
+        if len(step.output.shape) == 4 or type(step) is layers.GlobalAveragePooling2D
+    ]
+    probe = keras.Model(network.inputs, [step.output for step in channelled])
+    largest = {step.name: np.zeros(step.output.shape[-1], np.float32) for step in channelled}
+    for image in images.astype(np.float32):
+        for step, output in zip(channelled, probe([image[None]], training=False), strict=True):
+            seen = np.abs(np.asarray(output)).reshape(-1, output.shape[-1]).max(axis=0)
+            largest[step.name] = np.maximum(largest[step.name], seen)
+    return largest
+
+
+def _factor(largest: np.ndarray, reader: layers.Layer) -> np.ndarray:
+    """By channel, with a geometric mean of 1 over the channels that ever answer."""
+    weights = np.abs(np.asarray(reader.kernel))
+    # (rows, columns, channels, outputs), or (positions · channels, units) behind a flatten
+    read = weights.reshape(-1, len(largest), weights.shape[-1]).max(axis=(0, 2))
+    alive = (largest > 0) & (read > 0)
+    factor = np.ones_like(largest)
+    if alive.any():
+        balance = np.sqrt(largest[alive] / read[alive])
+        factor[alive] = balance / np.exp(np.log(balance).mean())
+    return np.clip(factor, 1 / LARGEST, LARGEST)
+
+
+def _divide(between: Sequence[layers.Layer], factor: np.ndarray) -> None:
+    writer, *rest = between
+    if isinstance(writer, layers.BatchNormalization):
+        # both are its first weights, in this order
+        gamma, beta, *statistics = writer.get_weights()
+        writer.set_weights([gamma / factor, beta / factor, *statistics])
+    else:
+        writer.set_weights([weight / factor for weight in writer.get_weights()])
+    for step in rest:
+        if isinstance(step, ChannelAffine) and step.shift is not None:
+            step.shift = (np.asarray(step.shift, np.float32) / factor).tolist()
+
+
+def _multiply(reader: layers.Layer, factor: np.ndarray) -> None:
+    kernel, *bias = reader.get_weights()
+    by_channel = kernel.reshape(-1, len(factor), kernel.shape[-1]) * factor[:, None]
+    reader.set_weights([by_channel.reshape(kernel.shape), *bias])
