@@ -71,13 +71,17 @@ def test_gate_refuses_a_model_whose_recall_on_disgust_collapsed() -> None:
     assert [check.what for check in verdict.failures] == ["recall drop of disgust"]
 
 
-def test_a_class_of_few_images_warns_where_it_would_have_failed() -> None:
-    few = {"happy": 900, "disgust": 29}
-    verdict = judge(_drop(disgust=(0.4, 0.25, 0.55)), few, Budget())
+def test_two_faces_lost_in_a_class_of_few_images_warn_where_more_images_would_have_failed() -> None:
+    few, enough = {"happy": 900, "disgust": 99}, {"happy": 900, "disgust": 100}
+    verdict = judge(_drop(disgust=(0.036, 0.0, 0.09)), few, Budget())
     assert verdict.passed
     assert [check.what for check in verdict.warnings] == ["recall drop of disgust"]
-    enough = judge(_drop(disgust=(0.4, 0.25, 0.55)), {"happy": 900, "disgust": 30}, Budget())
-    assert not enough.passed
+    assert not judge(_drop(disgust=(0.036, 0.0, 0.09)), enough, Budget()).passed
+
+
+def test_gate_refuses_a_model_whose_recall_on_disgust_collapsed_however_few_its_images() -> None:
+    verdict = judge(_drop(disgust=(0.4, 0.25, 0.55)), {"happy": 900, "disgust": 29}, Budget())
+    assert [check.what for check in verdict.failures] == ["recall drop of disgust"]
 
 
 def test_a_class_without_images_is_named_as_unchecked() -> None:
