@@ -75,9 +75,9 @@ def judge(drop: Drop, class_images: dict[str, int], budget: Budget) -> Verdict:
         budget: the limits.
 
     A check fails when its point estimate is over the limit, and warns when only the interval is. In
-    a class with fewer images than ``budget.recall_min_images`` a face or two decide the estimate, so
-    it fails when the whole interval is over the limit and warns before; a class without images is
-    named as unchecked.
+    a class with fewer images than ``budget.recall_min_images`` a face or two decide the estimate:
+    it fails when the whole interval is over the limit, and warns before. A class without images
+    is named as unchecked.
     """
     checks = [_check("accuracy drop", drop.accuracy, budget.accuracy_drop_points)]
     for label, estimate in drop.recall.items():
