@@ -1,13 +1,26 @@
-"""Which images the quantizer sees: training images only, as many of each class."""
+"""Which images the quantizers see, and which range of values an int8 tensor must cover.
+
+Images: of the training splits only, as many of each class. Ranges: all values seen but the rarest.
+A channel that hardly ever fires can be scaled up by its batch norm until a handful of pixels
+stretches the range of a whole tensor, at the cost of the resolution of everything else.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from fer_edge.data.dataset import Dataset
 from fer_edge.errors import FerEdgeError
+
+COVERAGE = 0.99999
+"""Share of a tensor's values that lie under the upper end of its range, and over the lower one.
+
+Measured on Triwijoyo et al.'s network after 7 epochs on FER2013, on 1,200 training images outside
+the calibration set: agreement with the float model 97.4% with everything covered, 98.6% with this,
+96.8% with 0.9999. Tensors with few values keep (min, max).
+"""
 
 
 def calibration_images(
@@ -36,3 +49,39 @@ def calibration_images(
     ]
     # in random order, so that a part of the calibration set is balanced as well
     return training.faces[rng.permutation(np.concatenate(chosen))][..., None]
+
+
+class Ranges:
+    """Collects the values of tensors, sample by sample, and tells their ranges.
+
+    Args:
+        samples: how many will be added; the share to be cut is known then from the start, and
+            nothing but the cut values needs to be kept.
+        coverage: share of values under the upper end and over the lower end; 1 is (min, max).
+    """
+
+    def __init__(self, samples: int, coverage: float = COVERAGE) -> None:
+        self._samples, self._coverage = samples, coverage
+        self._lowest: dict[str, np.ndarray] = {}
+        self._highest: dict[str, np.ndarray] = {}
+
+    def add(self, name: str, values: np.ndarray) -> None:
+        """Take one sample's values of a tensor, of any shape."""
+        flat = values.ravel()
+        # a thousandth of a value makes up for what 1 - 0.99999 lacks in binary
+        keep = int(self._samples * flat.size * (1 - self._coverage) + 1e-3) + 1
+        lowest = np.concatenate([self._lowest.get(name, flat[:0]), flat])
+        highest = np.concatenate([self._highest.get(name, flat[:0]), flat])
+        if len(lowest) > keep:
+            lowest = np.partition(lowest, keep - 1)[:keep]
+        if len(highest) > keep:
+            highest = np.partition(highest, len(highest) - keep)[-keep:]
+        self._lowest[name], self._highest[name] = lowest, highest
+
+    def __getitem__(self, name: str) -> tuple[float, float]:
+        """The range of a tensor; it holds 0, which borders and ReLUs need to be exact."""
+        low, high = self._lowest[name].max(), self._highest[name].min()
+        return min(float(low), 0.0), max(float(high), 0.0)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._lowest)

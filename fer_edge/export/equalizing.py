@@ -22,6 +22,7 @@ IMAGES = 128
 LARGEST = 1000.0
 """Largest factor, either way: a channel that hardly ever answers must not blow up its readers."""
 
+_WEIGHTED = (layers.Conv2D, layers.Dense)
 _COMMUTING = (
     ChannelAffine,
     layers.AveragePooling2D,
@@ -53,7 +54,10 @@ def equalize(network: keras.Model, images: np.ndarray) -> keras.Model:
         between = steps[writer:reader]
         # a ReLU is fused into what it follows, which is never quantized by itself
         first = 1 if len(between) > 1 and is_relu(between[1]) else 0
-        largest = np.maximum.reduce([ranges[s.name] for s in between[first:] if s.name in ranges])
+        channels = steps[writer].output.shape[-1]
+        seen = [ranges[step.name] for step in between[first:]]
+        # behind a flatten there are no channels
+        largest = np.maximum.reduce([each for each in seen if len(each) == channels])
         factor = _factor(largest, steps[reader])
         _divide(between, factor)
         _multiply(steps[reader], factor)
@@ -68,7 +72,7 @@ def _pairs(steps: Sequence[layers.Layer]) -> Iterator[tuple[int, int]]:
         reader = writer + 1
         while reader < len(steps) and (is_relu(steps[reader]) or type(steps[reader]) in _COMMUTING):
             reader += 1
-        if reader < len(steps) and type(steps[reader]) in (layers.Conv2D, layers.Dense):
+        if reader < len(steps) and type(steps[reader]) in _WEIGHTED:
             yield writer, reader
 
 
@@ -76,22 +80,17 @@ def _writes(layer: layers.Layer) -> bool:
     if isinstance(layer, layers.BatchNormalization):
         return layer.axis in (-1, 3) and layer.scale and layer.center
     linear = (keras.activations.linear, keras.activations.relu)
-    return type(layer) is layers.Conv2D and layer.activation in linear
+    return type(layer) in _WEIGHTED and layer.activation in linear
 
 
 def _ranges(
     network: keras.Model, steps: Sequence[layers.Layer], images: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """The largest magnitude of each channel, by layer; flattened outputs have no channels."""
-    channelled = [
-        step
-        for step in steps
-        if len(step.output.shape) == 4 or type(step) is layers.GlobalAveragePooling2D
-    ]
-    probe = keras.Model(network.inputs, [step.output for step in channelled])
-    largest = {step.name: np.zeros(step.output.shape[-1], np.float32) for step in channelled}
+    """The largest magnitude in each place of the last axis of a layer's output, by layer."""
+    probe = keras.Model(network.inputs, [step.output for step in steps])
+    largest = {step.name: np.zeros(step.output.shape[-1], np.float32) for step in steps}
     for image in images.astype(np.float32):
-        for step, output in zip(channelled, probe([image[None]], training=False), strict=True):
+        for step, output in zip(steps, probe([image[None]], training=False), strict=True):
             seen = np.abs(np.asarray(output)).reshape(-1, output.shape[-1]).max(axis=0)
             largest[step.name] = np.maximum(largest[step.name], seen)
     return largest

@@ -196,8 +196,8 @@ def _refuse_if_failed(
         for check in checks
     ]
     worst = [
-        f"  {error:6.2f} steps  {name}"
-        for name, error in tflite.layer_errors(network, images)[:WORST_LAYERS]
+        f"  {decibels:5.1f} dB  {name}"
+        for name, decibels in tflite.layer_errors(network, images)[:WORST_LAYERS]
     ]
     tflite_passed = bundle.INT8_TFLITE not in failed
     raise GateRefused(
@@ -205,7 +205,7 @@ def _refuse_if_failed(
             [
                 "the gate refused the int8 model; no bundle was written",
                 *lines,
-                "layers that lose the most (error in quantization steps; rounding alone is 0.29):",
+                "layers that lose the most (signal over quantization noise, in decibels):",
                 *worst,
             ]
         ),

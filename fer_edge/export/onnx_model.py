@@ -9,13 +9,16 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
+import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from fer_edge.chatter import silenced_stderr
+from fer_edge.export.calibration import COVERAGE, Ranges
 
 OPSET = 17
 """Read by every ONNX Runtime since 1.12 (2022)."""
@@ -38,12 +41,13 @@ def to_float32(tflite: bytes) -> bytes:
         return _renamed(target.read_bytes())
 
 
-def to_int8(model: bytes, calibration: np.ndarray) -> bytes:
-    """Quantize a float ONNX model: weights by channel, activations by tensor, ranges (min, max).
+def to_int8(model: bytes, calibration: np.ndarray, coverage: float = COVERAGE) -> bytes:
+    """Quantize a float ONNX model: weights by channel, activations by tensor.
 
     Args:
         model: the float32 model, with batch size 1.
         calibration: (M, 48, 48, 1) uint8 training images.
+        coverage: share of a tensor's values that its range covers at either end.
 
     Returns:
         The model in QDQ form; input and output stay float32.
@@ -56,16 +60,57 @@ def to_int8(model: bytes, calibration: np.ndarray) -> bytes:
         source.write_bytes(model)
         # without it, what shape inference could have fused is quantized apart
         quant_pre_process(str(source), str(prepared), skip_symbolic_shape=True)
+        ranges = _observed(prepared.read_bytes(), calibration, coverage)
         quantization.quantize_static(
             str(prepared),
             str(target),
-            _reader(prepared, calibration),
+            # every range is given, but the quantizer wants to see an image all the same
+            _reader(prepared, calibration[:1]),
             quant_format=quantization.QuantFormat.QDQ,
             activation_type=quantization.QuantType.QUInt8,
             weight_type=quantization.QuantType.QInt8,
             per_channel=True,
+            extra_options={"TensorQuantOverrides": ranges},
         )
         return target.read_bytes()
+
+
+def _observed(model: bytes, calibration: np.ndarray, coverage: float) -> dict[str, Any]:
+    """Ranges of the input and every operator's output, as ONNX Runtime's quantizer takes them."""
+    import onnx
+    import onnxruntime
+
+    content = onnx.load_from_string(model)
+    pixels = content.graph.input[0].name
+    names = [name for node in content.graph.node for name in node.output]
+    del content.graph.output[:]
+    content.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = os.cpu_count() or 1
+    # the outputs are those of the graph as it stands
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = onnxruntime.InferenceSession(content.SerializeToString(), options)
+    ranges = Ranges(len(calibration), coverage)
+    for image in calibration.astype(np.float32):
+        for name, values in zip(names, session.run(names, {pixels: image[None]}), strict=True):
+            if values.dtype == np.float32:
+                ranges.add(name, values)
+    known = {name: ranges[name] for name in ranges} | _known(content.graph, pixels)
+    return {
+        name: [{"rmin": np.float32(low), "rmax": np.float32(high)}]
+        for name, (low, high) in known.items()
+    }
+
+
+def _known(graph: Any, pixels: str) -> dict[str, tuple[float, float]]:
+    """Ranges that follow from what a tensor is, whichever values the images hold."""
+    known = {pixels: (0.0, 255.0)}
+    for node in graph.node:
+        if node.op_type == "Reshape" and node.input[0] in known:
+            known[node.output[0]] = known[node.input[0]]
+        elif node.op_type == "Softmax":
+            known[node.output[0]] = (0.0, 1.0)
+    return known
 
 
 def _renamed(model: bytes) -> bytes:

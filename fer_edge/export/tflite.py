@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 import io
+import os
 import re
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
@@ -13,6 +16,10 @@ import numpy as np
 
 from fer_edge.chatter import silenced_stderr
 from fer_edge.errors import FerEdgeError
+from fer_edge.export.calibration import COVERAGE, Ranges
+
+DEBUG_IMAGES = 32
+"""Calibration images behind ``layer_errors``."""
 
 
 def to_float32(network: keras.Model) -> bytes:
@@ -20,12 +27,13 @@ def to_float32(network: keras.Model) -> bytes:
     return _convert(_converter(network))
 
 
-def to_int8(network: keras.Model, calibration: np.ndarray) -> bytes:
-    """Quantize weights by channel and activations by tensor to int8, with ranges (min, max) seen.
+def to_int8(network: keras.Model, calibration: np.ndarray, coverage: float = COVERAGE) -> bytes:
+    """Quantize weights by channel and activations by tensor to int8.
 
     Args:
         network: float32, batch size 1.
         calibration: (M, 48, 48, 1) uint8 training images.
+        coverage: share of a tensor's values that its range covers at either end.
 
     Returns:
         The flatbuffer; its input and output are uint8, and it holds no float tensor.
@@ -33,7 +41,13 @@ def to_int8(network: keras.Model, calibration: np.ndarray) -> bytes:
     Raises:
         FerEdgeError: a layer has no int8 kernel.
     """
-    content = _convert(_int8_converter(network, calibration))
+    import tensorflow as tf
+
+    content = _quantized(
+        _with_ranges(network, calibration, coverage),
+        input_data_type=tf.uint8,
+        output_data_type=tf.uint8,
+    )
     if left := float_tensors(content):
         raise FerEdgeError(
             f"{len(left)} tensors stayed in float after quantization, around "
@@ -44,31 +58,30 @@ def to_int8(network: keras.Model, calibration: np.ndarray) -> bytes:
 
 
 def layer_errors(network: keras.Model, calibration: np.ndarray) -> list[tuple[str, float]]:
-    """Quantization error of every layer by TensorFlow's QuantizationDebugger, worst first.
+    """Quantization noise of every layer by TensorFlow's QuantizationDebugger, worst first.
 
     Returns:
-        Pairs of the layer's output tensor and its root mean squared error as a multiple of the
-        quantization step; 0.29 (1/√12) is what rounding alone costs.
+        Pairs of the layer's output tensor and its signal-to-noise ratio in dB, each layer given
+        undisturbed inputs.
     """
     import tensorflow as tf
 
-    converter = _int8_converter(network, calibration)
-    with silenced_stderr(), contextlib.redirect_stdout(io.StringIO()):
-        debugger = tf.lite.experimental.QuantizationDebugger(
-            converter=converter, debug_dataset=lambda: _samples(calibration[:32])
+    debugging = tf.lite.experimental
+    content = _quantized(_with_ranges(network, calibration, COVERAGE), enable_numeric_verify=True)
+    with _quiet():
+        debugger = debugging.QuantizationDebugger(
+            quant_debug_model_content=content,
+            debug_dataset=lambda: _samples(calibration[:DEBUG_IMAGES]),
+            debug_options=debugging.QuantizationDebugOptions(
+                layer_direct_compare_metrics={"decibels": _signal_to_noise}
+            ),
         )
         debugger.run()
         table = io.StringIO()
         debugger.layer_statistics_dump(table)
-    header, *rows = [line.split(",") for line in table.getvalue().strip().splitlines()]
-    columns = {name: header.index(name) - len(header) for name in ("mean_squared_error", "scale")}
-    name = header.index("tensor_name")
-    errors = []
-    for row in rows:
-        scale = float(row[columns["scale"]])
-        error = float(row[columns["mean_squared_error"]])
-        errors.append((row[name], error**0.5 / scale if scale else 0.0))
-    return sorted(errors, key=lambda pair: -pair[1])
+    rows = csv.DictReader(table.getvalue().splitlines())
+    errors = [(row["tensor_name"], float(row["decibels"])) for row in rows]
+    return sorted(errors, key=lambda pair: pair[1])
 
 
 def float_tensors(content: bytes) -> list[str]:
@@ -137,16 +150,78 @@ def _converter(network: keras.Model) -> Any:
     return tf.lite.TFLiteConverter.from_keras_model(network)
 
 
-def _int8_converter(network: keras.Model, calibration: np.ndarray) -> Any:
+def _with_ranges(network: keras.Model, calibration: np.ndarray, coverage: float) -> bytes:
+    """The flatbuffer between calibration and quantization: float, with a range for each tensor."""
     import tensorflow as tf
 
     converter = _converter(network)
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    converter.representative_dataset = lambda: _samples(calibration)
+    # one image shows which tensors have a range; the ranges are ours
+    converter.representative_dataset = lambda: _samples(calibration[:1])
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-    converter.inference_input_type = tf.uint8
-    converter.inference_output_type = tf.uint8
-    return converter
+    # TensorFlow's QuantizationDebugger takes the same two steps
+    converter._experimental_calibrate_only = True
+    return _set_ranges(_convert(converter), calibration, coverage)
+
+
+def _set_ranges(calibrated: bytes, calibration: np.ndarray, coverage: float) -> bytes:
+    import flatbuffers  # type: ignore[import-untyped]
+
+    model = _schema().ModelT.InitFromPackedBuf(calibrated, 0)
+    (graph,) = model.subgraphs
+    ranged = {
+        index: tensor.quantization
+        for index, tensor in enumerate(graph.tensors)
+        if tensor.quantization is not None and tensor.quantization.max is not None
+    }
+    (pixels,) = graph.inputs
+    ranges = _observed(calibrated, calibration, [i for i in ranged if i != pixels], coverage)
+    for index, quantization in ranged.items():
+        # uint8 pixels go in as they are, whichever of them the images hold
+        low, high = (0.0, 255.0) if index == pixels else ranges[str(index)]
+        quantization.min, quantization.max = [low], [high]
+    builder = flatbuffers.Builder(len(calibrated))
+    builder.Finish(model.Pack(builder), b"TFL3")
+    return bytes(builder.Output())
+
+
+def _observed(
+    calibrated: bytes, calibration: np.ndarray, tensors: list[int], coverage: float
+) -> Ranges:
+    """Ranges of a float flatbuffer's tensors, by their index, over the calibration images."""
+    with silenced_stderr():
+        from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+        interpreter = Interpreter(
+            model_content=calibrated,
+            num_threads=os.cpu_count(),
+            # a delegate keeps what lies between its operators to itself
+            experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
+            experimental_preserve_all_tensors=True,
+        )
+        interpreter.allocate_tensors()
+    ranges = Ranges(len(calibration), coverage)
+    given = interpreter.get_input_details()[0]["index"]
+    for (image,) in _samples(calibration):
+        interpreter.set_tensor(given, image)
+        interpreter.invoke()
+        for index in tensors:
+            ranges.add(str(index), interpreter.get_tensor(index))
+    return ranges
+
+
+def _quantized(with_ranges: bytes, **options: Any) -> bytes:
+    from tensorflow.lite.python import convert
+
+    return _refusing(lambda: convert.mlir_quantize(with_ranges, **options))
+
+
+def _signal_to_noise(exact: Any, quantized: Any, scale: float, zero: int) -> float:
+    """In dB; a sample on which a layer gives nothing but zeros does not count."""
+    noise = (np.float64(quantized) - zero) * scale - exact
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = 10 * np.log10(np.square(exact, dtype=np.float64).mean() / np.square(noise).mean())
+    return float(np.where(np.isfinite(ratio), ratio, np.nan))
 
 
 def _samples(images: np.ndarray) -> Iterator[list[np.ndarray]]:
@@ -155,15 +230,27 @@ def _samples(images: np.ndarray) -> Iterator[list[np.ndarray]]:
 
 
 def _convert(converter: Any) -> bytes:
+    return _refusing(converter.convert)
+
+
+def _refusing(convert: Callable[[], bytes]) -> bytes:
+    """Convert quietly; a refusal is one line that names the operators."""
     try:
-        with silenced_stderr(), contextlib.redirect_stdout(io.StringIO()):
-            return bytes(converter.convert())
+        with _quiet():
+            return bytes(convert())
     # the converter's own error is not part of TensorFlow's interface and has no base but Exception
     except Exception as error:
         raise FerEdgeError(
             f"the TFLite converter refused the network: {_refusal(str(error))}",
             "replace the layer by one that TFLite has an int8 kernel for",
         ) from error
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    with silenced_stderr(), contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 def _refusal(said: str) -> str:

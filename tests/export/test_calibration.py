@@ -1,4 +1,4 @@
-"""The quantizer sees training images only, as many of each class."""
+"""The quantizer sees training images only, as many of each class, and all values but the rarest."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 
 from fer_edge.data.dataset import Dataset
 from fer_edge.errors import FerEdgeError
-from fer_edge.export.calibration import calibration_images
+from fer_edge.export.calibration import Ranges, calibration_images
 
 
 def _numbered(counts: list[int], held_out: int = 50) -> Dataset:
@@ -60,3 +60,33 @@ def test_fewer_images_than_classes_are_refused() -> None:
     with pytest.raises(FerEdgeError, match="2 calibration images do not cover 3 classes") as caught:
         calibration_images(_numbered([9, 9, 9]), ["Training"], 2)
     assert "at least 100" in caught.value.hint
+
+
+def test_a_range_leaves_out_the_same_share_of_values_at_either_end_whatever_their_order() -> None:
+    values = np.random.default_rng(0).permutation(np.arange(-400, 600)).astype(np.float32)
+    ranges = Ranges(samples=10, coverage=0.98)
+    for part in values.reshape(10, 4, 25):
+        ranges.add("x", part)
+    # 20 of 1,000 values lie beyond each end
+    assert ranges["x"] == (-380, 579)
+    assert list(ranges) == ["x"]
+
+
+def test_a_range_of_few_values_or_of_full_coverage_is_from_the_smallest_to_the_largest() -> None:
+    rng = np.random.default_rng(1)
+    small, large = rng.normal(size=(20, 50)), rng.normal(size=(20, 5000))
+    ranges, full = Ranges(20), Ranges(20, coverage=1)
+    for few, many in zip(small, large, strict=True):
+        ranges.add("few", few)
+        full.add("many", many)
+        ranges.add("many", many)
+    assert ranges["few"] == (small.min(), small.max())
+    assert full["many"] == (large.min(), large.max())
+    assert ranges["many"][1] < large.max()
+
+
+def test_a_range_holds_zero() -> None:
+    ranges = Ranges(1, coverage=1)
+    ranges.add("above", np.array([3.0, 5.0]))
+    ranges.add("below", np.array([-3.0, -5.0]))
+    assert (ranges["above"], ranges["below"]) == ((0, 5), (-5, 0))

@@ -38,6 +38,23 @@ def test_an_equalized_network_computes_the_same(case: str, signs: str) -> None:
         np.testing.assert_array_equal(before, after, "the given network was changed")
 
 
+@pytest.mark.parametrize("batch_norm", ["after-relu", "before-relu", "none"])
+def test_the_papers_network_computes_the_same_when_equalized(batch_norm: str) -> None:
+    keras.utils.set_random_seed(3)
+    network = _with_statistics(build_model("triwijoyo", 7, {"batch_norm": batch_norm}), "mixed")
+    folded, _ = fold_batch_norms(network)
+    equalized = equalize(folded, IMAGES)
+    np.testing.assert_allclose(_answers(equalized), _answers(folded), atol=1e-5)
+    changed = [
+        layer.name
+        for layer in equalized.layers
+        if isinstance(layer, layers.Conv2D | layers.Dense)
+        and not np.array_equal(layer.kernel, folded.get_layer(layer.name).kernel)
+    ]
+    assert changed[-2:] == ["hidden", "logits"]
+    assert len(changed) >= 7
+
+
 def test_a_network_that_branches_comes_back_as_it_is() -> None:
     inputs = keras.Input(batch_shape=(1, 48, 48, 1))
     x = layers.Conv2D(4, 3, padding="same")(inputs)

@@ -198,7 +198,7 @@ def test_gate_refuses_a_network_that_int8_ruins_names_its_layers_and_exits_3(
     assert re.search(r"model\.int8\.tflite: accuracy drop [\d.]+, the budget is 1\n", done.stderr)
     assert re.search(r"model\.int8\.tflite: agreement [\d.]+, the budget is 97\n", done.stderr)
     layers = done.stderr.split("layers that lose the most")[1]
-    assert re.search(r"^ +[\d.]+ steps  .*conv\d", layers, re.MULTILINE)
+    assert re.search(r"^ +[\d.]+ dB  .*conv\d", layers, re.MULTILINE)
     assert lines[-1].startswith("  → try more calibration images")
     assert "Traceback" not in done.stderr
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -9,12 +10,14 @@ import pytest
 from exported import Exported
 
 from fer_edge.bundle import FLOAT_ONNX, FLOAT_TFLITE, INT8_ONNX, INT8_TFLITE, open_bundle
-from fer_edge.chatter import import_keras
+from fer_edge.chatter import import_keras, silenced_stderr
 from fer_edge.errors import FerEdgeError
+from fer_edge.runtime import load_model
 
 keras = import_keras()
 
 from fer_edge.export import onnx_model, tflite  # noqa: E402
+from fer_edge.export.folding import fold_batch_norms  # noqa: E402
 
 IMAGES = np.random.default_rng(2).integers(0, 256, (8, 48, 48, 1)).astype(np.uint8)
 
@@ -41,6 +44,75 @@ def test_the_check_for_float_tensors_finds_those_of_a_float_model(
 ) -> None:
     assert len(tflite.float_tensors(content[FLOAT_TFLITE])) > 10
     assert "CONV_2D" in tflite.float_operators(content[FLOAT_TFLITE])
+
+
+def _outlying(rare: float) -> Any:
+    """A network of one channel of pixels and one that is 0 but where the picture is white."""
+    inputs = keras.Input(batch_shape=(1, 48, 48, 1))
+    x = keras.layers.Rescaling(1 / 255)(inputs)
+    x = keras.layers.Conv2D(2, 1, activation="relu", name="outlying")(x)
+    x = keras.layers.AveragePooling2D(8)(x)
+    x = keras.layers.Dense(7, activation="softmax")(keras.layers.Flatten()(x))
+    network = keras.Model(inputs, x)
+    kernel = np.array([[[[1, rare]]]], np.float32)
+    network.get_layer("outlying").set_weights([kernel, np.array([0, -0.99 * rare], np.float32)])
+    return network
+
+
+def test_a_value_in_a_million_does_not_take_the_resolution_of_all_others() -> None:
+    keras.utils.set_random_seed(1)
+    network = _outlying(rare=5000)
+    pictures = np.random.default_rng(0).integers(0, 252, (60, 48, 48, 1)).astype(np.uint8)
+    pictures[7, 30, 30] = 255
+    exact = network.predict(pictures[:40].astype(np.float32), batch_size=1, verbose=0)
+
+    def error(model: bytes) -> float:
+        return float(np.abs(load_model(model).probabilities(pictures[:40]) - exact).mean())
+
+    float_onnx = onnx_model.to_float32(tflite.to_float32(network))
+    for convert, source in ((tflite.to_int8, network), (onnx_model.to_int8, float_onnx)):
+        covering_all = error(convert(source, pictures, coverage=1.0))
+        assert error(convert(source, pictures)) < 0.3 * covering_all
+
+
+def test_pixels_and_probabilities_keep_their_ranges_whatever_the_calibration_images_hold() -> None:
+    import onnx
+
+    network = _outlying(rare=0)
+    dull = np.random.default_rng(0).integers(100, 120, (20, 48, 48, 1)).astype(np.uint8)
+    flatbuffer = load_model(tflite.to_int8(network, dull))
+    (pixels,) = flatbuffer._interpreter.get_input_details()  # type: ignore[attr-defined]
+    (said,) = flatbuffer._interpreter.get_output_details()  # type: ignore[attr-defined]
+    assert pixels["quantization"] == (1, 0)
+    assert said["quantization"] == (1 / 256, 0)
+    model = onnx_model.to_int8(onnx_model.to_float32(tflite.to_float32(network)), dull)
+    constants = onnx.load_from_string(model).graph.initializer
+    scales = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in constants}
+    assert scales["reshape_0_out_scale"] == 1
+    assert scales["probabilities_scale"] == pytest.approx(1 / 255)
+
+
+def test_with_everything_covered_it_is_the_quantizer_that_tensorflow_runs(
+    exported: Exported,
+) -> None:
+    import tensorflow as tf
+
+    network = load_model(exported.run / "model.keras").network
+    network = fold_batch_norms(network)[0]
+    images = exported.dataset.faces[:30, ..., None].copy()
+    images[0, 0, :2, 0] = 0, 255  # TensorFlow takes the input's range from the images as well
+    converter = tf.lite.TFLiteConverter.from_keras_model(network)
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.representative_dataset = lambda: ([i[None]] for i in images.astype(np.float32))
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    converter.inference_input_type = converter.inference_output_type = tf.uint8
+    with silenced_stderr(), warnings.catch_warnings(action="ignore"):
+        theirs = bytes(converter.convert())
+    ours = tflite.to_int8(network, images, coverage=1.0)
+    assert tflite.operators(ours) == tflite.operators(theirs)
+    faces = exported.dataset.faces[-96:]
+    said = [load_model(model).probabilities(faces) for model in (ours, theirs)]
+    np.testing.assert_allclose(*said, atol=2 / 256)
 
 
 def test_int8_files_are_a_good_deal_smaller_at_a_realistic_size() -> None:
@@ -119,13 +191,11 @@ def test_the_int8_onnx_computes_between_quantizers_with_int8_weights(
 
 
 def test_layer_errors_name_layers_worst_first(exported: Exported) -> None:
-    from fer_edge.export.folding import fold_batch_norms
-    from fer_edge.runtime import load_model
-
     network = load_model(exported.run / "model.keras").network
     errors = tflite.layer_errors(fold_batch_norms(network)[0], IMAGES)
     assert len(errors) > 5
-    sizes = [error for _, error in errors]
-    assert sizes == sorted(sizes, reverse=True)
+    decibels = [ratio for _, ratio in errors]
+    assert decibels == sorted(decibels)
     assert any("conv1" in name for name, _ in errors)
-    assert 0.05 < sizes[len(sizes) // 2] < 5
+    # 8 bits over the whole range of a tensor give 30 to 50
+    assert 25 < decibels[len(decibels) // 2] < 60
