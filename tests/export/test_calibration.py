@@ -74,7 +74,7 @@ def test_a_range_leaves_out_the_same_share_of_values_at_either_end_whatever_thei
 
 def test_a_range_of_few_values_or_of_full_coverage_is_from_the_smallest_to_the_largest() -> None:
     rng = np.random.default_rng(1)
-    small, large = rng.normal(size=(20, 50)), rng.normal(size=(20, 5000))
+    small, large = rng.normal(size=(20, 50)), rng.normal(size=(20, 20_000))
     ranges, full = Ranges(20), Ranges(20, coverage=1)
     for few, many in zip(small, large, strict=True):
         ranges.add("few", few)
