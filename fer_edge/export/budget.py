@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
-import tomllib
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from fer_edge.errors import FerEdgeError
+from fer_edge.schema import parse_toml
 
 Points = Annotated[float, Field(ge=0, le=100)]
 
@@ -37,28 +36,20 @@ def load_budget(path: Path | None) -> Budget:
     """
     if path is None:
         return Budget()
+    example = "see export/README.md for an example"
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise FerEdgeError(
             f"cannot read the budget {path}: {(error.strerror or '').lower()}",
             "give a TOML file such as export/budgets/default.toml",
         ) from error
-    except ValueError as error:
-        raise FerEdgeError(
-            f"budget {path} is not valid TOML: {error}", "see export/README.md for an example"
-        ) from error
-    try:
-        return Budget.model_validate(content)
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = str(first["loc"][0])
-        known = list(Budget.model_fields)
-        if first["type"] == "extra_forbidden":
-            near = difflib.get_close_matches(key, known, n=1)
-            hint = f"did you mean '{near[0]}'?" if near else f"known keys: {', '.join(known)}"
-            raise FerEdgeError(f"budget {path}: unknown key '{key}'", hint) from error
-        raise FerEdgeError(
-            f"budget {path}: {key}: {first['msg'].lower()}, got {first['input']!r}",
-            "points and percents are numbers from 0 to 100, recall_min_images is a whole number",
-        ) from error
+    except UnicodeDecodeError as error:
+        raise FerEdgeError(f"budget {path} is not valid TOML: {error}", example) from error
+    return parse_toml(
+        Budget,
+        text,
+        f"budget {path}",
+        example=example,
+        values="points and percents are numbers from 0 to 100, recall_min_images is a whole number",
+    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import tomllib
 from collections.abc import Sequence
 from importlib import resources
@@ -10,9 +9,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tomli_w
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from fer_edge.errors import FerEdgeError
+from fer_edge.schema import nearest, parse_toml
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 
@@ -126,11 +126,9 @@ def load_recipe(name_or_path: str | Path) -> Recipe:
             ) from error
     else:
         known = shipped_recipes()
-        near = difflib.get_close_matches(str(name_or_path), known, n=1)
-        guess = f"did you mean '{near[0]}'? " if near else ""
+        shipped = f"shipped recipes are {', '.join(known)}; or give the path of a TOML file"
         raise FerEdgeError(
-            f"no recipe '{name_or_path}'",
-            f"{guess}shipped recipes are {', '.join(known)}; or give the path of a TOML file",
+            f"no recipe '{name_or_path}'", f"{nearest(str(name_or_path), known)} {shipped}".strip()
         )
     return parse_recipe(text, str(name_or_path))
 
@@ -166,16 +164,13 @@ def parse_recipe(text: str, source: str) -> Recipe:
         FerEdgeError: not TOML, an unknown key (the nearest known one is suggested), or a value of
             the wrong type or out of range.
     """
-    try:
-        content = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise FerEdgeError(
-            f"recipe {source} is not valid TOML: {error}", "see docs/training.md for an example"
-        ) from error
-    try:
-        recipe = Recipe.model_validate(content)
-    except ValidationError as error:
-        raise _explain(error, source) from error
+    recipe = parse_toml(
+        Recipe,
+        text,
+        f"recipe {source}",
+        example="see docs/training.md for an example",
+        values="see docs/training.md for every key and its range",
+    )
     return _checked(recipe, source)
 
 
@@ -195,23 +190,3 @@ def _checked(recipe: Recipe, source: str) -> Recipe:
             "name one in data.validation, or use select = 'last' and patience = 0",
         )
     return recipe
-
-
-def _explain(error: ValidationError, source: str) -> FerEdgeError:
-    """The first problem of a pydantic error as one line, with the nearest known key."""
-    first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"])
-    if first["type"] != "extra_forbidden":
-        return FerEdgeError(
-            f"recipe {source}: {where}: {first['msg'].lower()}, got {first['input']!r}",
-            "see docs/training.md for every key and its range",
-        )
-    table: type[BaseModel] = Recipe
-    for part in first["loc"][:-1]:
-        annotation = table.model_fields[str(part)].annotation
-        assert isinstance(annotation, type)
-        table = annotation
-    known = list(table.model_fields)
-    near = difflib.get_close_matches(str(first["loc"][-1]), known, n=1)
-    hint = f"did you mean '{near[0]}'?" if near else f"known keys: {', '.join(known)}"
-    return FerEdgeError(f"recipe {source}: unknown key '{where}'", hint)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from collections.abc import Callable
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import keras
 
 from fer_edge.errors import FerEdgeError
+from fer_edge.schema import nearest
 from fer_edge.train.models.compact import compact
 from fer_edge.train.models.kumar import kumar
 from fer_edge.train.models.kusno import kusno
@@ -33,13 +33,14 @@ def build_model(name: str, classes: int, options: dict[str, Any]) -> keras.Model
         FerEdgeError: no such network, or an option that its builder does not take.
     """
     if name not in BUILDERS:
-        near = difflib.get_close_matches(name, BUILDERS, n=1)
-        hint = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(BUILDERS)}"
-        raise FerEdgeError(f"recipe: no model '{name}'", hint)
+        raise FerEdgeError(
+            f"recipe: no model '{name}'", nearest(name, BUILDERS) or f"known: {', '.join(BUILDERS)}"
+        )
     known = [key for key in inspect.signature(BUILDERS[name]).parameters if key != "classes"]
     for key in options:
         if key not in known:
-            near = difflib.get_close_matches(key, known, n=1)
-            hint = f"did you mean '{near[0]}'?" if near else f"it takes {', '.join(known)}"
-            raise FerEdgeError(f"recipe: model '{name}' has no option '{key}'", hint)
+            raise FerEdgeError(
+                f"recipe: model '{name}' has no option '{key}'",
+                nearest(key, known) or f"it takes {', '.join(known)}",
+            )
     return BUILDERS[name](classes=classes, **options)
