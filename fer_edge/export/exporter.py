@@ -19,6 +19,7 @@ from fer_edge.errors import FerEdgeError, GateRefused
 from fer_edge.export import onnx_model, tflite
 from fer_edge.export.budget import Budget
 from fer_edge.export.calibration import calibration_images
+from fer_edge.export.equalizing import equalize
 from fer_edge.export.folding import fold_batch_norms
 from fer_edge.export.golden import golden_set
 from fer_edge.export.measure import Format, HeldOut, check_parity, hold_out, measure
@@ -103,6 +104,7 @@ def export(
     source = open_run(run, data)
     images = calibration_images(source.dataset, source.roles["train"], calibration)
     folded, count = fold_batch_norms(source.network)
+    folded = equalize(folded, images)
     say(f"converting ({count} batch norms folded behind a ReLU)")
     float_tflite = tflite.to_float32(folded)
     content = {bundle.FLOAT_TFLITE: float_tflite}

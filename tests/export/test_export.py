@@ -49,21 +49,16 @@ def _run(exported: Exported, folder: Path) -> Path:
 
 
 def _broken(exported: Exported, folder: Path) -> Path:
-    """A run whose network suits float and not int8: one channel's weights a thousand times larger.
+    """A run whose network suits float and not int8: all its last features lie around 200.
 
-    The next layer takes that back, so the float network computes what it did; in int8 the other
-    channels' activations fall below one step of the tensor.
+    The last bias takes that back. In int8 one step of the features is as large as what they tell,
+    in every channel alike, so that no rescaling of channels helps.
     """
     run = _run(exported, folder)
     network = keras.models.load_model(run / "model.keras", compile=False)
-    norm, conv = network.get_layer("bn2"), network.get_layer("conv3")
-    for weight in (norm.gamma, norm.beta):
-        values = np.array(weight)
-        values[0] *= 1000
-        weight.assign(values)
-    kernel = np.array(conv.kernel)
-    kernel[:, :, 0] /= 1000
-    conv.kernel.assign(kernel)
+    norm, logits = network.get_layer("bn4"), network.get_layer("logits")
+    norm.beta.assign(np.array(norm.beta) + 200)
+    logits.bias.assign(np.array(logits.bias) - 200 * np.array(logits.kernel).sum(axis=0))
     network.save(run / "model.keras")
     return run
 
@@ -198,7 +193,7 @@ def test_gate_refuses_a_network_that_int8_ruins_names_its_layers_and_exits_3(
     assert re.search(r"model\.int8\.tflite: accuracy drop [\d.]+, the budget is 1\n", done.stderr)
     assert re.search(r"model\.int8\.tflite: agreement [\d.]+, the budget is 97\n", done.stderr)
     layers = done.stderr.split("layers that lose the most")[1]
-    assert re.search(r"^ +[\d.]+ dB  .*conv\d", layers, re.MULTILINE)
+    assert re.search(r"^ +[\d.]+ dB  .*logits", layers, re.MULTILINE)
     assert lines[-1].startswith("  → try more calibration images")
     assert "Traceback" not in done.stderr
 
