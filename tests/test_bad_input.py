@@ -8,9 +8,13 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from fer_edge.cli import main
+from fer_edge.data.dataset import Dataset
+from fer_edge.data.packed import write_packed
+from fer_edge.labels import LABELS
 
 ROW = " ".join(["7"] * 2304)
 HEADER = "emotion,pixels,Usage\n"
@@ -31,6 +35,14 @@ class Place:
 
     def csv(self, *rows: str) -> str:
         return self.file("faces.csv", HEADER + "".join(row + "\n" for row in rows))
+
+    def packed(self) -> str:
+        """A sound dataset of a few faces."""
+        path = self.folder / "few.npz"
+        splits = np.repeat(["Training", "PublicTest", "PrivateTest"], 7)
+        faces = np.zeros((21, 48, 48), np.uint8)
+        write_packed(Dataset("few", LABELS, faces, np.arange(21, dtype=np.uint8) % 7, splits), path)
+        return str(path)
 
     def bundle(self, change: Callable[[bytearray], bytes | bytearray]) -> str:
         return self.file("bad.fer", bytes(change(bytearray(self.good_bundle.read_bytes()))))
@@ -158,12 +170,12 @@ CASES: dict[str, tuple[Callable[[Place], list[str]], str]] = {
         "not valid TOML",
     ),
     "a split that the dataset lacks": (
-        lambda p: ["train", p.recipe(SMALL + '[data]\ntest = ["Test"]\n'), "--data", "synthetic"],
+        lambda p: ["train", p.recipe(SMALL + '[data]\ntest = ["Test"]\n'), "--data", p.packed()],
         "no split 'Test'",
     ),
     "resuming what was never begun": (lambda p: ["train", "--resume"], "no run"),
     "a run folder under a file": (
-        lambda p: ["train", "compact", "--data", "synthetic", "-o", p.file("file", "") + "/run"],
+        lambda p: ["train", "compact", "--data", p.packed(), "-o", p.file("file", "") + "/run"],
         "cannot write",
     ),
     "evaluating nothing": (
