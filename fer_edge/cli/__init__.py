@@ -1,0 +1,63 @@
+"""The command line: each command is a few lines that call one function of one stage.
+
+A file a stage. Nothing heavy is imported outside of a command's function, so that ``--help``
+answers at once.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from fer_edge import __version__
+from fer_edge.cli import data, demo, device, export, train
+from fer_edge.errors import FerEdgeError
+
+app = typer.Typer(
+    name="fer-edge",
+    help="Facial expression recognition for embedded devices: train, quantize with proof, run.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"fer-edge {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Version.")
+    ] = False,
+) -> None:
+    pass
+
+
+app.add_typer(data.data_app, name="data")
+app.command()(train.train)
+app.command()(train.evaluate)
+app.command()(export.export)
+app.command(cls=device.RunCommand)(device.run)
+app.command()(device.doctor)
+app.command()(demo.demo)
+
+
+def main() -> None:
+    """Run the command line; a FerEdgeError becomes one line and its exit code."""
+    try:
+        app()
+    except FerEdgeError as error:
+        print(f"fer-edge: {error.message}", file=sys.stderr)
+        if error.hint:
+            print(f"  → {error.hint}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,90 @@
+"""``fer-edge run`` and ``doctor``: what a device calls."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+
+class RunCommand(typer.core.TyperCommand):
+    """Lets ``--camera`` stand without a number, for camera 0."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        filled = []
+        for place, arg in enumerate(args):
+            bare = arg == "--camera" and not "".join(args[place + 1 : place + 2]).isdigit()
+            filled.append("--camera=0" if bare else arg)
+        return super().parse_args(ctx, filled)
+
+
+def run(
+    bundle: Annotated[
+        Path | None,
+        typer.Argument(
+            help="A bundle (.fer); a bare .tflite or .onnx runs too, unproven.",
+            show_default="the newest in ./bundles or here",
+        ),
+    ] = None,
+    camera: Annotated[
+        int | None,
+        typer.Option("--camera", metavar="[N]", min=0, help="A camera; 0 if no number follows."),
+    ] = None,
+    video: Annotated[Path | None, typer.Option("--video", help="A video file.")] = None,
+    images: Annotated[Path | None, typer.Option("--images", help="A folder of pictures.")] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Events as JSON lines on standard output.")
+    ] = False,
+    every_frame: Annotated[
+        bool, typer.Option("--every-frame", help="A JSON line for frames without a face as well.")
+    ] = False,
+    save: Annotated[
+        Path | None, typer.Option("--save", help="Write an annotated video (.mp4, .avi, .mkv).")
+    ] = None,
+    show: Annotated[bool, typer.Option("--show", help="Show a window; q closes it.")] = False,
+    max_frames: Annotated[
+        int | None, typer.Option("--max-frames", help="Stop after so many frames.")
+    ] = None,
+    min_face: Annotated[
+        float,
+        typer.Option("--min-face", help="Smallest face, as a share of the frame's shorter side."),
+    ] = 0.15,
+    threads: Annotated[int, typer.Option("--threads", help="Threads of one inference.")] = 1,
+) -> None:
+    """Find faces in a camera, a video or pictures; name their expressions; time every stage.
+
+    The bundle proves itself on this machine first: checksums, then its golden set.
+    Ctrl-C ends the run properly: summary printed, video finished, exit code 130.
+
+    [bold]Example:[/] fer-edge run bundles/triwijoyo.fer --video clip.mp4 --save annotated.mp4
+    """
+    from fer_edge.device.run import RunOptions
+    from fer_edge.device.run import run as run_device
+
+    options = RunOptions(
+        bundle=bundle,
+        video=video,
+        images=images,
+        camera=camera,
+        threads=threads,
+        min_face=min_face,
+        max_frames=max_frames,
+        save=save,
+        show=show,
+        json=as_json,
+        every_frame=every_frame,
+    )
+    raise typer.Exit(run_device(options))
+
+
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
+) -> None:
+    """Say what this machine has, what it lacks, and how to get it.
+
+    [bold]Example:[/] fer-edge doctor
+    """
+    from fer_edge.device.doctor import print_findings
+
+    print_findings(as_json=as_json)

@@ -1,0 +1,66 @@
+"""``fer-edge export``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fer_edge.chatter import import_keras
+from fer_edge.errors import FerEdgeError, require_extra
+
+
+def export(
+    run: Annotated[
+        Path | None, typer.Argument(help="Run folder.", show_default="the newest in ./runs")
+    ] = None,
+    int8: Annotated[
+        bool, typer.Option("--int8", help="Quantize to int8, through the gate, into a bundle.")
+    ] = False,
+    data: Annotated[
+        str | None, typer.Option("--data", help="The dataset's path.", show_default="the run's")
+    ] = None,
+    budget: Annotated[
+        Path | None, typer.Option("--budget", help="What int8 may lose, as TOML.")
+    ] = None,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the bundle.")] = Path(
+        "bundles"
+    ),
+    calibration: Annotated[
+        int, typer.Option("--calibration", help="Training images for the quantizers.", min=1)
+    ] = 350,
+    slim: Annotated[
+        bool, typer.Option("--slim", help="Ship the int8 TFLite alone, without float and ONNX.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print all figures as JSON.")] = False,
+) -> None:
+    """Turn a run into int8 TFLite and ONNX; refuse if accuracy fell against the float model.
+
+    Example: [bold]fer-edge export runs/triwijoyo --int8[/]
+    """
+    if not int8:
+        raise FerEdgeError(
+            "a bundle holds an int8 model", "say so with: fer-edge export RUN --int8"
+        )
+    for module in ("pydantic", "ai_edge_litert", "cv2", "onnxruntime", "tensorflow", "tf2onnx"):
+        require_extra(module, "export")
+    from fer_edge.export.budget import load_budget
+
+    limits = load_budget(budget)
+    # the converters are TensorFlow's, whatever the network was trained on
+    import_keras(backend="tensorflow")
+    from fer_edge.export.exporter import export as export_run
+    from fer_edge.export.report import print_export
+    from fer_edge.export.source import newest_run
+
+    result = export_run(
+        run or newest_run(),
+        budget=limits,
+        data=data,
+        output=output,
+        calibration=calibration,
+        slim=slim,
+        say=lambda line: typer.echo(line, err=True),
+    )
+    print_export(result, as_json=as_json)

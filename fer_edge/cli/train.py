@@ -1,0 +1,100 @@
+"""``fer-edge train`` and ``evaluate``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fer_edge.chatter import import_keras
+from fer_edge.errors import require_extra
+
+
+def train(
+    recipe: Annotated[
+        str | None,
+        typer.Argument(help="A shipped recipe's name or a TOML file.", show_default="triwijoyo"),
+    ] = None,
+    data: Annotated[
+        str | None, typer.Option("--data", help="A dataset's path, or 'synthetic'.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Run folder.", show_default="runs/NAME")
+    ] = None,
+    setting: Annotated[
+        list[str] | None, typer.Option("--set", help="Change a key: --set fit.epochs=5.")
+    ] = None,
+    drop_leaks: Annotated[
+        bool,
+        typer.Option("--drop-leaks", help="Leave out training images that stand in other splits."),
+    ] = False,
+    skip_bad: Annotated[
+        bool, typer.Option("--skip-bad", help="Leave out bad rows and count them.")
+    ] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with a run that was cut off.")
+    ] = False,
+    recipes: Annotated[
+        bool, typer.Option("--recipes", help="List the shipped recipes and stop.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print metrics.json at the end.")] = False,
+) -> None:
+    """Train a network by a recipe; the result is a run folder.
+
+    Example: [bold]fer-edge train triwijoyo --data fer2013.csv[/]
+    """
+    if recipes:
+        require_extra("pydantic", "train")
+        from fer_edge.train.report import print_recipes
+
+        print_recipes()
+        return
+    import_keras()
+    from fer_edge.train.report import print_run
+    from fer_edge.train.run import train as train_run
+
+    run = train_run(
+        recipe,
+        data,
+        output=output,
+        overrides=setting or (),
+        drop_leaks_too=drop_leaks,
+        skip_bad=skip_bad,
+        resume=resume,
+    )
+    print_run(run, as_json=as_json)
+    if run.interrupted:
+        raise typer.Exit(130)
+
+
+def evaluate(
+    model: Annotated[
+        Path, typer.Argument(help="Run folder, bundle, or .keras, .tflite or .onnx file.")
+    ],
+    data: Annotated[
+        str | None,
+        typer.Option("--data", help="A dataset's path, or 'synthetic'.", show_default="the run's"),
+    ] = None,
+    split: Annotated[
+        list[str] | None,
+        typer.Option("--split", help="Held-out split; may be repeated.", show_default="the run's"),
+    ] = None,
+    plot: Annotated[
+        Path | None, typer.Option("--plot", help="Draw the confusion matrix as PNG.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print all figures as JSON.")] = False,
+) -> None:
+    """Measure a model on the held-out split, and on its part that training never saw.
+
+    Example: [bold]fer-edge evaluate bundles/triwijoyo.fer --data fer2013.csv[/]
+    """
+    if plot:
+        require_extra("matplotlib", "train")
+    from fer_edge.evaluate import evaluate_path, plot_confusion, print_evaluation
+
+    result = evaluate_path(model, data, split or ())
+    print_evaluation(result, as_json=as_json)
+    if plot:
+        title = f"{model} on {', '.join(result.splits)}: {result.whole.accuracy.value:.1%}"
+        plot_confusion(result.whole, title, plot)
