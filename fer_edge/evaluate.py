@@ -17,7 +17,7 @@ from fer_edge.data.audit import leaked
 from fer_edge.data.dataset import Dataset
 from fer_edge.errors import FerEdgeError, require_extra
 from fer_edge.files import atomic_path
-from fer_edge.metrics import Report, percent, report
+from fer_edge.metrics import Report, cross_entropy, percent, report
 from fer_edge.runtime import Model, load_model
 from fer_edge.subject import as_trained, find_subject
 
@@ -32,6 +32,7 @@ class Evaluation:
         seconds: wall time of inference.
         leaked: held-out images of which an identical one stands in the training splits; None when
             the model was trained on another dataset, since nothing is known then.
+        loss: mean cross-entropy on all held-out images, in nats.
         whole: on all held-out images.
         unleaked: without the leaked ones; None when none is left or nothing is known.
     """
@@ -40,6 +41,7 @@ class Evaluation:
     splits: tuple[str, ...]
     seconds: float
     leaked: int | None
+    loss: float
     whole: Report
     unleaked: Report | None
 
@@ -50,6 +52,7 @@ class Evaluation:
             "splits": list(self.splits),
             "seconds": round(self.seconds, 2),
             "leaked": self.leaked,
+            "loss": self.loss,
             "whole": self.whole.to_dict(),
             "unleaked": None if self.unleaked is None else self.unleaked.to_dict(),
         }
@@ -119,6 +122,7 @@ def evaluate(
         splits=tuple(splits),
         seconds=seconds,
         leaked=None if seen is None else int(seen.sum()),
+        loss=cross_entropy(probabilities, held_out.targets),
         whole=report(probabilities, held_out.targets, dataset.labels),
         unleaked=report(probabilities[clean], held_out.targets[clean], dataset.labels)
         if clean.any()

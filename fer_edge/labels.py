@@ -1,9 +1,20 @@
-"""The seven expressions in FER2013's order; every model, bundle and event speaks in these."""
+"""Names of expressions: FER2013's seven in its order, CK+'s seven, and everybody's spellings."""
 
 from __future__ import annotations
 
 LABELS: tuple[str, ...] = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 """Index i is FER2013's class number i."""
+
+CKPLUS_LABELS: tuple[str, ...] = (
+    "angry",
+    "contempt",
+    "disgust",
+    "fear",
+    "happy",
+    "sad",
+    "surprise",
+)
+"""CK+'s seven, with contempt and without neutral, in the alphabetical order of its folders."""
 
 SPELLINGS: dict[str, str] = {
     "anger": "angry",
@@ -17,15 +28,15 @@ SPELLINGS: dict[str, str] = {
     "neutrality": "neutral",
     "calm": "neutral",
 }
-"""What other datasets and image folders call the same seven."""
+"""What other datasets and image folders call the same expressions."""
 
 
-def label_index(spelling: str) -> int | None:
-    """Index into LABELS of a label in any usual spelling, case ignored; None if nobody knows it.
+def label_index(spelling: str, labels: tuple[str, ...] = LABELS) -> int | None:
+    """Index into ``labels`` of a label in any usual spelling, case ignored; None if not in there.
 
-    >>> label_index("Happiness"), label_index("contempt")
-    (3, None)
+    >>> label_index("Happiness"), label_index("contempt"), label_index("contempt", CKPLUS_LABELS)
+    (3, None, 1)
     """
     word = spelling.strip().lower()
     word = SPELLINGS.get(word, word)
-    return LABELS.index(word) if word in LABELS else None
+    return labels.index(word) if word in labels else None

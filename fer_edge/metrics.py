@@ -150,6 +150,12 @@ def confusion_matrix(targets: Targets, predicted: npt.NDArray[Any], classes: int
     return np.bincount(cells, minlength=classes * classes).reshape(classes, classes)
 
 
+def cross_entropy(probabilities: Probabilities, targets: Targets) -> float:
+    """Mean of -log p of the true class, in nats, with p at least 1e-7 as Keras has it."""
+    right = probabilities[np.arange(len(targets)), targets].astype(np.float64)
+    return float(-np.log(np.maximum(right, 1e-7)).mean())
+
+
 def mcnemar(lost: int, won: int) -> float:
     """Two-sided p-value of the exact test: ``lost`` out of ``lost + won`` fair coin flips."""
     flips = lost + won

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import tomllib
 from collections.abc import Iterable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
@@ -57,6 +57,8 @@ def _keys(schema: type[BaseModel], path: Iterable[Any]) -> list[str]:
     """The keys of the table at ``path``."""
     for part in path:
         annotation = schema.model_fields[str(part)].annotation
-        assert isinstance(annotation, type)
-        schema = annotation
+        # an optional table is a union with None
+        schema = next(
+            kind for kind in (annotation, *get_args(annotation)) if isinstance(kind, type)
+        )
     return list(schema.model_fields)

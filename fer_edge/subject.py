@@ -11,12 +11,17 @@ from typing import Any
 from fer_edge.bundle import INT8_TFLITE, open_bundle
 from fer_edge.data.audit import drop_leaks
 from fer_edge.data.dataset import Dataset
+from fer_edge.data.division import Division, divide
 from fer_edge.errors import FerEdgeError
 
 TRAIN_SPLITS = ("Training",)
 TEST_SPLITS = ("PrivateTest",)
 ROLES = {"fingerprint": str, "train": list, "validation": list, "test": list, "drop_leaks": bool}
 """What a run folder and a bundle record of the dataset: which split served what."""
+DIVISION = "division"
+"""Recorded beside them where the dataset was divided anew: a Division's fields and the fingerprint
+of what it gave."""
+_DIVISION = {"how": str, "test_share": float, "seed": int, "leaky": bool, "fingerprint": str}
 _RECORD = {"path": str, "labels": list, "name": str, **ROLES}
 
 
@@ -32,6 +37,7 @@ class Subject:
         fingerprint: of that dataset; None when unknown.
         train, validation, test: splits.
         drop_leaks: training left out what also stands in validation and test.
+        division: how the dataset was divided anew; None when its own splits served.
     """
 
     source: Path
@@ -43,6 +49,7 @@ class Subject:
     test: tuple[str, ...] = TEST_SPLITS
     validation: tuple[str, ...] = ()
     drop_leaks: bool = False
+    division: dict[str, Any] | None = None
 
 
 def find_subject(path: Path | str) -> Subject:
@@ -64,7 +71,7 @@ def find_subject(path: Path | str) -> Subject:
     if path.suffix == ".fer":
         bundle = open_bundle(path)
         known = bundle.manifest.dataset
-        _check(known, ROLES, f"{path}'s record of the dataset", "export the model again")
+        _check_record(known, ROLES, f"{path}'s record of the dataset", "export the model again")
         return Subject(path, bundle.read(INT8_TFLITE), bundle.labels, **_split_roles(known))
     if not path.exists():
         raise FerEdgeError(
@@ -86,7 +93,7 @@ def read_run(folder: Path) -> dict[str, Any]:
             f"{folder} is not a run folder: it has no readable data.json",
             "give the folder that fer-edge train wrote",
         ) from error
-    _check(content, _RECORD, str(folder / "data.json"), "train again")
+    _check_record(content, _RECORD, str(folder / "data.json"), "train again")
     if not (folder / "model.keras").is_file():
         raise FerEdgeError(
             f"{folder} holds no model.keras: its training has not ended",
@@ -97,15 +104,17 @@ def read_run(folder: Path) -> dict[str, Any]:
 
 
 def as_trained(dataset: Dataset, roles: Mapping[str, Any]) -> Dataset:
-    """The dataset as training had it: without leaks where the recipe drops them.
+    """The dataset as training had it: divided anew and without leaks where the recipe says so.
 
     Args:
         dataset: as read.
-        roles: has ``drop_leaks``, ``validation`` and ``test``.
+        roles: has ``drop_leaks``, ``validation``, ``test``, and may have ``division``.
 
     Raises:
-        FerEdgeError: no training image is left.
+        FerEdgeError: no training image is left, or the division gives other splits than it did.
     """
+    if recorded := roles.get(DIVISION):
+        dataset = _divided(dataset, recorded)
     if not roles["drop_leaks"]:
         return dataset
     left = drop_leaks(dataset, keep=[*roles["validation"], *roles["test"]])
@@ -115,6 +124,24 @@ def as_trained(dataset: Dataset, roles: Mapping[str, Any]) -> Dataset:
             "train without --drop-leaks, or look at it with: fer-edge data audit",
         )
     return left
+
+
+def _divided(dataset: Dataset, recorded: Mapping[str, Any]) -> Dataset:
+    fields = {name: value for name, value in recorded.items() if name != "fingerprint"}
+    result = divide(dataset, Division(**fields))
+    if recorded["fingerprint"] != result.fingerprint():
+        raise FerEdgeError(
+            f"{dataset.name} is divided into other splits than when the model was trained, so "
+            "held-out images may have been trained on",
+            "use the versions of scikit-learn and imbalanced-learn of the training",
+        )
+    return result
+
+
+def _check_record(recorded: Any, kinds: Mapping[str, type], where: str, hint: str) -> None:
+    _check(recorded, kinds, where, hint)
+    if recorded.get(DIVISION) is not None:
+        _check(recorded[DIVISION], _DIVISION, where, hint)
 
 
 def _check(recorded: Any, kinds: Mapping[str, type], where: str, hint: str) -> None:
@@ -129,7 +156,8 @@ def _check(recorded: Any, kinds: Mapping[str, type], where: str, hint: str) -> N
 
 
 def _split_roles(recorded: Mapping[str, Any]) -> dict[str, Any]:
-    return {
+    roles = {
         name: tuple(recorded[name]) if kind is list else recorded[name]
         for name, kind in ROLES.items()
     }
+    return roles | {DIVISION: recorded.get(DIVISION)}

@@ -22,6 +22,7 @@ class Dataset:
         targets: (N,) uint8, index into ``labels``.
         splits: (N,) unicode, the split's name for each face.
         votes: (N, 10) uint8, FER+ votes in the order of ``ferplus.VOTE_COLUMNS``, or None.
+        subjects: (N,) unicode, who is in the picture, or None where nobody knows.
         skipped: what ``skip_bad`` left out, a line each: where, and why.
     """
 
@@ -31,6 +32,7 @@ class Dataset:
     targets: np.ndarray
     splits: np.ndarray
     votes: np.ndarray | None = None
+    subjects: np.ndarray | None = None
     skipped: tuple[str, ...] = ()
 
     def __len__(self) -> int:
@@ -64,12 +66,13 @@ class Dataset:
             targets=self.targets[index],
             splits=self.splits[index],
             votes=None if self.votes is None else self.votes[index],
+            subjects=None if self.subjects is None else self.subjects[index],
         )
 
     def fingerprint(self) -> str:
         """SHA-256 over labels, pixels, targets and splits: equal datasets, equal fingerprints.
 
-        Votes and the name do not enter it.
+        Votes, subjects and the name do not enter it.
         """
         digest = hashlib.sha256("\n".join(self.labels).encode())
         digest.update(np.ascontiguousarray(self.faces).data)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -23,7 +23,13 @@ def is_picture(entry: Entry) -> bool:
     return entry.basename.endswith(SUFFIXES)
 
 
-def read_pictures(entries: Sequence[Entry], name: str, rejects: Rejects) -> Dataset:
+def read_pictures(
+    entries: Sequence[Entry],
+    name: str,
+    rejects: Rejects,
+    labels: tuple[str, ...] = LABELS,
+    subject_of: Callable[[str], str] | None = None,
+) -> Dataset:
     """Read labelled pictures, ordered by path with numbers in counting order.
 
     The folder that a picture lies in is its label. Its split comes from its own name where it has
@@ -34,15 +40,17 @@ def read_pictures(entries: Sequence[Entry], name: str, rejects: Rejects) -> Data
         entries: the pictures (see ``is_picture``) of a folder or archive.
         name: the dataset's name.
         rejects: what to do with pictures that cannot be read and folders that are no label.
+        labels: the dataset's, in index order.
+        subject_of: who is in the picture of a file's name, where the names say so.
 
     Raises:
         FerEdgeError: no usable picture, or a bad one that is not to be skipped.
     """
-    pictures = [_place(entry) for entry in entries]
-    _refuse_unknown_labels(pictures, rejects)
+    pictures = [_place(entry, labels) for entry in entries]
+    _refuse_unknown_labels(pictures, labels, rejects)
     pictures = [picture for picture in pictures if picture.target is not None]
     several = len({picture.group for picture in pictures}) > 1
-    faces, names, targets, splits = [], [], [], []
+    faces, names, files, targets, splits = [], [], [], [], []
     for picture in pictures:  # in the source's order: going back in a packed tar costs a restart
         try:
             faces.append(_read_face(picture.entry))
@@ -50,16 +58,22 @@ def read_pictures(entries: Sequence[Entry], name: str, rejects: Rejects) -> Data
             rejects.add(picture.entry.where, str(reason), "--skip-bad leaves such pictures out")
             continue
         names.append(_counting_order(picture.entry.name))
+        files.append(PurePosixPath(picture.entry.name).name)
         targets.append(picture.target)
         splits.append(picture.split or (picture.group if several else None) or UNSPLIT)
     if not faces:
         raise FerEdgeError(
             f"{name} holds no picture in a folder named after an expression",
-            f"expected <split>/<label>/*.jpg with the labels {', '.join(LABELS)}",
+            f"expected <split>/<label>/*.jpg with the labels {', '.join(labels)}",
         )
     order = sorted(range(len(names)), key=names.__getitem__)
     everything = Dataset(
-        name, LABELS, np.stack(faces), np.array(targets, np.uint8), np.array(splits)
+        name,
+        labels,
+        np.stack(faces),
+        np.array(targets, np.uint8),
+        np.array(splits),
+        subjects=None if subject_of is None else np.array([*map(subject_of, files)]),
     )
     return everything.subset(np.array(order))
 
@@ -75,21 +89,23 @@ class _Picture:
     split: str | None
 
 
-def _place(entry: Entry) -> _Picture:
+def _place(entry: Entry, labels: tuple[str, ...]) -> _Picture:
     *above, file = PurePosixPath(entry.name).parts
     folder = above.pop() if above else ""
     known = [split_name(file.split("_")[0]) if "_" in file else None]
     known += [split_name(part) for part in reversed(above)]
     split = next((name for name in known if name), None)
-    return _Picture(entry, folder, above[-1] if above else "", label_index(folder), split)
+    return _Picture(entry, folder, above[-1] if above else "", label_index(folder, labels), split)
 
 
-def _refuse_unknown_labels(pictures: Sequence[_Picture], rejects: Rejects) -> None:
+def _refuse_unknown_labels(
+    pictures: Sequence[_Picture], labels: tuple[str, ...], rejects: Rejects
+) -> None:
     strangers: dict[str, list[_Picture]] = {}
     for picture in pictures:
         if picture.target is None:
             strangers.setdefault(picture.folder, []).append(picture)
-    hint = f"labels are {', '.join(LABELS)}; --skip-bad leaves other folders out"
+    hint = f"labels are {', '.join(labels)}; --skip-bad leaves other folders out"
     for folder, lost in strangers.items():
         reason = f"'{folder}' is no known label" if folder else "not in a label's folder"
         number = f" ({len(lost):,} such pictures)" if len(lost) > 1 and not rejects.skip else ""

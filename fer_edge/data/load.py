@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from fer_edge.data.ckplus import is_ckplus, read_ckplus
 from fer_edge.data.dataset import Dataset
 from fer_edge.data.fer2013 import has_labels, read_fer2013
 from fer_edge.data.ferplus import join_votes
@@ -41,8 +42,8 @@ def load_dataset(
 
     Args:
         path: a file, archive (.gz, .zip, .tar, .tar.gz) or folder that holds ``fer2013.csv``,
-            ``icml_face_data.csv``, ``train.csv``/``test.csv`` or pictures in folders named after
-            their labels; a packed dataset; or "synthetic", which names the built-in set.
+            ``icml_face_data.csv``, ``train.csv``/``test.csv``, CK+48, or pictures in folders named
+            after their labels; a packed dataset; or "synthetic", which names the built-in set.
         skip_bad: leave bad rows and pictures out instead of refusing them. They are counted in a
             warning and listed in ``Dataset.skipped``.
         votes: FER+'s ``fer2013new.csv``, to be joined row by row. Not needed where it lies in the
@@ -88,6 +89,8 @@ def _read(path: Path, entries: list[Entry], rejects: Rejects) -> Dataset:
     pictures = [entry for entry in entries if is_picture(entry)]
     if not pictures:
         raise FerEdgeError(f"{path} holds no faces: {_shown(entries)}", _EXPECTED)
+    if is_ckplus(pictures):
+        return read_ckplus(pictures, rejects)
     return read_pictures(pictures, name, rejects)
 
 

@@ -8,6 +8,7 @@ It is a NumPy ``.npz`` with these members:
 - ``index``: (N,) uint32, the distinct picture of each face.
 - ``targets``: (N,) uint8; ``splits``: (N,) uint8, index into the manifest's split names.
 - ``votes``: (N, 10) uint8, where there are FER+ votes.
+- ``subjects``: (N,) unicode, where it is known who is in the picture.
 
 The zip's checksums find a damaged member; the fingerprint is checked on top.
 """
@@ -70,6 +71,8 @@ def write_packed(dataset: Dataset, target: Path) -> None:
     }
     if dataset.votes is not None:
         arrays["votes"] = dataset.votes
+    if dataset.subjects is not None:
+        arrays["subjects"] = dataset.subjects
     with (
         atomic_path(target) as temporary,
         zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive,
@@ -117,6 +120,9 @@ def _assemble(manifest: dict[str, Any], by_name: dict[str, Entry]) -> Dataset:
     votes = None
     if "votes.npy" in by_name:
         votes = _array(by_name["votes.npy"], (count, 10), np.uint8)
+    subjects = None
+    if "subjects.npy" in by_name:
+        subjects = _names(by_name["subjects.npy"], count)
     split_names = np.array(manifest["splits"], dtype=str)
     return Dataset(
         name=str(manifest["name"]),
@@ -125,6 +131,7 @@ def _assemble(manifest: dict[str, Any], by_name: dict[str, Entry]) -> Dataset:
         targets=_array(by_name["targets.npy"], (count,), np.uint8),
         splits=split_names[_array(by_name["splits.npy"], (count,), np.uint8)],
         votes=votes,
+        subjects=subjects,
     )
 
 
@@ -149,6 +156,14 @@ def _array(entry: Entry, shape: tuple[int, ...], dtype: type[np.generic]) -> np.
         raise ValueError(f"{entry.name} is {kind} {found} instead of {np.dtype(dtype)} {shape}")
     # past the header lie the numbers, as many as the shape says or reshape complains
     return np.frombuffer(stream.getbuffer()[stream.tell() :], dtype).reshape(shape)
+
+
+def _names(entry: Entry, count: int) -> np.ndarray:
+    """(N,) unicode."""
+    names = np.lib.format.read_array(BytesIO(_bytes(entry)), allow_pickle=False)
+    if names.shape != (count,) or names.dtype.kind != "U":
+        raise ValueError(f"{entry.name} is {names.dtype} {names.shape} instead of {count} names")
+    return names
 
 
 def _residuals(pictures: np.ndarray) -> np.ndarray:

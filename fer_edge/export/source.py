@@ -15,7 +15,7 @@ from fer_edge.data import load_dataset
 from fer_edge.data.dataset import Dataset
 from fer_edge.errors import FerEdgeError
 from fer_edge.runtime import load_model
-from fer_edge.subject import ROLES, as_trained, read_run
+from fer_edge.subject import DIVISION, ROLES, as_trained, read_run
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def open_run(run: Path, data: str | None = None) -> Source:
         network=network,
         precision=precision,
         dataset=_same_dataset(data or described["path"], described),
-        roles={key: described[key] for key in ("name", *ROLES)},
+        roles={key: described[key] for key in ("name", *ROLES, DIVISION) if key in described},
     )
 
 

@@ -11,6 +11,8 @@ from typing import Annotated, Any, Literal
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field
 
+from fer_edge.data.division import TEST, Division
+from fer_edge.data.splits import TRAINING
 from fer_edge.errors import FerEdgeError
 from fer_edge.schema import nearest, parse_toml
 
@@ -24,11 +26,33 @@ class _Table(BaseModel):
 class DataTable(_Table):
     """Which splits serve what. Model selection never sees a split in ``test``."""
 
+    divide: Literal["as-given", "by-image", "by-subject"] = "as-given"
+    """Divide all faces anew into ``Training`` and ``Test``, by chance or so that nobody stands on
+    both sides; ``as-given`` takes the dataset's own splits."""
+    test_share: Share = 0.2
+    """Of the faces, where they are divided anew."""
+    divide_seed: int = Field(default=1, ge=0)
+    oversample: Literal["none", "training", "before-dividing"] = "none"
+    """Repeat faces until every class is as large as the largest: in the training splits, or, which
+    is leaky, before dividing, so that copies of one face stand on both sides."""
+
     train: list[str] = Field(default=["Training"], min_length=1)
     validation: list[str] = []
     test: list[str] = ["PrivateTest"]
     drop_leaks: bool = False
     """Leave out training images that also stand in the validation or test splits."""
+
+    @property
+    def leaky(self) -> bool:
+        """Whether copies of training images stand in the test split by design."""
+        return self.oversample == "before-dividing"
+
+    @property
+    def division(self) -> Division | None:
+        """How the dataset is divided anew; None for its own splits."""
+        if self.divide == "as-given":
+            return None
+        return Division(self.divide, self.test_share, self.divide_seed, self.leaky)
 
 
 class ModelTable(BaseModel):
@@ -81,6 +105,31 @@ class AugmentTable(_Table):
     """Largest area of an erased rectangle, as a share of the image."""
 
 
+class PaperTable(_Table):
+    """What a paper reported for this network and dataset. Not used in training.
+
+    Accuracies in 0..1, losses in nats, as the paper calls them or, where it calls the test split
+    validation, under the name that they have here.
+    """
+
+    name: Literal["triwijoyo", "mondal", "kusno", "kumar"]
+    dataset: Literal["fer2013", "ck+48"]
+    place: str = ""
+    """Table, figure or section."""
+    claim: str = ""
+    """What is said in words alone."""
+    variants: list[Literal["by-image", "by-subject"]] = []
+    """Divisions to reproduce it under; none: the recipe's own alone."""
+    seeds: list[int] = []
+    """Of the weights and the division; none: the recipe's own alone."""
+    train_accuracy: float | None = None
+    train_loss: float | None = None
+    validation_accuracy: float | None = None
+    validation_loss: float | None = None
+    test_accuracy: float | None = None
+    test_loss: float | None = None
+
+
 class Recipe(_Table):
     """One training run."""
 
@@ -90,12 +139,11 @@ class Recipe(_Table):
     model: ModelTable
     fit: FitTable = FitTable()
     augment: AugmentTable = AugmentTable()
-    paper: dict[str, Any] = {}
-    """What the paper reported, with the place of each figure. Not used in training."""
+    paper: PaperTable | None = None
 
     def to_toml(self) -> str:
         """The resolved recipe, every default written out."""
-        return tomli_w.dumps(self.model_dump())
+        return tomli_w.dumps(self.model_dump(exclude_none=True))
 
 
 def shipped_recipes() -> list[str]:
@@ -141,7 +189,7 @@ def override(recipe: Recipe, settings: Sequence[str]) -> Recipe:
     """
     if not settings:
         return recipe
-    content = recipe.model_dump()
+    content = recipe.model_dump(exclude_none=True)
     for setting in settings:
         key, equals, text = setting.partition("=")
         table, dot, name = key.strip().partition(".")
@@ -189,4 +237,29 @@ def _checked(recipe: Recipe, source: str) -> Recipe:
             f"recipe {source}: fit.select = 'best' and fit.patience need a validation split",
             "name one in data.validation, or use select = 'last' and patience = 0",
         )
+    _check_division(data, source)
     return recipe
+
+
+def _check_division(data: DataTable, source: str) -> None:
+    if data.division is None:
+        if data.leaky:
+            raise FerEdgeError(
+                f"recipe {source}: data.oversample = 'before-dividing' needs a division",
+                "set data.divide = 'by-image', or data.oversample = 'training'",
+            )
+        return
+    if data.test_share == 0:
+        raise FerEdgeError(
+            f"recipe {source}: data.test_share is 0", "give the share of the faces to hold out"
+        )
+    if data.leaky and data.divide == "by-subject":
+        raise FerEdgeError(
+            f"recipe {source}: by subject, copies of a face never stand on both sides",
+            "set data.oversample = 'training'",
+        )
+    if (data.train, data.validation, data.test) != ([TRAINING], [], [TEST]):
+        raise FerEdgeError(
+            f"recipe {source}: data.divide gives the splits {TRAINING} and {TEST} alone",
+            f"set data.train = ['{TRAINING}'], data.validation = [], data.test = ['{TEST}']",
+        )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,13 +11,17 @@ from typing import Any
 
 import keras
 import numpy as np
+import tomli_w
 
 from fer_edge.data import load_dataset
 from fer_edge.data.dataset import Dataset
+from fer_edge.data.division import divide
+from fer_edge.data.sampling import oversample
 from fer_edge.errors import FerEdgeError
-from fer_edge.evaluate import as_trained, evaluate, plot_confusion
+from fer_edge.evaluate import evaluate, plot_confusion
 from fer_edge.files import atomic_path, write_text
 from fer_edge.runtime import load_model
+from fer_edge.subject import DIVISION, as_trained
 from fer_edge.train.batches import one_hot
 from fer_edge.train.checkpoints import Checkpoints, State
 from fer_edge.train.environment import environment
@@ -104,12 +109,15 @@ def train(
             f"({recorded['fingerprint'][:12]}, this one is {fingerprint[:12]})",
             "give the same --data, or start a new run",
         )
+    roles = _roles(recipe, dataset, fingerprint)
+    dataset = as_trained(dataset, roles)
     for split in (*recipe.data.train, *recipe.data.validation, *recipe.data.test):
         dataset.select(split)
     if not resume:
-        _describe(folder, recipe, dataset, str(data), fingerprint)
-    dataset = as_trained(dataset, recipe.data.model_dump())
+        _describe(folder, recipe, dataset, str(data), roles)
     training = dataset.select(recipe.data.train)
+    if recipe.data.oversample == "training":
+        training = oversample(training, recipe.data.divide_seed)
     validation = dataset.select(recipe.data.validation) if recipe.data.validation else None
     interrupted = False
     try:
@@ -123,20 +131,30 @@ def train(
     return Run(folder, recipe, state, metrics, interrupted)
 
 
-def _describe(folder: Path, recipe: Recipe, dataset: Dataset, path: str, fingerprint: str) -> None:
+def _roles(recipe: Recipe, dataset: Dataset, fingerprint: str) -> dict[str, Any]:
+    """What evaluation and export must know to see the dataset as this run does."""
+    table = recipe.data
+    roles: dict[str, Any] = {
+        "name": dataset.name,
+        "fingerprint": fingerprint,
+        "train": table.train,
+        "validation": table.validation,
+        "test": table.test,
+        "drop_leaks": table.drop_leaks,
+    }
+    if table.division is not None:
+        divided = divide(dataset, table.division).fingerprint()
+        roles[DIVISION] = {**table.division.to_dict(), "fingerprint": divided}
+    return roles
+
+
+def _describe(
+    folder: Path, recipe: Recipe, dataset: Dataset, path: str, roles: dict[str, Any]
+) -> None:
     """Everything that resuming and exporting need to know, written before the first step."""
     write_text(folder / "recipe.toml", recipe.to_toml())
     absolute = path if path == "synthetic" else str(Path(path).absolute())
-    content = {
-        "path": absolute,
-        "name": dataset.name,
-        "fingerprint": fingerprint,
-        "labels": list(dataset.labels),
-        "train": recipe.data.train,
-        "validation": recipe.data.validation,
-        "test": recipe.data.test,
-        "drop_leaks": recipe.data.drop_leaks,
-    }
+    content = {"path": absolute, "labels": list(dataset.labels), **roles}
     write_text(folder / "data.json", json.dumps(content, indent=2) + "\n")
     described = environment(choose_policy(recipe.fit.mixed_precision))
     write_text(folder / "environment.json", json.dumps(described, indent=2) + "\n")
@@ -246,7 +264,15 @@ def _recorded(folder: Path) -> tuple[Recipe, dict[str, Any]]:
         raise FerEdgeError(
             f"{folder} is not a run folder: {error}", "name one with -o RUN"
         ) from error
-    return parse_recipe(text, str(folder / "recipe.toml")), content
+    return parse_recipe(_determining(text), str(folder / "recipe.toml")), content
+
+
+def _determining(text: str) -> str:
+    """A recorded recipe without what a paper reported, which does not determine the run."""
+    try:
+        return tomli_w.dumps({k: v for k, v in tomllib.loads(text).items() if k != "paper"})
+    except tomllib.TOMLDecodeError:
+        return text  # the parser tells what is wrong
 
 
 def _check_same(

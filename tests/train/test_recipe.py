@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from fer_edge.data.division import Division
 from fer_edge.errors import FerEdgeError
 from fer_edge.train.recipe import load_recipe, override, parse_recipe, shipped_recipes
 
@@ -29,6 +30,45 @@ def test_paper_t_is_trained_as_the_paper_says() -> None:
     assert recipe.data.test == ["PrivateTest"]
     assert (recipe.fit.epochs, recipe.fit.optimizer, recipe.fit.learning_rate) == (20, "adam", 1e-3)
     assert recipe.fit.select == "last", "with no validation split nothing may be selected"
+
+
+@pytest.mark.parametrize("number", range(1, 9))
+def test_kusnos_ck48_recipes_divide_by_image_as_the_paper_did(number: int) -> None:
+    recipe = load_recipe(f"kusno-{number}-ck48")
+    assert recipe.model.options["model"] == number
+    assert (recipe.fit.epochs, recipe.fit.learning_rate) == (50, 1e-4)
+    assert recipe.data.division == Division("by-image", 0.3333, seed=1)
+
+
+def test_kumars_two_recipes_differ_in_the_order_of_oversampling_alone() -> None:
+    honest, leaky = load_recipe("kumar"), load_recipe("kumar-leaky")
+    assert (honest.data.oversample, leaky.data.oversample) == ("training", "before-dividing")
+    assert leaky.data.leaky
+    assert not honest.data.leaky
+    same = leaky.data.model_copy(update={"oversample": "training"})
+    assert (same, honest.model, honest.fit) == (honest.data, leaky.model, leaky.fit)
+
+
+@pytest.mark.parametrize(
+    ("data", "message", "hint"),
+    [
+        ('oversample = "before-dividing"', "needs a division", "by-image"),
+        ('divide = "by-image"', "the splits Training and Test alone", "data.test = ['Test']"),
+        (
+            'divide = "by-subject"\noversample = "before-dividing"\ntest = ["Test"]',
+            "never stand on both sides",
+            "'training'",
+        ),
+        ('divide = "by-image"\ntest_share = 0', "test_share is 0", "share of the faces"),
+        ('divide = "by-person"', "data.divide", "docs/training.md"),
+    ],
+)
+def test_a_division_that_makes_no_sense_is_refused(data: str, message: str, hint: str) -> None:
+    text = f'name = "small"\n[data]\n{data}\n[model]\nname = "compact"\n'
+    with pytest.raises(FerEdgeError) as caught:
+        parse_recipe(text, "small.toml")
+    assert message in caught.value.message
+    assert hint in caught.value.hint
 
 
 def test_the_resolved_recipe_reads_back_as_the_same_recipe() -> None:

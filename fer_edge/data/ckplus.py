@@ -1,0 +1,42 @@
+"""CK+48: the 981 faces of CK+ at 48×48, in folders named after seven expressions.
+
+Lucey et al. 2010, "The Extended Cohn-Kanade Dataset (CK+)". Its seven have contempt and lack
+neutral. A file's name holds subject, sequence and frame, ``S010_004_00000017.png``; three frames a
+sequence, so that a split by image has almost the same picture on both sides.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import PurePosixPath
+
+from fer_edge.data.dataset import Dataset
+from fer_edge.data.image_folder import read_pictures
+from fer_edge.data.rejects import Rejects
+from fer_edge.data.sources import Entry
+from fer_edge.labels import CKPLUS_LABELS
+
+NAME = "ck+48"
+
+_FILE = re.compile(r"(S\d{3})_\d{3}_\d{8}\.\w+", re.IGNORECASE)
+
+
+def is_ckplus(pictures: Sequence[Entry]) -> bool:
+    """Whether all pictures are called as CK+ calls its frames."""
+    return all(_FILE.fullmatch(PurePosixPath(entry.name).name) for entry in pictures)
+
+
+def read_ckplus(pictures: Sequence[Entry], rejects: Rejects) -> Dataset:
+    """Read CK+48 with its own label list and its subjects.
+
+    Raises:
+        FerEdgeError: as ``read_pictures``.
+    """
+    return read_pictures(pictures, NAME, rejects, CKPLUS_LABELS, _subject)
+
+
+def _subject(file: str) -> str:
+    match = _FILE.fullmatch(file)
+    assert match is not None
+    return match[1].upper()

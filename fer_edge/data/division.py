@@ -1,0 +1,97 @@
+"""Dividing a dataset anew into training and test, where a paper or a dataset asks for it.
+
+CK+ comes without splits, and some papers pool FER2013 and split it by chance. A division is
+determined by its parameters and the dataset; what it gave is recorded as a fingerprint, since a
+later version of scikit-learn may draw other numbers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+
+from fer_edge.data.dataset import Dataset
+from fer_edge.data.sampling import oversample
+from fer_edge.data.splits import TRAINING
+from fer_edge.errors import FerEdgeError, require_extra
+
+TEST = "Test"
+"""The held-out split of a divided dataset."""
+
+How = Literal["by-image", "by-subject"]
+
+
+@dataclass(frozen=True)
+class Division:
+    """How all faces of a dataset are divided into ``Training`` and ``Test``.
+
+    Attributes:
+        how: ``by-image`` draws faces by chance, each class in proportion; ``by-subject`` draws
+            persons, so that nobody stands on both sides, and keeps the classes' proportions as
+            well as that allows.
+        test_share: of the faces (by image), or of the folds that persons are dealt into, rounded
+            to 1 / n (by subject).
+        seed: of the draw.
+        leaky: oversample every class to the largest *before* dividing, as some papers do: copies
+            of one face then stand on both sides.
+    """
+
+    how: How
+    test_share: float
+    seed: int
+    leaky: bool = False
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        return asdict(self)
+
+
+def divide(dataset: Dataset, division: Division) -> Dataset:
+    """The dataset's faces, in its order, with the splits ``Training`` and ``Test``.
+
+    Raises:
+        FerEdgeError: the dataset does not say who is in its pictures, or is too small.
+    """
+    require_extra("sklearn", "train")
+    if division.leaky:
+        dataset = oversample(dataset, division.seed)
+    try:
+        test = (_by_subject if division.how == "by-subject" else _by_image)(dataset, division)
+    except ValueError as error:
+        raise FerEdgeError(
+            f"cannot divide {dataset.name} {division.how.replace('-', ' ')} with a test share of "
+            f"{division.test_share:g}: {error}",
+            "take a larger dataset or another data.test_share",
+        ) from error
+    splits = np.full(len(dataset), TRAINING)
+    splits[test] = TEST
+    return replace(dataset, splits=splits)
+
+
+def _by_image(dataset: Dataset, division: Division) -> np.ndarray:
+    from sklearn.model_selection import train_test_split
+
+    _, test = train_test_split(
+        np.arange(len(dataset)),
+        test_size=division.test_share,
+        stratify=dataset.targets,
+        random_state=division.seed,
+    )
+    return test
+
+
+def _by_subject(dataset: Dataset, division: Division) -> np.ndarray:
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    if dataset.subjects is None:
+        raise FerEdgeError(
+            f"{dataset.name} cannot be divided by subject: it does not say who is in its pictures",
+            "use data.divide = 'by-image', or CK+48, whose file names hold the subject",
+        )
+    folds = StratifiedGroupKFold(
+        max(round(1 / division.test_share), 2), shuffle=True, random_state=division.seed
+    )
+    _, test = next(folds.split(dataset.faces, dataset.targets, dataset.subjects))
+    return test
