@@ -33,7 +33,8 @@ class Division:
             well as that allows.
         test_share: of the faces (by image), or of the folds that persons are dealt into, rounded
             to 1 / n (by subject).
-        seed: of the draw.
+        seed: of the draw. By subject, n seeds from a multiple of n on are the n folds of one deal:
+            together they test everybody once.
         leaky: oversample every class to the largest *before* dividing, as some papers do: copies
             of one face then stand on both sides.
     """
@@ -90,8 +91,7 @@ def _by_subject(dataset: Dataset, division: Division) -> np.ndarray:
             f"{dataset.name} cannot be divided by subject: it does not say who is in its pictures",
             "use data.divide = 'by-image', or CK+48, whose file names hold the subject",
         )
-    folds = StratifiedGroupKFold(
-        max(round(1 / division.test_share), 2), shuffle=True, random_state=division.seed
-    )
-    _, test = next(folds.split(dataset.faces, dataset.targets, dataset.subjects))
-    return test
+    count = max(round(1 / division.test_share), 2)
+    deal, fold = divmod(division.seed, count)
+    folds = StratifiedGroupKFold(count, shuffle=True, random_state=deal)
+    return list(folds.split(dataset.faces, dataset.targets, dataset.subjects))[fold][1]

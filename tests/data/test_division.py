@@ -50,6 +50,11 @@ def test_by_subject_nobody_stands_on_both_sides(uneven: Dataset) -> None:
     np.testing.assert_allclose(shares(divided, "Test"), shares(divided, "Training"), atol=0.1)
 
 
+def test_seeds_zero_to_two_test_every_subject_once(uneven: Dataset) -> None:
+    tested = [divide(uneven, Division("by-subject", 1 / 3, seed)).splits for seed in range(3)]
+    assert (np.sum([splits == "Test" for splits in tested], axis=0) == 1).all()
+
+
 @pytest.mark.parametrize("how", ["by-image", "by-subject"])
 def test_the_seed_alone_determines_a_division(uneven: Dataset, how: str) -> None:
     first = divide(uneven, Division(how, 0.25, seed=1))  # type: ignore[arg-type]
