@@ -76,7 +76,7 @@ def test_oversampling_before_dividing_puts_test_images_into_training(uneven: Dat
     leaky = divide(uneven, Division("by-image", 0.2, seed=1, leaky=True))
     honest = divide(uneven, Division("by-image", 0.2, seed=1))
     twins = leaked(leaky, ["Training"], ["Test"]).sum() / len(leaky.select("Test"))
-    assert twins > 0.5
+    assert twins > 0.2
     assert not leaked(honest, ["Training"], ["Test"]).any()
 
 
