@@ -43,6 +43,7 @@ def _root(
 
 app.add_typer(data.data_app, name="data")
 app.command()(train.train)
+app.command()(train.reproduce)
 app.command()(train.evaluate)
 app.command()(export.export)
 app.command(cls=device.RunCommand)(device.run)

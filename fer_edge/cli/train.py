@@ -1,7 +1,8 @@
-"""``fer-edge train`` and ``evaluate``."""
+"""``fer-edge train``, ``reproduce`` and ``evaluate``."""
 
 from __future__ import annotations
 
+from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +10,13 @@ import typer
 
 from fer_edge.chatter import import_keras
 from fer_edge.errors import require_extra
+
+
+class Executor(Enum):
+    """Where reproduce trains."""
+
+    LOCAL = "local"
+    RAY = "ray"
 
 
 def train(
@@ -66,6 +74,63 @@ def train(
     print_run(run, as_json=as_json)
     if run.interrupted:
         raise typer.Exit(130)
+
+
+def reproduce(
+    papers: Annotated[
+        list[str] | None,
+        typer.Argument(help="triwijoyo, mondal, kusno, kumar, or recipes.", show_default="all"),
+    ] = None,
+    data: Annotated[
+        list[str] | None, typer.Option("--data", help="FER2013 and CK+48; may be repeated.")
+    ] = None,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder of the run folders.")
+    ] = Path("runs/reproduce"),
+    report: Annotated[
+        Path, typer.Option("--report", help="Folder of RESULTS.md, results.json and figures.")
+    ] = Path("train"),
+    epochs_scale: Annotated[
+        float, typer.Option("--epochs-scale", help="Run so much of each recipe's epochs.")
+    ] = 1.0,
+    jobs: Annotated[int, typer.Option("--jobs", help="Trainings at a time.")] = 1,
+    executor: Annotated[
+        Executor, typer.Option("--executor", help="This machine, or a Ray cluster.")
+    ] = Executor.LOCAL,
+    resume: Annotated[
+        bool, typer.Option(help="Go on with runs that were cut off, or start them anew.")
+    ] = True,
+    export: Annotated[
+        bool, typer.Option("--export", help="Export every network through the gate as well.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="List what there is to do, and stop.")
+    ] = False,
+) -> None:
+    """Train the papers' networks by their recipes; set what was reported beside what is measured.
+
+    Finished runs are skipped and cut-off ones go on, so the same command may be given again.
+
+    Example: [bold]fer-edge reproduce kusno --data CK+48.zip --data fer2013.tar.gz[/]
+    """
+    import_keras()
+    from fer_edge.train.reproduce import Options
+    from fer_edge.train.reproduce import reproduce as reproduce_papers
+
+    reproduce_papers(
+        Options(
+            papers=papers or (),
+            data=data or (),
+            runs=output,
+            report=report,
+            epochs_scale=epochs_scale,
+            jobs=jobs,
+            executor=executor.value,
+            resume=resume,
+            export=export,
+            dry_run=dry_run,
+        )
+    )
 
 
 def evaluate(

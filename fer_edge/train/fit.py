@@ -47,7 +47,7 @@ def fit(
         trainer = checkpoints.load_model(state.epoch)
     else:
         keras.utils.set_random_seed(recipe.fit.seed)
-        trainer = _trainer(recipe, len(training.labels), len(batches))
+        trainer = build_trainer(recipe, len(training.labels), len(batches))
     if state.epoch >= recipe.fit.epochs or _patience_is_over(recipe.fit, state):
         return state
     progress = TrainingProgress(recipe.fit.epochs, len(batches), state.epoch)
@@ -89,7 +89,7 @@ def write_history(state: State, target: Path) -> None:
         writer.writerows(state.history)
 
 
-def _trainer(recipe: Recipe, classes: int, steps: int) -> keras.Model:
+def build_trainer(recipe: Recipe, classes: int, steps: int) -> keras.Model:
     """Augmentation and network as one compiled model, so that augmentation runs in the graph."""
     with policy(choose_policy(recipe.fit.mixed_precision)):
         network = build_model(recipe.model.name, classes, recipe.model.options)

@@ -19,7 +19,7 @@ from fer_edge.data.division import divide
 from fer_edge.data.sampling import oversample
 from fer_edge.errors import FerEdgeError
 from fer_edge.evaluate import evaluate, plot_confusion
-from fer_edge.files import atomic_path, write_text
+from fer_edge.files import atomic_path, sole_use, write_text
 from fer_edge.runtime import load_model
 from fer_edge.subject import DIVISION, as_trained
 from fer_edge.train.batches import one_hot
@@ -81,7 +81,7 @@ def train(
         overrides = [*overrides, "data.drop_leaks=true"]
     if resume:
         folder = output or _newest_run(recipe_name)
-        recipe, recorded = _recorded(folder)
+        recipe, recorded = recorded_run(folder)
         _check_same(recipe, recipe_name, overrides, folder)
         if (metrics := _finished(folder)) is not None:
             # the test split is looked at once
@@ -120,15 +120,32 @@ def train(
         training = oversample(training, recipe.data.divide_seed)
     validation = dataset.select(recipe.data.validation) if recipe.data.validation else None
     interrupted = False
-    try:
-        state = fit(recipe, training, validation, folder, resume=resume)
-    except KeyboardInterrupt:
-        state = Checkpoints(folder).load_state() or State()
-        if not state.epoch:
-            raise
-        interrupted = True
-    metrics = _finish(folder, recipe, dataset, training, state, interrupted)
+    with sole_use(folder):
+        try:
+            state = fit(recipe, training, validation, folder, resume=resume)
+        except KeyboardInterrupt:
+            state = Checkpoints(folder).load_state() or State()
+            if not state.epoch:
+                raise
+            interrupted = True
+        metrics = _finish(folder, recipe, dataset, training, state, interrupted)
     return Run(folder, recipe, state, metrics, interrupted)
+
+
+def recorded_run(folder: Path) -> tuple[Recipe, dict[str, Any]]:
+    """The recipe that a run folder was made with, and its ``data.json``.
+
+    Raises:
+        FerEdgeError: not a run folder, or a damaged one.
+    """
+    try:
+        text = (folder / "recipe.toml").read_text(encoding="utf-8")
+        content = json.loads((folder / "data.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise FerEdgeError(
+            f"{folder} is not a run folder: {error}", "name one with -o RUN"
+        ) from error
+    return parse_recipe(_determining(text), str(folder / "recipe.toml")), content
 
 
 def _roles(recipe: Recipe, dataset: Dataset, fingerprint: str) -> dict[str, Any]:
@@ -235,7 +252,7 @@ def batch_norm_check(network: keras.Model, training: Dataset, seed: int) -> dict
 def _newest_run(recipe_name: str | None) -> Path:
     runs = [path.parent for path in Path("runs").glob("*/recipe.toml")]
     if recipe_name:
-        runs = [run for run in runs if _recorded(run)[0].name == load_recipe(recipe_name).name]
+        runs = [run for run in runs if recorded_run(run)[0].name == load_recipe(recipe_name).name]
     if not runs:
         what = f" of recipe '{recipe_name}'" if recipe_name else ""
         raise FerEdgeError(f"there is no run{what} in ./runs to resume", "name one with -o RUN")
@@ -254,17 +271,6 @@ def _finished(folder: Path) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None
     return None if metrics["interrupted"] else metrics
-
-
-def _recorded(folder: Path) -> tuple[Recipe, dict[str, Any]]:
-    try:
-        text = (folder / "recipe.toml").read_text(encoding="utf-8")
-        content = json.loads((folder / "data.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise FerEdgeError(
-            f"{folder} is not a run folder: {error}", "name one with -o RUN"
-        ) from error
-    return parse_recipe(_determining(text), str(folder / "recipe.toml")), content
 
 
 def _determining(text: str) -> str:

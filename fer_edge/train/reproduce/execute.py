@@ -1,0 +1,146 @@
+"""Running the command line's own commands, several at a time, here or on a Ray cluster."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from fer_edge.errors import FerEdgeError, require_extra
+
+INTERRUPTED = 130
+_POLL_SECONDS = 2.0
+
+
+@dataclass(frozen=True)
+class Task:
+    """One call of ``fer-edge``.
+
+    Attributes:
+        name: for messages.
+        arguments: behind ``fer-edge``; paths are absolute.
+        output: receives standard output; None discards it.
+        log: receives standard error.
+    """
+
+    name: str
+    arguments: tuple[str, ...]
+    log: Path
+    output: Path | None = None
+
+
+class Executor(Protocol):
+    """Runs tasks and hands back each with its exit code as it ends."""
+
+    def run(self, tasks: Sequence[Task], tick: Callable[[], None]) -> Iterator[tuple[Task, int]]:
+        """Run all; ``tick`` is called every few seconds meanwhile."""
+        ...
+
+
+class LocalExecutor:
+    """Processes of this machine, ``jobs`` at a time, which share its cores evenly."""
+
+    def __init__(self, jobs: int = 1) -> None:
+        if jobs < 1:
+            raise FerEdgeError(f"--jobs is {jobs}", "give 1 or more")
+        self.jobs = jobs
+        self.threads = max(1, len(os.sched_getaffinity(0)) // jobs)
+        self._running: set[subprocess.Popen[bytes]] = set()
+
+    def run(self, tasks: Sequence[Task], tick: Callable[[], None]) -> Iterator[tuple[Task, int]]:
+        """Run all; on Ctrl-C or SIGTERM each running task is interrupted once and waited for."""
+        before = signal.signal(signal.SIGTERM, _interrupt)
+        pool = ThreadPoolExecutor(self.jobs)
+        waiting = {pool.submit(self._one, task): task for task in tasks}
+        try:
+            yield from _as_completed(waiting, tick)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            for process in list(self._running):
+                process.send_signal(signal.SIGINT)
+            raise
+        finally:
+            pool.shutdown(wait=True)
+            signal.signal(signal.SIGTERM, before)
+
+    def _one(self, task: Task) -> int:
+        process = _start(task, self.threads)
+        self._running.add(process)
+        try:
+            return process.wait()
+        finally:
+            self._running.discard(process)
+
+
+class RayExecutor:
+    """Workers of a Ray cluster; all of them see the same files under the same paths."""
+
+    def __init__(self, address: str | None = None, threads: int = 1) -> None:
+        require_extra("ray", "ray")
+        self.address = address
+        self.threads = threads
+
+    def run(self, tasks: Sequence[Task], tick: Callable[[], None]) -> Iterator[tuple[Task, int]]:
+        """Run all, each on a worker with ``threads`` cores to spare."""
+        import ray
+
+        if not ray.is_initialized():
+            try:
+                ray.init(address=self.address or "auto", log_to_driver=False)
+            except ConnectionError as error:
+                raise FerEdgeError(
+                    f"no Ray cluster to be reached: {error}",
+                    "start one with 'ray start --head', or name it in RAY_ADDRESS",
+                ) from error
+        remote = ray.remote(num_cpus=self.threads, max_retries=0)(run_task)
+        waiting = {remote.remote(task, self.threads): task for task in tasks}
+        while waiting:
+            ready, _ = ray.wait(list(waiting), timeout=_POLL_SECONDS)
+            tick()
+            for reference in ready:
+                yield waiting.pop(reference), ray.get(reference)
+
+
+def run_task(task: Task, threads: int) -> int:
+    """Run one task to its end; its exit code."""
+    return _start(task, threads).wait()
+
+
+def _start(task: Task, threads: int) -> subprocess.Popen[bytes]:
+    task.log.parent.mkdir(parents=True, exist_ok=True)
+    number = str(threads)
+    with task.log.open("ab") as log, (task.output or Path(os.devnull)).open("wb") as output:
+        return subprocess.Popen(
+            [sys.executable, "-m", "fer_edge", *task.arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=log,
+            # a terminal's Ctrl-C goes to us, and we pass it on once
+            start_new_session=True,
+            env=os.environ
+            | {
+                "OMP_NUM_THREADS": number,
+                "TF_NUM_INTRAOP_THREADS": number,
+                "TF_NUM_INTEROP_THREADS": "1",
+            },
+        )
+
+
+def _as_completed(
+    waiting: dict[Future[int], Task], tick: Callable[[], None]
+) -> Iterator[tuple[Task, int]]:
+    while waiting:
+        done, _ = wait(waiting, timeout=_POLL_SECONDS, return_when=FIRST_COMPLETED)
+        tick()
+        for future in done:
+            yield waiting.pop(future), future.result()
+
+
+def _interrupt(number: int, frame: object) -> None:
+    raise KeyboardInterrupt

@@ -1,0 +1,92 @@
+"""The papers' figures, redrawn from our runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from fer_edge.files import atomic_path
+from fer_edge.train.reproduce.results import Record
+
+CURVES = {
+    "triwijoyo": "Triwijoyo, Figure 3: with and without batch norm",
+    "mondal": "Mondal, Figures 3 to 5: shallow, improved, deep",
+    "kusno": "Kusno, Figures 1 to 4: models 1 to 4 on FER2013",
+}
+CONFUSION = "Kumar: confusion with the leaky protocol and with the honest one"
+
+
+def draw_figures(records: Sequence[Record], folder: Path) -> dict[str, str]:
+    """Draw what there are runs for.
+
+    Returns:
+        Title to path, relative to the folder above ``folder``.
+    """
+    drawn = {}
+    for paper, title in CURVES.items():
+        chosen = [
+            record
+            for record in records
+            if record.experiment.paper.name == paper
+            and record.experiment.paper.dataset == "fer2013"
+            and record.experiment.paper.place != ""
+            and record.epochs
+        ]
+        if chosen:
+            target = folder / f"{paper}.png"
+            _curves(chosen, target)
+            drawn[title] = f"{folder.name}/{target.name}"
+    confusions = [
+        record for record in records if record.experiment.paper.name == "kumar" and record.finished
+    ]
+    if confusions:
+        target = folder / "kumar.png"
+        _confusions(confusions, target)
+        drawn[CONFUSION] = f"{folder.name}/{target.name}"
+    return drawn
+
+
+def _curves(records: Sequence[Record], target: Path) -> None:
+    """Loss and accuracy over the epochs: training solid, held out dashed or as a last point."""
+    figure = Figure(figsize=(10, 4), layout="constrained")
+    for axes, name in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
+        for number, record in enumerate(records):
+            history, color = record.history(), f"C{number}"
+            epochs = [row["epoch"] for row in history]
+            base = record.experiment.base
+            axes.plot(epochs, [row[name] for row in history], color=color, label=base)
+            if f"val_{name}" in history[0]:
+                held_out = [row[f"val_{name}"] for row in history]
+                axes.plot(epochs, held_out, "--", color=color, label=f"{base}, validation")
+            elif record.finished:
+                test = record.metrics()["test"]
+                last = test["loss"] if name == "loss" else test["whole"]["accuracy"]["value"]
+                axes.plot(epochs[-1], last, "o", color=color, label=f"{base}, test")
+        axes.set_xlabel("epoch")
+        axes.set_ylabel(name)
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.grid(alpha=0.3)
+        axes.legend(fontsize=8)
+    with atomic_path(target) as temporary:
+        figure.savefig(temporary, dpi=120)
+
+
+def _confusions(records: Sequence[Record], target: Path) -> None:
+    figure = Figure(figsize=(5.6 * len(records), 5), layout="constrained")
+    for axes, record in zip(np.atleast_1d(figure.subplots(1, len(records))), records, strict=True):
+        whole = record.metrics()["test"]["whole"]
+        counts = np.array(whole["confusion"])
+        shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+        axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+        axes.set_xticks(range(len(counts)), whole["labels"], rotation=40, ha="right")
+        axes.set_yticks(range(len(counts)), whole["labels"])
+        for row, column in np.ndindex(shares.shape):
+            color = "white" if shares[row, column] > 0.5 else "black"
+            text = f"{shares[row, column]:.0%}"
+            axes.text(column, row, text, ha="center", va="center", size=7, color=color)
+        axes.set_title(f"{record.experiment.base}: {whole['accuracy']['value']:.1%}")
+    with atomic_path(target) as temporary:
+        figure.savefig(temporary, dpi=120)

@@ -1,0 +1,170 @@
+"""What there is to reproduce: an experiment for each recipe that has a ``[paper]`` table."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+
+from fer_edge.data.dataset import Dataset
+from fer_edge.data.splits import TEST, TRAINING, VALIDATION
+from fer_edge.errors import FerEdgeError
+from fer_edge.labels import CKPLUS_LABELS, LABELS
+from fer_edge.schema import nearest
+from fer_edge.train.recipe import PaperTable, Recipe, load_recipe, override, shipped_recipes
+from fer_edge.train.run import recorded_run
+
+PAPERS = {
+    "triwijoyo": "Triwijoyo, Adil, Anggrawan, MATRIK 21(1), 2021",
+    "mondal": "Mondal, University of Strathclyde, CS826",
+    "kusno": "Kusno, Chowanda, CommIT 18(2), 2024",
+    "kumar": "Kumar, Reddy, Lovely Professional University",
+}
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One training run of the reproduction.
+
+    Attributes:
+        base: name of the shipped recipe.
+        settings: ``table.key=value`` laid over it.
+        recipe: the result.
+        paper: what was reported for it.
+    """
+
+    base: str
+    settings: tuple[str, ...]
+    recipe: Recipe
+    paper: PaperTable
+
+    @property
+    def variant(self) -> str:
+        """How the data are divided, in words."""
+        data = self.recipe.data
+        how = "as given" if data.divide == "as-given" else data.divide.replace("-", " ")
+        return f"{how}, leaky" if data.leaky else how
+
+    @property
+    def folder_name(self) -> str:
+        """What its run folder is called."""
+        words = [self.base, *(setting.partition("=")[2] for setting in self.settings)]
+        return "_".join(word.strip('"') for word in dict.fromkeys(words))
+
+
+@dataclass(frozen=True)
+class Source:
+    """A dataset given on the command line, with its fingerprint."""
+
+    path: str
+    dataset: Dataset
+    fingerprint: str
+
+    @property
+    def kind(self) -> str | None:
+        """Which papers' dataset it can stand for: ``fer2013``, ``ck+48`` or None."""
+        if self.dataset.labels == CKPLUS_LABELS:
+            return "ck+48"
+        complete = {TRAINING, VALIDATION, TEST} <= set(self.dataset.split_names)
+        return "fer2013" if self.dataset.labels == LABELS and complete else None
+
+
+def plan(papers: Sequence[str] = (), epochs_scale: float = 1.0) -> list[Experiment]:
+    """All experiments of the papers or recipes named (none: all), in the papers' order.
+
+    Args:
+        papers: keys of ``PAPERS``, or names of recipes.
+        epochs_scale: each recipe's epochs are multiplied by it, and are at least 1.
+
+    Raises:
+        FerEdgeError: no such paper or recipe, or a scale that is not positive.
+    """
+    if epochs_scale <= 0:
+        raise FerEdgeError(f"--epochs-scale is {epochs_scale:g}", "give a number above 0")
+    recipes = [recipe for recipe in map(load_recipe, shipped_recipes()) if recipe.paper]
+    known = [*PAPERS, *(recipe.name for recipe in recipes)]
+    for name in papers:
+        if name not in known:
+            raise FerEdgeError(
+                f"no paper or recipe of a paper '{name}'",
+                nearest(name, known) or f"known: {', '.join(known)}",
+            )
+    recipes.sort(key=_place)
+    return [
+        experiment
+        for recipe in recipes
+        if not papers or {recipe.name, _paper(recipe).name} & set(papers)
+        for experiment in _experiments(recipe, epochs_scale)
+    ]
+
+
+def find_run(experiment: Experiment, fingerprint: str, runs: Path) -> tuple[Path, int] | None:
+    """The run folder of this very recipe and dataset that got furthest, and its finished epochs.
+
+    Folders are looked at, whatever they are called, so that a run trained by hand counts.
+    """
+    found = []
+    for folder in sorted(path.parent for path in runs.glob("*/data.json")):
+        try:
+            recipe, recorded = recorded_run(folder)
+        except FerEdgeError:
+            continue  # a damaged folder is nobody's run
+        if recorded["fingerprint"] == fingerprint and _same(recipe, experiment.recipe):
+            found.append((folder, _epochs(folder)))
+    return max(found, key=lambda each: each[1], default=None)
+
+
+def free_folder(experiment: Experiment, runs: Path) -> Path:
+    """Where the experiment's run may be written."""
+    names = (experiment.folder_name + (f"-{n}" if n > 1 else "") for n in range(1, 10_000))
+    return next(runs / name for name in names if not (runs / name).exists())
+
+
+def is_finished(folder: Path) -> bool:
+    """Whether the run has its metrics on the test split."""
+    try:
+        metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return "test" in metrics
+
+
+def _experiments(recipe: Recipe, epochs_scale: float) -> Iterator[Experiment]:
+    paper = _paper(recipe)
+    scaled = max(1, round(recipe.fit.epochs * epochs_scale))
+    variants: Sequence[str | None] = paper.variants or [None]
+    seeds: Sequence[int | None] = paper.seeds or [None]
+    for variant, seed in product(variants, seeds):
+        settings = []
+        if variant is not None:
+            settings.append(f'data.divide="{variant}"')
+        if seed is not None:
+            settings += [f"data.divide_seed={seed}", f"fit.seed={seed}"]
+        if scaled != recipe.fit.epochs:
+            settings.append(f"fit.epochs={scaled}")
+        yield Experiment(recipe.name, tuple(settings), override(recipe, settings), paper)
+
+
+def _same(recipe: Recipe, other: Recipe) -> bool:
+    determining = {"data", "model", "fit", "augment"}
+    return recipe.model_dump(include=determining) == other.model_dump(include=determining)
+
+
+def _epochs(folder: Path) -> int:
+    try:
+        state = json.loads((folder / "checkpoints" / "state.json").read_text(encoding="utf-8"))
+        return int(state["epoch"])
+    except (OSError, ValueError, KeyError):
+        return 0
+
+
+def _place(recipe: Recipe) -> tuple[int, bool]:
+    paper = _paper(recipe)
+    return list(PAPERS).index(paper.name), paper.dataset != "fer2013"
+
+
+def _paper(recipe: Recipe) -> PaperTable:
+    assert recipe.paper is not None
+    return recipe.paper

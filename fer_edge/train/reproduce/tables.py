@@ -1,0 +1,322 @@
+"""The results as people read them: the plan on the terminal, and ``RESULTS.md``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from fer_edge.train.reproduce.cost import probe_speed, speed_of
+from fer_edge.train.reproduce.plan import PAPERS
+from fer_edge.train.reproduce.results import Record
+
+INTRODUCTION = """\
+# What the papers reported, and what we measured
+
+Written by `fer-edge reproduce`; do not edit. Accuracies are on held-out images of the split named,
+with a 95% bootstrap interval; over several seeds, the mean with the smallest and the largest.
+*Training* is the running accuracy of the last epoch, as the papers report it: dropout and
+augmentation are on. *Never seen* leaves out held-out images of which an identical one stands in the
+training part. A row says how many epochs were run where they are fewer than the recipe's.
+"""
+
+TYPICAL_MACS = 90_000_000
+"""Of the networks; one like it is timed when there is no run to go by."""
+
+_FER2013 = (
+    "network",
+    "parameters",
+    "MACs",
+    "reported training",
+    "training",
+    "reported held out",
+    "validation",
+    "test",
+    "never seen",
+    "epochs",
+    "minutes",
+)
+_CK48 = (
+    "network",
+    "parameters",
+    "MACs",
+    "split",
+    "reported training",
+    "training",
+    "reported test",
+    "test",
+    "seeds",
+    "epochs",
+    "minutes",
+)
+
+
+def print_plan(records: Sequence[Record], jobs: int) -> None:
+    """Print every experiment with its cost, the time to expect and its state."""
+    speed, source = _speed(records)
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    for name in ("recipe", "data divided"):
+        table.add_column(name, no_wrap=True)
+    for name in ("parameters", "M MACs", "runs", "to go"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("state", no_wrap=True)
+    total = 0.0
+    for group in _by_recipe_and_variant(records):
+        first = group[0]
+        left = sum(_training_seconds(record, speed) for record in group)
+        total += left
+        done = sum(record.finished for record in group)
+        table.add_row(
+            first.experiment.base,
+            first.experiment.variant,
+            f"{first.cost.parameters:,}",
+            f"{first.cost.macs / 1e6:,.0f}",
+            str(len(group)),
+            _duration(left) if left else "–",
+            first.state if len(group) == 1 else f"{done} of {len(group)} done",
+        )
+    console = Console()
+    console.print(table)
+    console.print(
+        f"{_duration(total)} to go, one training at a time; expected from {source}"
+        + (f" ({jobs} jobs share its cores)" if jobs > 1 else ""),
+        highlight=False,
+    )
+
+
+def markdown(
+    records: Sequence[Record], exports: Sequence[dict[str, Any]], figures: dict[str, str]
+) -> str:
+    """The page ``RESULTS.md``.
+
+    Args:
+        records: all experiments, trained or not.
+        exports: see ``read_exports``.
+        figures: title to path, relative to the page.
+    """
+    parts = [INTRODUCTION]
+    for dataset, title in (("fer2013", "FER2013"), ("ck+48", "CK+48")):
+        chosen = [record for record in records if record.experiment.paper.dataset == dataset]
+        if not chosen:
+            continue
+        parts.append(f"## {title}\n")
+        for paper, name in PAPERS.items():
+            groups = [
+                group
+                for group in _by_recipe_and_variant(chosen)
+                if group[0].experiment.paper.name == paper
+            ]
+            if groups:
+                row, header = (
+                    (_fer2013_row, _FER2013) if dataset == "fer2013" else (_ck48_row, _CK48)
+                )
+                parts.append(f"### {name}\n")
+                parts.append(_table(header, [row(group) for group in groups]))
+                parts += _claims(groups)
+    if exports:
+        parts.append(_exports(exports))
+    if figures:
+        parts.append("## Curves and confusion\n")
+        parts += [f"### {title}\n\n![{title}]({path})\n" for title, path in figures.items()]
+    parts.append(_how(records))
+    return "\n".join(parts)
+
+
+def _fer2013_row(group: list[Record]) -> list[str]:
+    record = group[0]
+    paper, metrics = record.experiment.paper, record.metrics()
+    test = metrics.get("test")
+    held_out = [
+        f"{_share(value)} {name}"
+        for name, value in (
+            ("validation", paper.validation_accuracy),
+            ("test", paper.test_accuracy),
+        )
+        if value is not None
+    ]
+    leaky = " (**leaky**)" if record.experiment.recipe.data.leaky else ""
+    return [
+        f"{record.experiment.base}{leaky}",
+        f"{record.cost.parameters:,}",
+        f"{record.cost.macs / 1e6:,.1f} M",
+        _share(paper.train_accuracy),
+        _share(_training_accuracy(record)),
+        ", ".join(held_out) or "–",
+        _accuracy(metrics.get("validation"), "whole"),
+        _accuracy(test, "whole"),
+        _never_seen(test),
+        _epochs(record),
+        f"{metrics['seconds'] / 60:.0f}" if metrics else "–",
+    ]
+
+
+def _ck48_row(group: list[Record]) -> list[str]:
+    first = group[0]
+    paper, done = first.experiment.paper, [record for record in group if record.finished]
+    tests = [record.metrics()["test"]["whole"]["accuracy"]["value"] for record in done]
+    training = [record.history()[-1]["accuracy"] for record in done]
+    seconds = [record.metrics()["seconds"] for record in done]
+    papers_split = first.experiment.recipe.data.divide == "by-image"
+    return [
+        first.experiment.base.removesuffix("-ck48"),
+        f"{first.cost.parameters:,}",
+        f"{first.cost.macs / 1e6:,.1f} M",
+        first.experiment.variant,
+        _share(paper.train_accuracy) if papers_split else "–",
+        _share(np.mean(training)) if training else "–",
+        _share(paper.test_accuracy) if papers_split else "–",
+        f"{np.mean(tests):.1%} ({min(tests):.1%} – {max(tests):.1%})" if tests else "–",
+        f"{len(done)} of {len(group)}",
+        _epochs(done[0] if done else first),
+        f"{np.mean(seconds) / 60:.1f}" if seconds else "–",
+    ]
+
+
+def _exports(exports: Sequence[dict[str, Any]]) -> str:
+    header = (
+        "network",
+        "data",
+        "float",
+        "int8",
+        "drop, points",
+        "agreement",
+        "kB",
+        "float ms",
+        "int8 ms",
+        "gate",
+    )
+    rows = []
+    for entry in exports:
+        start = [entry["recipe"], f"{entry['dataset']}, {entry['variant']}"]
+        if "refused" in entry:
+            rows.append([*start, *["–"] * 7, "**refused**: " + _reasons(entry["refused"])])
+            continue
+        by_name = {each["name"]: each for each in entry["result"]["formats"]}
+        int8, float32 = by_name["model.int8.tflite"], by_name["model.float32.tflite"]
+        lost = int8["drop"]["accuracy"]
+        rows.append(
+            [
+                *start,
+                _share(entry["result"]["reference"]["accuracy"]["value"]),
+                _share(int8["whole"]["accuracy"]["value"]),
+                f"{100 * lost['value']:.2f} ({100 * lost['low']:.2f} … {100 * lost['high']:.2f})",
+                f"{int8['drop']['agreement']:.1%}",
+                f"{int8['size'] / 1000:,.0f}",
+                f"{float32['latency']['p50']:.2f}",
+                f"{int8['latency']['p50']:.2f}",
+                "passed",
+            ]
+        )
+    return (
+        "## Exported to int8 through the gate\n\n"
+        "`fer-edge export RUN --int8` of each network's first run: int8 TFLite against the float "
+        "Keras model on the same held-out images; latency is the p50 of one face on one thread, "
+        "float and int8 TFLite in turns in one run.\n\n" + _table(header, rows)
+    )
+
+
+def _reasons(refusal: str) -> str:
+    lines = [line.strip() for line in refusal.splitlines()[1:]]
+    return "; ".join(line for line in lines if "the budget is" in line)
+
+
+def _claims(groups: list[list[Record]]) -> list[str]:
+    said = [
+        f"- {group[0].experiment.base}: {group[0].experiment.paper.claim}."
+        for group in groups
+        if group[0].experiment.paper.claim
+    ]
+    return ["Said in words:\n\n" + "\n".join(said) + "\n"] if said else []
+
+
+def _how(records: Sequence[Record]) -> str:
+    machines: dict[str, None] = {}
+    for record in records:
+        environment = record.to_dict()["environment"]
+        if record.finished and environment:
+            board = environment["board"]
+            where = board["model"] or board["cpu"]
+            machines[
+                f"{where}, {board['cores']} cores, {board['system']}; Keras "
+                f"{environment['packages']['keras']} on {environment['keras_backend']}, "
+                f"{environment['dtype_policy']}"
+            ] = None
+    commands = [f"{record.command}" for record in records if record.finished]
+    return (
+        "## How\n\nMachines:\n\n"
+        + "\n".join(f"- {machine}" for machine in machines)
+        + "\n\nEach run by hand:\n\n```\n"
+        + "\n".join(commands)
+        + "\n```\n"
+    )
+
+
+def _by_recipe_and_variant(records: Sequence[Record]) -> list[list[Record]]:
+    """Runs that differ in the seed alone."""
+    key = lambda record: (record.experiment.base, record.experiment.variant)  # noqa: E731
+    return [list(group) for _, group in groupby(records, key=key)]
+
+
+def _speed(records: Sequence[Record]) -> tuple[float, str]:
+    done = [record for record in records if record.epochs]
+    epochs = [
+        (record.cost.training_macs / record.experiment.recipe.fit.epochs, row["seconds"])
+        for record in done
+        for row in record.history()
+    ]
+    if (speed := speed_of(epochs)) is not None:
+        return speed, f"{len(epochs)} epochs of {len(done)} runs"
+    record = min(records, key=lambda each: abs(each.cost.macs - TYPICAL_MACS))
+    speed = probe_speed(record.experiment.recipe, len(record.source.dataset.labels))
+    return speed, f"a few steps of {record.experiment.base} here and now"
+
+
+def _training_seconds(record: Record, speed: float) -> float:
+    if record.finished:
+        return 0.0
+    left = 1 - record.epochs / record.experiment.recipe.fit.epochs
+    return record.cost.training_macs * left / speed
+
+
+def _duration(seconds: float) -> str:
+    minutes = round(seconds / 60)
+    return f"{minutes // 60} h {minutes % 60:02} min" if minutes >= 60 else f"{max(minutes, 1)} min"
+
+
+def _training_accuracy(record: Record) -> float | None:
+    history = record.history()
+    return history[-1]["accuracy"] if history else None
+
+
+def _epochs(record: Record) -> str:
+    wanted = record.experiment.recipe.fit.epochs
+    return str(wanted) if record.epochs == wanted else f"**{record.epochs} of {wanted}**"
+
+
+def _share(value: Any) -> str:
+    return "–" if value is None else f"{value:.1%}"
+
+
+def _accuracy(part: dict[str, Any] | None, scope: str) -> str:
+    if not part or not part[scope]:
+        return "–"
+    figure = part[scope]["accuracy"]
+    return f"{figure['value']:.1%} ({figure['low']:.1%} – {figure['high']:.1%})"
+
+
+def _never_seen(test: dict[str, Any] | None) -> str:
+    if not test:
+        return "–"
+    images = test["whole"]["images"]
+    twins = f"{test['leaked'] / images:.0%} of the test images stand in training"
+    return f"{_accuracy(test, 'unleaked')}; {twins}"
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
