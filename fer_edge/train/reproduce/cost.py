@@ -62,6 +62,7 @@ def training_faces(recipe: Recipe, dataset: Dataset) -> int:
         training = dataset.select(table.train)
         return len(oversample(training, 0) if table.oversample == "training" else training)
     counts = np.bincount(dataset.targets)
+    counts = counts[counts > 0]
     if table.leaky:
         return round((1 - table.test_share) * len(counts) * counts.max())
     kept = (1 - table.test_share) * counts

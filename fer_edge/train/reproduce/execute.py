@@ -79,32 +79,39 @@ class LocalExecutor:
 
 
 class RayExecutor:
-    """Workers of a Ray cluster; all of them see the same files under the same paths."""
+    """Workers of a Ray cluster; all of them see the same files under the same paths.
 
-    def __init__(self, address: str | None = None, threads: int = 1) -> None:
+    The cluster is the one that ``RAY_ADDRESS`` names, else one that runs on this machine.
+    """
+
+    def __init__(self, jobs: int = 1) -> None:
         require_extra("ray", "ray")
-        self.address = address
-        self.threads = threads
+        self.jobs = jobs
 
     def run(self, tasks: Sequence[Task], tick: Callable[[], None]) -> Iterator[tuple[Task, int]]:
-        """Run all, each on a worker with ``threads`` cores to spare."""
+        """Run all, ``jobs`` at a time on each node, or on each GPU where every node has one."""
         import ray
 
-        if not ray.is_initialized():
-            try:
-                ray.init(address=self.address or "auto", log_to_driver=False)
-            except ConnectionError as error:
-                raise FerEdgeError(
-                    f"no Ray cluster to be reached: {error}",
-                    "start one with 'ray start --head', or name it in RAY_ADDRESS",
-                ) from error
-        remote = ray.remote(num_cpus=self.threads, max_retries=0)(run_task)
-        waiting = {remote.remote(task, self.threads): task for task in tasks}
-        while waiting:
-            ready, _ = ray.wait(list(waiting), timeout=_POLL_SECONDS)
-            tick()
-            for reference in ready:
-                yield waiting.pop(reference), ray.get(reference)
+        try:
+            ray.init(os.environ.get("RAY_ADDRESS", "auto"), log_to_driver=False)
+        except ConnectionError as error:
+            raise FerEdgeError(
+                f"no Ray cluster to be reached: {str(error).splitlines()[0]}",
+                "start one with 'ray start --head', or name it in RAY_ADDRESS",
+            ) from error
+        try:
+            nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+            threads = max(1, int(min(node.get("CPU", 1) for node in nodes)) // self.jobs)
+            gpus = 1 / self.jobs if all(node.get("GPU") for node in nodes) else 0
+            remote = ray.remote(num_cpus=threads, num_gpus=gpus, max_retries=0)(run_task)
+            waiting = {remote.remote(task, threads): task for task in tasks}
+            while waiting:
+                ready, _ = ray.wait(list(waiting), timeout=_POLL_SECONDS)
+                tick()
+                for reference in ready:
+                    yield waiting.pop(reference), ray.get(reference)
+        finally:
+            ray.shutdown()
 
 
 def run_task(task: Task, threads: int) -> int:

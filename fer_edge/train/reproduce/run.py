@@ -37,7 +37,7 @@ class Options:
         runs: holds the run folders.
         report: holds ``RESULTS.md``, ``results.json`` and ``figures/``.
         epochs_scale: each recipe's epochs are multiplied by it.
-        jobs: trainings at a time.
+        jobs: trainings at a time; on Ray, on each node or GPU.
         executor: ``local`` or ``ray``.
         resume: go on with runs that were cut off; otherwise they are started anew beside the old.
         export: export finished runs through the gate as well.
@@ -175,5 +175,5 @@ def _sources(paths: Sequence[str]) -> dict[str, Source]:
 
 def _executor(options: Options) -> Executor:
     if options.executor == "ray":
-        return RayExecutor()
+        return RayExecutor(options.jobs)
     return LocalExecutor(options.jobs)

@@ -1,0 +1,213 @@
+"""What ``fer-edge reproduce`` plans, skips, runs and writes."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fer_edge.chatter import import_keras
+from fer_edge.data.dataset import Dataset
+from fer_edge.data.packed import write_packed
+from fer_edge.errors import FerEdgeError
+from fer_edge.labels import CKPLUS_LABELS
+
+keras = import_keras()
+
+from fer_edge.train.models import build_model  # noqa: E402
+from fer_edge.train.reproduce import Options, reproduce  # noqa: E402
+from fer_edge.train.reproduce.cost import multiply_accumulates, training_faces  # noqa: E402
+from fer_edge.train.reproduce.execute import LocalExecutor, Task  # noqa: E402
+from fer_edge.train.reproduce.plan import Source, find_run, plan  # noqa: E402
+from fer_edge.train.reproduce.results import look  # noqa: E402
+from fer_edge.train.reproduce.run import write_results  # noqa: E402
+from fer_edge.train.run import train  # noqa: E402
+
+
+def test_the_plan_holds_fourteen_networks_on_two_datasets() -> None:
+    experiments = plan()
+    networks = {(e.recipe.model.name, *sorted(e.recipe.model.options.items())) for e in experiments}
+    assert len(networks) == 14
+    on_fer2013 = [e for e in experiments if e.paper.dataset == "fer2013"]
+    assert len(on_fer2013) == 15, "Kumar's network in both orders of oversampling"
+    on_ck48 = [e for e in experiments if e.paper.dataset == "ck+48"]
+    assert len(on_ck48) == 8 * 2 * 3
+    assert {e.variant for e in on_ck48} == {"by image", "by subject"}
+    assert len({e.folder_name for e in experiments}) == len(experiments)
+
+
+def test_papers_and_recipes_can_be_chosen_and_cut_short() -> None:
+    assert {e.base for e in plan(["mondal"])} == {
+        "mondal-shallow",
+        "mondal-improved",
+        "mondal-deep",
+    }
+    (only,) = plan(["kusno-4"], epochs_scale=0.1)
+    assert (only.base, only.recipe.fit.epochs) == ("kusno-4", 5)
+    assert plan(["kusno-4"], epochs_scale=1e-6)[0].recipe.fit.epochs == 1
+
+
+@pytest.mark.parametrize(
+    ("papers", "scale", "message", "hint"),
+    [
+        (["kusnow"], 1.0, "'kusnow'", "did you mean 'kusno'?"),
+        (["compact"], 1.0, "'compact'", ""),
+        ([], 0.0, "--epochs-scale is 0", "above 0"),
+    ],
+)
+def test_a_plan_that_makes_no_sense_is_refused(
+    papers: list[str], scale: float, message: str, hint: str
+) -> None:
+    with pytest.raises(FerEdgeError) as caught:
+        plan(papers, scale)
+    assert message in caught.value.message
+    assert hint in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "macs"),
+    [("triwijoyo", {}, 722.1e6), ("mondal_shallow", {}, 77.3e6), ("compact", {}, 7.4e6)],
+)
+def test_multiply_accumulates_are_those_of_the_tables(
+    name: str, options: dict[str, int], macs: float
+) -> None:
+    assert multiply_accumulates(build_model(name, 7, options)) == pytest.approx(macs, rel=0.01)
+
+
+@pytest.fixture(scope="module")
+def faces(blob_dataset: Dataset) -> Dataset:
+    """150 pictures in FER2013's three splits, with uneven classes."""
+    picked = blob_dataset.subset(np.r_[0:90, 448:478, 544:574])
+    uneven = np.where(picked.targets == 5, 6, picked.targets).astype(np.uint8)
+    return replace(picked, targets=uneven)
+
+
+def as_source(dataset: Dataset) -> Source:
+    return Source("faces.npz", dataset, dataset.fingerprint())
+
+
+def test_oversampled_training_is_counted_as_large_as_it_becomes(faces: Dataset) -> None:
+    (honest,), (leaky,) = plan(["kumar"])[:1], plan(["kumar-leaky"])
+    assert len(set(faces.targets.tolist())) == 6
+    largest = np.bincount(faces.targets).max()
+    assert training_faces(leaky.recipe, faces) == round(0.8 * 6 * largest)
+    assert training_faces(honest.recipe, faces) == pytest.approx(0.8 * 6 * largest, abs=6)
+
+
+def test_ck48_and_fer2013_are_told_apart_by_labels_and_splits(faces: Dataset) -> None:
+    ck = replace(faces, labels=CKPLUS_LABELS, splits=np.full(len(faces), "all"))
+    unsplit = replace(faces, splits=np.full(len(faces), "all"))
+    kinds = [as_source(each).kind for each in (faces, ck, unsplit)]
+    assert kinds == ["fer2013", "ck+48", None]
+
+
+@pytest.fixture(scope="module")
+def by_hand(faces: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Kumar's leaky run, trained for one epoch."""
+    folder = tmp_path_factory.mktemp("by-hand")
+    write_packed(faces, folder / "faces.npz")
+    data, output = str(folder / "faces.npz"), folder / "run"
+    return train("kumar-leaky", data, output=output, overrides=["fit.epochs=1"]).folder
+
+
+@pytest.fixture
+def trained(by_hand: Path, tmp_path: Path) -> Path:
+    """A runs folder that holds a copy of it."""
+    shutil.copytree(by_hand, tmp_path / "runs" / "by-hand")
+    return tmp_path / "runs"
+
+
+def test_a_run_trained_by_hand_counts_and_is_reported_as_leaky(
+    trained: Path, faces: Dataset, tmp_path: Path
+) -> None:
+    experiments = plan(["kumar"], epochs_scale=1 / 32)
+    records = look(experiments, {"fer2013": as_source(faces)}, trained)
+    state = {record.experiment.base: record.state for record in records}
+    assert state == {"kumar": "not started", "kumar-leaky": "done"}
+    write_results(records, tmp_path / "report", trained)
+    page = (tmp_path / "report" / "RESULTS.md").read_text()
+    (row,) = (line for line in page.splitlines() if line.startswith("| kumar-leaky"))
+    leaked = json.loads((trained / "by-hand" / "metrics.json").read_text())["test"]
+    twins = leaked["leaked"] / leaked["whole"]["images"]
+    assert twins > 0.3
+    assert "**leaky**" in row
+    assert "83.0% test" in row
+    assert f"{leaked['whole']['accuracy']['value']:.1%} (" in row
+    assert f"{twins:.0%} of the test images stand in training" in row
+    assert "fer-edge train kumar-leaky --data faces.npz --set fit.epochs=1" in page
+    assert (tmp_path / "report" / "figures" / "kumar.png").stat().st_size > 5000
+    content = json.loads((tmp_path / "report" / "results.json").read_text())
+    measured = next(run for run in content["runs"] if run["recipe"] == "kumar-leaky")
+    assert measured["reported"]["test_accuracy"] == 0.83
+    assert measured["test"] == leaked
+    assert measured["environment"]["board"]["cores"] >= 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda run: _edit(run / "recipe.toml", "learning_rate = 0.001", "learning_rate = 0.002"),
+        lambda run: _edit(run / "data.json", '"fingerprint": "', '"fingerprint": "0'),
+        lambda run: (run / "recipe.toml").write_text("no recipe"),
+    ],
+)
+def test_a_run_of_another_recipe_or_dataset_does_not_count(
+    trained: Path, faces: Dataset, change: Callable[[Path], None]
+) -> None:
+    (experiment,) = plan(["kumar-leaky"], epochs_scale=1 / 32)
+    assert find_run(experiment, faces.fingerprint(), trained) == (trained / "by-hand", 1)
+    change(trained / "by-hand")
+    assert find_run(experiment, faces.fingerprint(), trained) is None
+
+
+def _edit(path: Path, before: str, after: str) -> None:
+    text = path.read_text()
+    assert before in text
+    path.write_text(text.replace(before, after, 1))
+
+
+def task(name: str, tmp_path: Path, *arguments: str) -> Task:
+    return Task(name, arguments, tmp_path / f"{name}.log", tmp_path / f"{name}.out")
+
+
+def test_tasks_run_side_by_side_and_a_failed_one_stops_nobody(tmp_path: Path) -> None:
+    tasks = [
+        task("version", tmp_path, "--version"),
+        task("wrong", tmp_path, "data", "inspect", "nowhere.csv"),
+        task("again", tmp_path, "--version"),
+    ]
+    codes = {each.name: code for each, code in LocalExecutor(2).run(tasks, lambda: None)}
+    assert codes == {"version": 0, "wrong": 2, "again": 0}
+    assert "nowhere.csv" in (tmp_path / "wrong.log").read_text()
+    assert (tmp_path / "version.out").read_text().startswith("fer-edge ")
+
+
+def test_ctrl_c_ends_the_running_task_and_starts_no_other(tmp_path: Path) -> None:
+    marker = tmp_path / "second.npz"
+    slow = ("data", "synth", "-o", str(tmp_path / "first.npz"), "--faces", "100000")
+    tasks = [
+        task("first", tmp_path, *slow),
+        task("second", tmp_path, "data", "synth", "-o", str(marker), "--faces", "70"),
+    ]
+
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        list(LocalExecutor(1).run(tasks, interrupted))
+    assert not (tmp_path / "first.npz").exists()
+    assert not (tmp_path / "second.log").exists()
+
+
+def test_a_dataset_of_no_paper_is_refused(tmp_path: Path, faces: Dataset) -> None:
+    write_packed(replace(faces, splits=np.full(len(faces), "all")), tmp_path / "mine.npz")
+    options = Options([], [str(tmp_path / "mine.npz")], tmp_path / "runs", tmp_path / "report")
+    with pytest.raises(FerEdgeError, match="no dataset of the papers") as caught:
+        reproduce(options)
+    assert "CK+48" in caught.value.hint
+    assert not (tmp_path / "report").exists()
