@@ -19,7 +19,7 @@ types: $(VENV)/.ready
 	$(BIN)/mypy
 
 wheel: $(VENV)/.ready ## build the wheel, install it without a checkout, run the demo from it
-	$(BIN)/python -m pytest -x -q tests/slow/test_wheel.py
+	$(BIN)/python -m pytest -x -q -n 0 tests/slow/test_wheel.py
 
 lock: $(VENV)/.ready ## pin the newest versions that pyproject.toml allows
 	$(BIN)/uv pip compile pyproject.toml --extra all --group dev --universal \

@@ -21,15 +21,20 @@ from fer_edge.train.precision import choose_policy, policy
 from fer_edge.train.progress import TrainingProgress
 from fer_edge.train.recipe import FitTable, Recipe
 
+CHECKPOINT_SHARE = 0.05
+"""Of the training time, which writing checkpoints may take: epochs of a second need not each have
+theirs."""
+
 
 def fit(
     recipe: Recipe, training: Dataset, validation: Dataset | None, run: Path, *, resume: bool
 ) -> State:
     """Train until the recipe's last epoch, early stopping, or Ctrl-C.
 
-    An epoch depends on nothing but the weights, the optimizer, the seed and its own number, and
-    each ends with a checkpoint: a resumed run goes through the same numbers as one that was never
-    cut off.
+    An epoch depends on nothing but the weights, the optimizer, the seed and its own number, so a run
+    resumed from a checkpoint goes through the same numbers as one that was never cut off. There is
+    a checkpoint after the first, the last and each best epoch, and after others as long as writing
+    them takes no more than ``CHECKPOINT_SHARE`` of the time.
 
     Returns:
         The state after the last finished epoch; the weights are in ``run/checkpoints``.
@@ -137,6 +142,7 @@ class _Epochs(keras.callbacks.Callback):
     ) -> None:
         super().__init__()
         self.table, self.batches, self.checkpoints, self.state = table, batches, checkpoints, state
+        self.next_checkpoint = -math.inf
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         self.started = time.monotonic()
@@ -164,12 +170,18 @@ class _Epochs(keras.callbacks.Callback):
         state.history.append(
             {"epoch": state.epoch, **figures, "learning_rate": rate, "seconds": round(seconds, 2)}
         )
-        if figures.get("val_accuracy", -1.0) > state.best_value or "val_accuracy" not in figures:
+        best = figures.get("val_accuracy", -1.0) > state.best_value
+        if best or "val_accuracy" not in figures:
             state.best_epoch = state.epoch
             state.best_value = figures.get("val_accuracy", -1.0)
-        self.checkpoints.save(self.model, state)
         if _patience_is_over(self.table, state):
             self.model.stop_training = True
+        last = self.model.stop_training or state.epoch == self.table.epochs
+        if best or last or time.monotonic() >= self.next_checkpoint:
+            started = time.monotonic()
+            self.checkpoints.save(self.model, state)
+            ended = time.monotonic()
+            self.next_checkpoint = ended + (ended - started) / CHECKPOINT_SHARE
 
 
 class _TensorBoard(keras.callbacks.Callback):
