@@ -31,10 +31,10 @@ def fit(
 ) -> State:
     """Train until the recipe's last epoch, early stopping, or Ctrl-C.
 
-    An epoch depends on nothing but the weights, the optimizer, the seed and its own number, so a run
-    resumed from a checkpoint goes through the same numbers as one that was never cut off. There is
-    a checkpoint after the first, the last and each best epoch, and after others as long as writing
-    them takes no more than ``CHECKPOINT_SHARE`` of the time.
+    An epoch depends on nothing but the weights, the optimizer, the seed and its own number, so a
+    run resumed from a checkpoint goes through the same numbers as one that was never cut off.
+    There is a checkpoint after the first, the last and each best epoch, and after others as long as
+    writing them takes no more than ``CHECKPOINT_SHARE`` of the time.
 
     Returns:
         The state after the last finished epoch; the weights are in ``run/checkpoints``.
