@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import importlib.util
+import logging
 import os
 import time
 from concurrent.futures import CancelledError
@@ -46,13 +47,14 @@ class PiCamera(Camera):
     def open(self) -> None:
         """Configure and start the camera; raises FerEdgeError: none, busy, or of another kind."""
         os.environ.setdefault("LIBCAMERA_LOG_LEVELS", "*:FATAL")
+        logging.getLogger("picamera2").setLevel(logging.CRITICAL)  # ours say what matters
         from picamera2 import Picamera2
 
         self._exposed = None
         try:
             self._camera = Picamera2(self._number)
         except (RuntimeError, IndexError) as error:
-            cause = str(error.__cause__ or error)
+            cause = str(error.__cause__ or error).partition(" - ")[0]
             if "busy" in cause.lower():
                 raise FerEdgeError(
                     f"{self.name} is busy", "close the program that uses it"
@@ -144,7 +146,7 @@ class PiCamera(Camera):
         width, height = self._camera.camera_configuration()["lores"]["size"]
         mapped = held.enter_context(MappedArray(request, "lores", write=False))
         plane = mapped.array[:height, :width]  # the stride may be wider
-        return np.asarray(_Borrowed(plane, request))
+        return np.asarray(_Borrowed(plane, self._camera.allocator))
 
     def _colour_picture(self, request: Any) -> Pixels:
         """The main stream as (H, W, 3) uint8, blue first, in memory of its own."""
@@ -161,14 +163,14 @@ class PiCamera(Camera):
 
 
 class _Borrowed:
-    """Pixels in a camera's buffer; as long as somebody looks at them the buffer stays mapped.
+    """Pixels in a camera's buffer; whoever looks at them keeps the allocator of the buffer alive.
 
-    A camera that is closed while a view of a buffer is alive would not give its memory back.
+    An allocator that is let go of earlier cannot unmap that buffer, and leaks all of them.
     """
 
-    def __init__(self, plane: Pixels, owner: object) -> None:
+    def __init__(self, plane: Pixels, allocator: object) -> None:
         self.__array_interface__ = plane.__array_interface__
-        self._alive = (owner, plane)  # taken apart from the end: the view goes before its owner
+        self._alive = (allocator, plane)  # taken apart from its end: first the view
 
 
 def _give_back(request: Any) -> None:
