@@ -24,7 +24,7 @@ class Recovery:
     It is read once more, then restarted, then closed and opened anew after ever longer pauses.
     """
 
-    pauses: tuple[float, ...] = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
+    pauses: tuple[float, ...] = (0.5, 1.0, 2.0, 4.0, 8.0)
     """Wait before each reopening; when the last one does not help, the run ends."""
     settled: float = 5.0
     """Frames for so long end the trouble; new trouble before that goes on where it left off."""
