@@ -188,7 +188,7 @@ def _outputs(
         outputs.append(Window())
     if options.json:
         outputs.append(JsonLines(sys.stdout, classifier.labels, every_frame=options.every_frame))
-    outputs.append(StatusLine(tally.latencies, messages))
+    outputs.append(StatusLine(tally.latencies, messages, lambda: source.counts.dropped))
     return outputs
 
 

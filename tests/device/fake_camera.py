@@ -6,7 +6,7 @@ import os
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -29,8 +29,17 @@ class FakeCamera(Camera):
     timeout = 0.05
     fps = 30.0
 
-    def __init__(self, script: Iterable[str] = (), *, period: float = 0.001) -> None:
-        """``period`` in seconds is the time from one frame to the next."""
+    def __init__(
+        self,
+        script: Iterable[str] = (),
+        *,
+        period: float = 0.001,
+        pictures: Sequence[np.ndarray] = (),
+    ) -> None:
+        """``period`` in seconds is the time from one frame to the next.
+
+        ``pictures``, (H, W) uint8, are shown over and over, else a flat gray of changing tone.
+        """
         self.did: Counter[str] = Counter()
         """How often which word was obeyed, and "open", "close", "restart"."""
         self.held = 0
@@ -40,7 +49,8 @@ class FakeCamera(Camera):
         self._period = period
         self._lock = threading.Lock()
         self._descriptors: tuple[int, ...] = ()
-        self._gray = np.full((48, 64), 100, np.uint8)
+        self._pictures = pictures or [np.full((48, 64), 100 + n, np.uint8) for n in range(100)]
+        self._gray = self._pictures[0]
         self._away = 0
 
     @property
@@ -81,8 +91,11 @@ class FakeCamera(Camera):
 
     def _shot(self, word: str) -> Shot:
         if word != "same":
-            shape = (96, 128) if word == "large" else (48, 64)
-            self._gray = np.full(shape, 0 if word == "black" else 100 + self.frames % 100, np.uint8)
+            self._gray = self._pictures[self.frames % len(self._pictures)]
+        if word == "black":
+            self._gray = np.zeros_like(self._gray)
+        if word == "large":
+            self._gray = self._gray.repeat(2, axis=0).repeat(2, axis=1)
         with self._lock:
             self.held += 1
         return Shot(self._gray, time.perf_counter(), 0.1, self._take_back)

@@ -1,4 +1,4 @@
-"""A network camera against a real MJPEG server that freezes, dies and comes back."""
+"""Network cameras against real servers, MJPEG and RTSP, that freeze, die and come back."""
 
 from __future__ import annotations
 
@@ -6,12 +6,9 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-import cv2
-import numpy as np
 import pytest
+from stream_servers import MjpegServer, RtspServer, VideoServer
 
 from fer_edge.device.sources import LiveSource
 from fer_edge.device.sources.stream import NetworkCamera
@@ -19,66 +16,15 @@ from fer_edge.device.sources.supervised import Recovery
 from fer_edge.errors import FerEdgeError
 
 
-class Server(ThreadingHTTPServer):
-    """Serves numbered gray pictures without end at /stream, something else everywhere else."""
-
-    daemon_threads = True
-    allow_reuse_address = True
-
-    def __init__(self, port: int = 0) -> None:
-        super().__init__(("127.0.0.1", port), Handler)
-        self.flowing, self.size, self.sent = threading.Event(), (64, 48), 0
-        self.dead = False
-        self.flowing.set()
-        threading.Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}/stream"
-
-    def die(self) -> None:
-        self.dead = True
-        self.flowing.set()
-        self.shutdown()
-        self.server_close()
-
-    def handle_error(self, request: object, client_address: object) -> None:
-        pass
-
-
-class Handler(BaseHTTPRequestHandler):
-    server: Server
-
-    def do_GET(self) -> None:
-        if self.path != "/stream":
-            self.send_error(404)
-            return
-        self.send_response(200)
-        self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
-        self.end_headers()
-        while self.server.flowing.wait() and not self.server.dead:
-            self.server.sent += 1
-            width, height = self.server.size
-            gray = np.full((height, width), 50 + self.server.sent % 150, np.uint8)
-            picture = cv2.imencode(".jpg", gray)[1].tobytes()
-            head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(picture)}\r\n\r\n"
-            self.wfile.write(head.encode() + picture + b"\r\n")
-            time.sleep(0.01)
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
-@pytest.fixture
-def server() -> Iterator[Server]:
-    made = Server()
+@pytest.fixture(params=[MjpegServer, RtspServer], ids=["mjpeg", "rtsp"])
+def server(request: pytest.FixtureRequest) -> Iterator[VideoServer]:
+    made = request.param()
     yield made
-    with suppress(OSError):
-        made.die()
+    made.die()
 
 
-def _source(url: str, said: list[str]) -> LiveSource:
-    recovery = Recovery(pauses=(0.1,) * 20, frozen=60.0)
+def _source(url: str, said: list[str], pauses: tuple[float, ...] = (0.1,) * 20) -> LiveSource:
+    recovery = Recovery(pauses=pauses, frozen=60.0)
     return LiveSource(NetworkCamera(url, timeout=1.0), recovery=recovery, report=said.append)
 
 
@@ -92,14 +38,18 @@ def _take(source: LiveSource, said: list[str], messages: int) -> None:
         assert time.monotonic() < deadline, said
 
 
+def _behind(server: VideoServer, gray: int) -> int:
+    """How many pictures ago the one with this tone was sent."""
+    return (server.newest - (gray - 50)) % 150
+
+
 def test_frames_come_in_time_however_slowly_they_are_taken(server):
     with _source(server.url, []) as source:
         frames = source.frames()
         for _ in range(3):
             time.sleep(0.2)
-            newest = int(next(frames).gray[20, 20]) - 50
-            assert server.sent % 150 - newest <= 6
-        assert source.counts.dropped > 20
+            assert _behind(server, int(next(frames).gray[20, 20])) <= 8
+        assert source.counts.dropped > 10
 
 
 def test_a_server_that_freezes_is_left_and_asked_again(server):
@@ -121,7 +71,7 @@ def test_a_server_that_dies_and_comes_back_is_found_again(server):
         server.die()
         while not said:
             time.sleep(0.01)
-        again = Server(server.server_port)
+        again = type(server)(server.port)
         _take(source, said, 2)
     again.die()
     assert said[0] == f"{server.url} gives no more frames; trying to get it going"
@@ -129,7 +79,7 @@ def test_a_server_that_dies_and_comes_back_is_found_again(server):
 
 
 def test_a_server_that_stays_away_ends_the_run(server):
-    with _source(server.url, []) as source:
+    with _source(server.url, [], pauses=(0.0, 0.1)) as source:
         frames = source.frames()
         next(frames)
         server.die()
@@ -137,15 +87,17 @@ def test_a_server_that_stays_away_ends_the_run(server):
             list(frames)
 
 
-def test_a_stream_that_changes_its_size_goes_on_in_the_size_it_began_with(server):
+def test_a_stream_that_changes_its_size_goes_on_in_the_size_it_began_with():
+    server = MjpegServer()
     with _source(server.url, []) as source:
         frames = source.frames()
         next(frames)
         server.size, sent = (128, 96), server.sent
         while server.sent < sent + 60:
-            assert next(frames).gray.shape == (48, 64)
-        newest = int(next(frames).gray[20, 20]) - 50
-        assert server.sent % 150 - newest <= 6
+            gray = next(frames).gray
+            assert gray.shape == (48, 64)
+        assert _behind(server, int(gray[20, 20])) <= 8
+    server.die()
 
 
 def test_nobody_there_nothing_there_and_no_such_host_are_told_apart(server):
@@ -154,11 +106,11 @@ def test_nobody_there_nothing_there_and_no_such_host_are_told_apart(server):
         port = free.getsockname()[1]
     nobody = f"no camera answers at 127.0.0.1, port {port}: .*refused"
     with pytest.raises(FerEdgeError, match=nobody):
-        NetworkCamera(f"http://127.0.0.1:{port}/stream", timeout=1.0).open()
+        NetworkCamera(f"{server.scheme}://127.0.0.1:{port}/stream", timeout=1.0).open()
     with pytest.raises(FerEdgeError, match="answers, but gives no video"):
         NetworkCamera(server.url.replace("stream", "nothing"), timeout=1.0).open()
     with pytest.raises(FerEdgeError, match=r"no such host: camera\.invalid"):
-        NetworkCamera("http://camera.invalid/stream", timeout=1.0).open()
+        NetworkCamera(f"{server.scheme}://camera.invalid/stream", timeout=1.0).open()
 
 
 def test_a_server_that_accepts_and_says_nothing_is_given_up_in_time():

@@ -11,6 +11,9 @@ from fer_edge.device.sources.camera import Camera, Shot
 from fer_edge.device.sources.supervised import Recovery, SupervisedCamera
 from fer_edge.errors import FerEdgeError
 
+THREAD = "camera:"
+"""How the name of a camera's thread begins; it outlives its source only when a driver hangs."""
+
 _SLICE = 0.1  # seconds between two looks at whether somebody wants the run to end
 _FAREWELL = 10.0  # seconds that a camera is given to close
 
@@ -45,7 +48,7 @@ class LiveSource(Source):
         self._ending = threading.Event()
         self._camera = SupervisedCamera(camera, self._recovery, report, self._ending)
         self._device = camera
-        self._thread = threading.Thread(target=self._run, name=camera.name, daemon=True)
+        self._thread = threading.Thread(target=self._run, name=THREAD + camera.name, daemon=True)
         self._changed = threading.Condition()
         # what the two threads share, under the condition's lock
         self._opened = False

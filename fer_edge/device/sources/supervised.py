@@ -91,7 +91,7 @@ class SupervisedCamera:
         try:
             shot = self._read()
         except CameraStalled as stall:
-            return self._recover("stalled", stall.what)
+            shot = self._recover("stalled", stall.what)
         if shot is None or (fault := self._watch.look(shot.gray, self._good)) is None:
             return shot
         kind, what = fault
@@ -126,6 +126,8 @@ class SupervisedCamera:
 
     def _recover(self, kind: str, what: str, first: int = 0) -> Shot | None:
         """Take step after step, from the gentlest, until there is a frame."""
+        if self._ending.is_set():
+            return None
         began = time.monotonic()
         settled = began - self._recovered > self._recovery.settled
         first = first if settled else max(first, self._next_step)

@@ -1,4 +1,4 @@
-"""A small Debian with the real picamera2 on the real libcamera, whose virtual camera plays pictures.
+"""A small Debian: the real picamera2 on the real libcamera, whose virtual camera plays pictures.
 
 Debian 13's backports have libcamera with the *virtual* pipeline handler built in; picamera2 comes
 from pip, as plain Python. No camera, no kernel module and no compiler is needed, but root is.
@@ -19,10 +19,15 @@ CACHE = ROOT / ".cache" / "virtual-camera"
 """Where it is kept; 1.1 GB."""
 
 SUITE = "trixie"
-FROM_APT = (
-    "ca-certificates python3-minimal python3-venv python3-numpy python3-pil python3-piexif "
-    "python3-prctl"
-).split()
+FROM_APT = [
+    "ca-certificates",
+    "python3-minimal",
+    "python3-venv",
+    "python3-numpy",
+    "python3-pil",
+    "python3-piexif",
+    "python3-prctl",
+]
 FROM_BACKPORTS = ("python3-libcamera", "libcamera-ipa")
 PICAMERA2 = ("picamera2==0.3.38", "simplejpeg==1.9.0", "videodev2==0.0.4")
 """Without dependencies: two of them have no wheels, and are for what no test does."""

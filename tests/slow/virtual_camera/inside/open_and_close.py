@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import gc
 import json
-import os
 import threading
 import time
+from pathlib import Path
 
 import off_board  # noqa: F401
 
@@ -19,7 +19,7 @@ ROUNDS = 12
 def descriptors() -> int:
     """Open descriptors of this process."""
     gc.collect()
-    return len(os.listdir("/proc/self/fd"))
+    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 def take(frames: int) -> None:
