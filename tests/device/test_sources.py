@@ -288,7 +288,7 @@ def test_a_number_is_the_pi_camera_where_picamera2_is_installed(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "name", ["front", "video0", "", "-1", "ftp://host/x", "rtsp://", "http://h:x/"]
+    "name", ["front", "video0", "", "-1", "ftp://host:21/x", "rtsp://", "http://h:x/"]
 )
 def test_a_camera_that_is_called_like_nothing_known_is_refused(name):
     with pytest.raises(FerEdgeError):

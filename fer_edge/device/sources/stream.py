@@ -69,7 +69,7 @@ def _address(url: str) -> tuple[str, int]:
         raise FerEdgeError(
             f"not an address: {url}", "for example rtsp://192.168.1.20:554/stream1"
         ) from error
-    if not host or not port:
+    if not host or not port or parts.scheme not in PORTS:
         raise FerEdgeError(
             f"not the address of a camera: {without_password(url)}",
             f"it begins with one of {', '.join(f'{scheme}://' for scheme in PORTS)}",

@@ -7,7 +7,7 @@ import numpy as np
 from fer_edge.face import Pixels
 
 STEP = 8
-"""Every eighth pixel of every eighth row is looked at: 10 µs for 640×480."""
+"""Every eighth pixel of every eighth row is looked at: 14 µs for 640×480 on x86-64."""
 
 _BLACK, _LIT = 32, 64
 """Nothing is brighter in a black picture; something is in one that no longer counts as black."""
@@ -31,7 +31,7 @@ class PictureWatch:
             gray: (H, W) uint8.
             now: seconds of a monotonic clock.
         """
-        sample = gray[::STEP, ::STEP]
+        sample = gray[::STEP, ::STEP].copy()
         fault = self._look_at_size(gray.shape) or self._look_at_light(sample)
         return self._look_at_change(sample, now) or fault
 
@@ -52,7 +52,7 @@ class PictureWatch:
     def _look_at_change(self, sample: Pixels, now: float) -> tuple[str, str] | None:
         # a covered lens may well give the same black over and over
         if self._black or self._sample is None or not np.array_equal(sample, self._sample):
-            self._sample, self._changed, self._frozen = sample.copy(), now, False
+            self._sample, self._changed, self._frozen = sample, now, False
             return None
         if self._frozen or now - self._changed < self._frozen_after:
             return None
