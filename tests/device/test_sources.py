@@ -298,9 +298,10 @@ def test_a_camera_that_is_called_like_nothing_known_is_refused(name):
 def test_a_password_is_not_shown():
     camera = find_camera("rtsp://admin:se%40cret@192.168.1.20:8554/stream1?channel=2")
     assert camera.name == "rtsp://192.168.1.20:8554/stream1?channel=2"
-    with pytest.raises(FerEdgeError) as caught:
-        find_camera("gopher://me:secret@host/x")
-    assert "secret" not in str(caught.value)
+    for wrong in ("gopher://me:secret@host/x", "rtsp://me:se/secret@host/x", "http://u:secret@[/"):
+        with pytest.raises(FerEdgeError) as caught:
+            find_camera(wrong)
+        assert "secret" not in str(caught.value)
 
 
 @pytest.mark.parametrize("named", [{}, {"video": Path("a"), "camera": "0"}])

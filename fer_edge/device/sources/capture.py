@@ -10,8 +10,6 @@ from fer_edge.device.opencv import load_opencv
 from fer_edge.device.sources.camera import Camera, CameraStalled, Shot
 from fer_edge.errors import FerEdgeError
 
-__all__ = ["CaptureCamera"]
-
 
 class CaptureCamera(Camera):
     """A camera behind ``cv2.VideoCapture``; a subclass says how it is opened."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import socket
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 from fer_edge.device.opencv import load_opencv
 from fer_edge.device.sources.capture import CaptureCamera
@@ -55,10 +56,7 @@ class NetworkCamera(CaptureCamera):
 
 def without_password(url: str) -> str:
     """The address as it may be shown."""
-    parts = urlsplit(url)
-    if "@" not in parts.netloc:
-        return url
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+    return re.sub("//[^/?#]*@", "//", url)
 
 
 def _address(url: str) -> tuple[str, int]:
@@ -66,8 +64,9 @@ def _address(url: str) -> tuple[str, int]:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port or PORTS.get(parts.scheme)
     except ValueError as error:
+        shown = re.sub("//.*@", "//", url)  # a slash in a password makes it look like a path
         raise FerEdgeError(
-            f"not an address: {url}", "for example rtsp://192.168.1.20:554/stream1"
+            f"not an address: {shown}", "for example rtsp://192.168.1.20:554/stream1"
         ) from error
     if not host or not port or parts.scheme not in PORTS:
         raise FerEdgeError(
