@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint types wheel lock clean
+.PHONY: demo test test-camera soak lint types wheel lock clean
 
 demo: $(VENV)/.ready ## synthetic data → train → export --int8 → gate → run, with its tables
 	$(BIN)/fer-edge demo
@@ -17,6 +17,12 @@ lint: $(VENV)/.ready
 
 types: $(VENV)/.ready
 	$(BIN)/mypy
+
+test-camera: $(VENV)/.ready ## fer-edge run on the real picamera2 and a virtual camera; needs root
+	$(BIN)/python -m pytest -x -q tests/slow/virtual_camera
+
+soak: $(VENV)/.ready ## 200,000 frames through the whole pipeline, camera faults at random
+	$(BIN)/python -m pytest -x -q -s tests/slow/test_soak.py
 
 wheel: $(VENV)/.ready ## build the wheel, install it without a checkout, run the demo from it
 	$(BIN)/python -m pytest -x -q -n 0 tests/slow/test_wheel.py

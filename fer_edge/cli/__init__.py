@@ -6,7 +6,9 @@ answers at once.
 
 from __future__ import annotations
 
+import os
 import sys
+import threading
 from typing import Annotated
 
 import typer
@@ -53,12 +55,21 @@ app.command()(demo.demo)
 
 def main() -> None:
     """Run the command line; a FerEdgeError becomes one line and its exit code."""
+    code: str | int | None
     try:
-        app()
+        code = app()
     except FerEdgeError as error:
         print(f"fer-edge: {error.message}", file=sys.stderr)
         if error.hint:
             print(f"  → {error.hint}", file=sys.stderr)
-        sys.exit(error.exit_code)
+        code = error.exit_code
     except KeyboardInterrupt:
-        sys.exit(130)
+        code = 130
+    except SystemExit as ended:
+        code = ended.code
+    if isinstance(code, int) and any(t.name.startswith("camera:") for t in threading.enumerate()):
+        # a camera's thread is stuck in its driver; OpenCV aborts a process that ends around it
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)

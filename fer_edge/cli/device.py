@@ -9,14 +9,18 @@ import typer
 
 
 class RunCommand(typer.core.TyperCommand):
-    """Lets ``--camera`` stand without a number, for camera 0."""
+    """Lets ``--camera`` stand alone, for camera 0."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         filled = []
         for place, arg in enumerate(args):
-            bare = arg == "--camera" and not "".join(args[place + 1 : place + 2]).isdigit()
+            bare = arg == "--camera" and not _is_camera("".join(args[place + 1 : place + 2]))
             filled.append("--camera=0" if bare else arg)
         return super().parse_args(ctx, filled)
+
+
+def _is_camera(word: str) -> bool:
+    return word.isdecimal() or word.startswith("/dev/") or "://" in word
 
 
 def run(
@@ -28,8 +32,13 @@ def run(
         ),
     ] = None,
     camera: Annotated[
-        int | None,
-        typer.Option("--camera", metavar="[N]", min=0, help="A camera; 0 if no number follows."),
+        str | None,
+        typer.Option(
+            "--camera",
+            metavar="[N|/dev/videoN|URL]",
+            help="A camera: its number (0 if none follows), its node, or its rtsp:// or http:// "
+            "address.",
+        ),
     ] = None,
     video: Annotated[Path | None, typer.Option("--video", help="A video file.")] = None,
     images: Annotated[Path | None, typer.Option("--images", help="A folder of pictures.")] = None,

@@ -43,7 +43,8 @@ class RunOptions:
     """A bundle, or a bare model; None takes the newest bundle in ./bundles or here."""
     video: Path | None = None
     images: Path | None = None
-    camera: int | None = None
+    camera: str | None = None
+    """A number, a path in /dev, or an address."""
     threads: int = 1
     """Threads that one inference may use."""
     min_face: float = 0.15
@@ -92,11 +93,17 @@ def _run(
         images=options.images,
         camera=options.camera,
         colour=options.show or options.save is not None,
+        report=lambda text: _warn(text, messages),
+        stopped=lambda: stop.signal is not None,
     )
     with ExitStack() as stack:
         classifier = open_classifier(options.bundle or newest_bundle(), threads=options.threads)
         if not classifier.verified:
-            _warn_of_bare_model(classifier, messages)
+            _warn(
+                f"{classifier.name} is a bare model: nothing vouches for its content, its labels "
+                "or its accuracy",
+                messages,
+            )
         detector = HaarDetector(min_face=options.min_face)
         stack.enter_context(source)
         tally = Tally()
@@ -181,14 +188,9 @@ def _outputs(
         outputs.append(Window())
     if options.json:
         outputs.append(JsonLines(sys.stdout, classifier.labels, every_frame=options.every_frame))
-    outputs.append(StatusLine(tally.latencies, messages))
+    outputs.append(StatusLine(tally.latencies, messages, lambda: source.counts.dropped))
     return outputs
 
 
-def _warn_of_bare_model(classifier: Classifier, messages: Console) -> None:
-    messages.print(
-        f"[yellow]{escape(classifier.name)} is a bare model: nothing vouches for its content, its "
-        "labels or its accuracy[/]",
-        soft_wrap=True,
-        highlight=False,
-    )
+def _warn(text: str, messages: Console) -> None:
+    messages.print(f"[yellow]{escape(text)}[/]", soft_wrap=True, highlight=False)

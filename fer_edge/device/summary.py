@@ -72,6 +72,7 @@ class Tally:
                 "unreadable": counts.unreadable,
                 "dropped": counts.dropped,
             },
+            "faults": dict(counts.faults),
             "faces": self.faces,
             "labels": {label: self.labels[label] for label in classifier.labels},
             "seconds": round(seconds, 3),
@@ -115,11 +116,10 @@ _ROWS = {"total": "frame to label", "light": "light to label"}
 def _lines(summary: dict[str, Any], board: Board) -> list[str]:
     frames = summary["frames"]
     share = frames["with_faces"] / frames["read"] if frames["read"] else 0.0
-    dropped = "not known" if frames["dropped"] is None else frames["dropped"]
     labels = ", ".join(f"{label} {count}" for label, count in summary["labels"].items() if count)
     lines = [
         f"{frames['read']} frames in {summary['seconds']:.1f} s, {summary['fps']:.1f} a second, "
-        f"all stages and outputs; unreadable {frames['unreadable']}, dropped {dropped}",
+        f"all stages and outputs; unreadable {frames['unreadable']}, dropped {frames['dropped']}",
         f"{frames['with_faces']} frames with a face ({share:.1%}), {summary['faces']} faces"
         + (f": {labels}" if labels else ""),
         f"{summary['model']['file']} on {summary['model']['runtime']}, "

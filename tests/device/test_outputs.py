@@ -233,11 +233,12 @@ def test_the_status_line_appears_in_a_terminal_only():
     for terminal in (True, False):
         stream = io.StringIO()
         console = Console(file=stream, force_terminal=terminal, width=120)
-        with StatusLine(latencies, console) as status:
+        with StatusLine(latencies, console, lambda: 12) as status:
             status.write(_result())
             time.sleep(0.1)
         shown[terminal] = stream.getvalue()
     assert "frame 17" in shown[True]
     assert "happy 91%" in shown[True]
+    assert "12 dropped" in shown[True]
     assert "p50 5.4 ms" in shown[True]
     assert shown[False] == ""

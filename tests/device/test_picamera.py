@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import sys
+import weakref
+from concurrent.futures import CancelledError
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
+from fer_edge.device.sources import LiveSource
+from fer_edge.device.sources.camera import CameraStalled
 from fer_edge.device.sources.picamera import SIZE, PiCamera
+from fer_edge.device.sources.supervised import Recovery
 from fer_edge.errors import FerEdgeError
 
 WIDTH, HEIGHT = SIZE
@@ -17,25 +22,52 @@ STRIDE = WIDTH + 64
 FRAME_NS = 33_333_000
 
 
+class Job:
+    """A capture that is under way; ``late`` ones are done only when somebody cancels them."""
+
+    def __init__(self, request: Any, *, stalled: bool, late: bool = False) -> None:
+        self.request, self.stalled, self.late = request, stalled, late
+        self.cancelled = False
+
+    def get_result(self, *, timeout: float) -> Any:
+        assert 0 < timeout < 60, "a capture without a timeout may wait for ever"
+        if self.cancelled and not self.late:
+            raise CancelledError
+        if self.stalled and not self.cancelled:
+            raise TimeoutError
+        return self.request
+
+
+class Allocator:
+    """Owns the buffers."""
+
+
 class Camera:
     """What picamera2 does, as far as PiCamera relies on it; calls are noted in ``log``."""
 
     log: list[str]
     stalls: int
+    late: bool
     numbers: list[int]
     opening_error: Exception | None
+    configuring_error: Exception | None
     duration_us: int | None
+    held: int
 
     def __init__(self, number: int) -> None:
         self.log.append("open")
         if self.opening_error:
             raise self.opening_error
-        self.held, self.yuv = 0, False
+        self.yuv = False
+        self.allocator = Allocator()
+        self.jobs: list[Job] = []
 
     def create_video_configuration(self, **wanted: Any) -> dict[str, Any]:
         return wanted
 
     def configure(self, config: dict[str, Any]) -> None:
+        if self.configuring_error:
+            raise self.configuring_error
         self.config = config
 
     def camera_configuration(self) -> dict[str, Any]:
@@ -52,14 +84,21 @@ class Camera:
 
     def cancel_all_and_flush(self) -> None:
         self.log.append("flush")
+        for job in self.jobs:
+            job.cancelled = True
 
-    def capture_request(self, *, wait: float) -> Any:
-        assert 0 < wait < 60, "a capture without a timeout may wait for ever"
-        if Camera.stalls:
-            Camera.stalls -= 1
-            raise TimeoutError
-        assert self.held == 0, "the frame before was not given back"
-        self.held += 1
+    def capture_request(self, *, wait: bool) -> Job:
+        assert wait is False
+        assert all(job.cancelled or not job.stalled for job in self.jobs), "a job stayed queued"
+        stalled = Camera.stalls > 0
+        Camera.stalls -= stalled
+        job = Job(None if stalled and not self.late else self._next(), stalled=stalled)
+        job.late = self.late
+        self.jobs.append(job)
+        return job
+
+    def _next(self) -> Any:
+        Camera.held += 1
         number = Camera.numbers.pop(0)
         return SimpleNamespace(
             planes=np.full((HEIGHT * 3 // 2, STRIDE), number, np.uint8),
@@ -73,26 +112,32 @@ class Camera:
             release=self.release,
         )
 
-    def release(self) -> None:
-        self.held -= 1
+    @staticmethod
+    def release() -> None:
+        Camera.held -= 1
 
 
 class MappedArray:
+    open = 0
+
     def __init__(self, request: Any, stream: str, write: bool) -> None:
         assert (stream, write) == ("lores", False)
         self.array = request.planes
 
     def __enter__(self) -> MappedArray:
+        MappedArray.open += 1
         return self
 
     def __exit__(self, *_: object) -> None:
-        pass
+        MappedArray.open -= 1
 
 
 @pytest.fixture(autouse=True)
 def picamera2(monkeypatch: pytest.MonkeyPatch) -> type[Camera]:
-    Camera.log, Camera.stalls, Camera.opening_error = [], 0, None
+    Camera.log, Camera.stalls, Camera.late, Camera.held = [], 0, False, 0
+    Camera.opening_error = Camera.configuring_error = None
     Camera.numbers, Camera.duration_us = list(range(20)), FRAME_NS // 1000
+    MappedArray.open = 0
     module = ModuleType("picamera2")
     module.Picamera2, module.MappedArray = Camera, MappedArray
     libcamera = ModuleType("libcamera")
@@ -102,105 +147,138 @@ def picamera2(monkeypatch: pytest.MonkeyPatch) -> type[Camera]:
     return Camera
 
 
-def _take(count: int, **options: Any) -> tuple[PiCamera, list[Any]]:
-    taken = []
-    with PiCamera(timeout=0.01, **options) as source:
-        for frame in source.frames():
-            taken.append((frame.index, frame.gray, frame.sensor_ns, frame.colour))
-            if len(taken) == count:
-                break
-    return source, taken
+@pytest.fixture
+def camera():
+    """One that is open."""
+    opened = PiCamera(timeout=0.01)
+    opened.open()
+    yield opened
+    opened.close()
 
 
-def test_the_luma_plane_is_used_in_place_without_its_stride():
-    _, frames = _take(2)
-    for number, (index, gray, sensor, colour) in enumerate(frames):
-        assert index == number
-        assert gray.shape == (HEIGHT, WIDTH)
-        assert gray.base is not None
-        assert (gray == number).all()
-        assert sensor == 10**12 + number * FRAME_NS
-        assert colour is None
+def test_the_luma_plane_is_used_in_place_without_its_stride(camera):
+    for number in range(2):
+        shot = camera.read()
+        request = camera._camera.jobs[-1].request
+        assert shot.gray.shape == (HEIGHT, WIDTH)
+        assert np.shares_memory(shot.gray, request.planes)
+        assert (shot.gray == number).all()
+        assert shot.sensor_ns == 10**12 + number * FRAME_NS
+        assert shot.colour is None
+        shot.release()
 
 
-def test_luma_is_asked_for_in_full_range():
-    with PiCamera() as source:
-        assert source._camera.config["colour_space"] == "full range"
-        assert source._camera.config["lores"]["format"] == "YUV420"
+def test_luma_is_asked_for_in_full_range(camera):
+    assert camera._camera.config["colour_space"] == "full range"
+    assert camera._camera.config["lores"]["format"] == "YUV420"
+
+
+def test_a_buffer_stays_mapped_until_it_is_given_back(camera, picamera2):
+    shot = camera.read()
+    assert (MappedArray.open, picamera2.held) == (1, 1)
+    shot.release()
+    assert (MappedArray.open, picamera2.held) == (0, 0)
+
+
+def test_who_still_looks_at_a_picture_keeps_its_buffers_from_being_unmapped(camera):
+    allocator = weakref.ref(camera._camera.allocator)
+    shot = camera.read()
+    view = shot.gray[:10]
+    shot.release()
+    camera.close()
+    del shot
+    assert allocator() is not None
+    del view
+    assert allocator() is None
+
+
+def test_a_failure_while_a_frame_is_unpacked_gives_its_buffer_back(camera, picamera2):
+    picamera2.duration_us = "no number"
+    camera.read().release()
+    with pytest.raises(TypeError):
+        camera.read()
+    assert (MappedArray.open, picamera2.held) == (0, 0)
 
 
 def test_colour_frames_survive_the_buffer_they_came_in():
-    _, frames = _take(2, colour=True)
-    assert [int(colour[0, 0, 0]) for *_, colour in frames] == [0, 1]
+    camera = PiCamera(colour=True)
+    camera.open()
+    shots = [camera.read(), camera.read()]
+    for shot in shots:
+        shot.release()
+    assert [int(shot.colour[0, 0, 0]) for shot in shots] == [0, 1]
 
 
-def test_a_camera_that_gives_nv12_instead_of_rgb_still_gives_colour(picamera2):
-    with PiCamera(colour=True) as source:
-        source._camera.config["main"]["format"] = "NV12"
-        source._camera.yuv = True
-        colour = next(source.frames()).colour
-    assert colour.shape == (HEIGHT, WIDTH, 3)
+def test_a_camera_that_gives_nv12_instead_of_rgb_still_gives_colour():
+    camera = PiCamera(colour=True)
+    camera.open()
+    camera._camera.config["main"]["format"] = "NV12"
+    camera._camera.yuv = True
+    assert camera.read().colour.shape == (HEIGHT, WIDTH, 3)
 
 
-def test_frames_that_the_sensor_took_meanwhile_are_counted_as_dropped(picamera2):
+def test_frames_that_the_sensor_took_meanwhile_are_counted_as_missed(camera, picamera2):
     picamera2.numbers = [0, 1, 4, 5]
-    source, frames = _take(4)
-    assert [index for index, *_ in frames] == [0, 1, 4, 5]
-    assert source.counts.dropped == 2
+    assert [camera.read().missed for _ in range(4)] == [0, 0, 2, 0]
 
 
-def test_dropped_frames_are_unknown_where_the_camera_does_not_tell_its_rate(picamera2):
-    picamera2.duration_us = None
-    source, _ = _take(3)
-    assert source.counts.dropped is None
+def test_no_frame_counts_as_missed_where_the_camera_does_not_tell_its_rate(camera, picamera2):
+    picamera2.numbers, picamera2.duration_us = [0, 7], None
+    assert [camera.read().missed for _ in range(2)] == [0, 0]
 
 
-@pytest.mark.parametrize(
-    ("stalls", "steps"),
-    [
-        (1, ["flush"]),
-        (2, ["flush", "flush", "stop", "start"]),
-        (3, ["flush", "flush", "stop", "start", "flush", "close", "open", "start"]),
-    ],
-)
-def test_a_stalled_camera_is_flushed_then_restarted_then_reopened(picamera2, stalls, steps):
-    picamera2.stalls = stalls
-    source, frames = _take(1)
-    assert len(frames) == 1
-    assert picamera2.log == ["open", "start", *steps, "close"]
-    assert f"recovery steps taken: {stalls}" in source.counts.notes[0]
+def test_the_time_of_a_stall_is_not_taken_for_missed_frames(camera, picamera2):
+    picamera2.numbers, picamera2.stalls = [0, 200], 0
+    camera.read()
+    picamera2.stalls = 1
+    with pytest.raises(CameraStalled):
+        camera.read()
+    assert camera.read().missed == 0
 
 
-def test_a_camera_beyond_recovery_ends_the_run_with_an_error(picamera2):
-    picamera2.stalls = 1000
-    with pytest.raises(FerEdgeError, match=r"gave no frame for 0\.01 s, nor after"):
-        _take(1)
-    assert picamera2.log[-1] == "close"
+def test_a_capture_that_times_out_leaves_no_job_behind(camera, picamera2):
+    picamera2.stalls = 1
+    with pytest.raises(CameraStalled, match=r"gave no frame for 0\.01 s"):
+        camera.read()
+    assert picamera2.log == ["open", "start", "flush"]
+    assert camera.read().gray.shape == (HEIGHT, WIDTH)
 
 
-def test_a_camera_that_is_gone_when_reopened_is_reported(picamera2):
-    picamera2.stalls = 1000
-    with PiCamera(timeout=0.01) as source:
-        picamera2.opening_error = RuntimeError("No camera number 0 found")
-        with pytest.raises(FerEdgeError, match="no camera 0"):
-            next(source.frames())
+def test_a_frame_that_comes_at_the_moment_of_its_timeout_is_not_lost(camera, picamera2):
+    picamera2.stalls, picamera2.late = 1, True
+    camera.read().release()
+    assert picamera2.held == 0
 
 
-def test_no_camera_and_a_busy_camera_are_told_apart(picamera2):
+def test_a_stalled_camera_is_flushed_then_restarted_then_reopened(picamera2):
+    said: list[str] = []
+    picamera2.stalls = 3
+    recovery = Recovery(pauses=(0.0,))
+    with LiveSource(PiCamera(timeout=0.01), recovery=recovery, report=said.append) as source:
+        assert next(source.frames()).gray.shape == (HEIGHT, WIDTH)
+        log = picamera2.log.copy()
+    assert log == [
+        *("open", "start"),
+        "flush",
+        *("flush", "stop", "start"),
+        *("flush", "close", "open", "start"),
+    ]
+    assert said[0] == "camera 0 gave no frame for 0.01 s; trying to get it going"
+    assert "is back after" in said[1]
+
+
+def test_no_camera_a_busy_one_and_one_of_another_kind_are_told_apart(picamera2):
     picamera2.opening_error = RuntimeError("No camera number 0 found")
-    with pytest.raises(FerEdgeError, match="no camera 0"), PiCamera():
-        pass
+    with pytest.raises(FerEdgeError, match="no camera 0"):
+        PiCamera().open()
     busy = RuntimeError("Camera __init__ sequence did not complete.")
     busy.__cause__ = RuntimeError("Failed to acquire camera: Device or resource busy")
     picamera2.opening_error = busy
-    with pytest.raises(FerEdgeError, match="camera 0 is busy"), PiCamera():
-        pass
-
-
-def test_an_interrupted_iteration_gives_the_buffer_back():
-    with PiCamera() as source:
-        frames = source.frames()
-        next(frames)
-        assert source._camera.held == 1
-        frames.close()
-        assert source._camera.held == 0
+    with pytest.raises(FerEdgeError, match="camera 0 is busy"):
+        PiCamera().open()
+    picamera2.opening_error = None
+    picamera2.configuring_error = RuntimeError("lores stream not supported")
+    with pytest.raises(FerEdgeError, match="lores stream not supported") as caught:
+        PiCamera().open()
+    assert "--camera /dev/video" in caught.value.hint
+    assert picamera2.log[-1] == "close"

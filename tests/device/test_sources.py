@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
-from fer_edge.device.sources import Source, open_source
+from fer_edge.device.sources import Source, find_camera, open_source
+from fer_edge.device.sources.camera import CameraStalled
 from fer_edge.device.sources.images import ImageFolder, read_picture
+from fer_edge.device.sources.picamera import PiCamera
+from fer_edge.device.sources.stream import NetworkCamera
 from fer_edge.device.sources.v4l2 import UsbCamera
 from fer_edge.device.sources.video import VideoFile
 from fer_edge.errors import FerEdgeError
@@ -164,25 +168,143 @@ def test_no_such_folder_is_named(tmp_path):
         _drain(ImageFolder(tmp_path / "gone"))
 
 
-def test_no_camera_is_said_at_once_with_the_numbers_that_exist(tmp_path):
+def test_no_camera_is_said_at_once_with_the_nodes_that_exist(tmp_path):
     (tmp_path / "dev").mkdir()
     with pytest.raises(FerEdgeError, match="no camera at /dev/video0"):
-        _drain(UsbCamera(0, root=tmp_path))
+        UsbCamera("/dev/video0", root=tmp_path).open()
     (tmp_path / "dev/video7").touch()
     with pytest.raises(FerEdgeError) as caught:
-        _drain(UsbCamera(0, root=tmp_path))
-    assert "video7" in caught.value.hint
+        UsbCamera("/dev/video0", root=tmp_path).open()
+    assert "/dev/video7" in caught.value.hint
 
 
-def test_a_node_that_is_no_camera_is_refused(tmp_path, capfd):
+def test_a_node_that_is_no_camera_and_one_that_is_busy_are_told_apart(tmp_path, capfd, monkeypatch):
     (tmp_path / "dev").mkdir()
     (tmp_path / "dev/video41").touch()
-    with pytest.raises(FerEdgeError, match="/dev/video41 does not open"):
-        _drain(UsbCamera(41, root=tmp_path))
+    camera = UsbCamera("/dev/video41", root=tmp_path)
+    with pytest.raises(FerEdgeError, match="/dev/video41 is not a camera"):
+        camera.open()
+
+    def answer(descriptor, request, into):
+        assert request == 0x80685600  # VIDIOC_QUERYCAP
+        into[88] = 1  # V4L2_CAP_VIDEO_CAPTURE
+
+    monkeypatch.setattr("fcntl.ioctl", answer)
+    with pytest.raises(FerEdgeError, match="/dev/video41 is busy"):
+        camera.open()
     assert capfd.readouterr().err == ""
 
 
-@pytest.mark.parametrize("named", [{}, {"video": Path("a"), "camera": 0}])
+def test_a_camera_of_another_user_is_refused_with_the_group_to_join(tmp_path, monkeypatch):
+    (tmp_path / "dev").mkdir()
+    (tmp_path / "dev/video0").touch()
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    with pytest.raises(FerEdgeError, match="may not be read") as caught:
+        UsbCamera("/dev/video0", root=tmp_path).open()
+    assert "usermod -aG video" in caught.value.hint
+
+
+class VideoCapture:
+    """A V4L2 camera as OpenCV shows it; the fourth frame does not decode, the sixth never comes."""
+
+    def __init__(self, path: str, backend: int) -> None:
+        self.reads, self.released = 0, False
+        self.stamp_ms = time.monotonic() * 1e3 - 40
+
+    def isOpened(self) -> bool:
+        return True
+
+    def get(self, what: int) -> float:
+        return {cv2.CAP_PROP_FPS: 30.0, cv2.CAP_PROP_POS_MSEC: self.stamp_ms}[what]
+
+    def set(self, what: int, value: float) -> bool:
+        return True
+
+    def grab(self) -> bool:
+        self.reads += 1
+        return self.reads < 6
+
+    def retrieve(self) -> tuple[bool, np.ndarray | None]:
+        picture = np.full((480, 640, 3), (10, 20, self.reads), np.uint8)
+        return (False, None) if self.reads == 4 else (True, picture)
+
+    def release(self) -> None:
+        self.released = True
+
+
+@pytest.fixture
+def usb(tmp_path, monkeypatch) -> UsbCamera:
+    (tmp_path / "dev").mkdir()
+    (tmp_path / "dev/video0").touch()
+    monkeypatch.setattr(cv2, "VideoCapture", VideoCapture)
+    camera = UsbCamera("/dev/video0", colour=True, root=tmp_path)
+    camera.open()
+    return camera
+
+
+def test_a_usb_camera_gives_gray_and_colour_until_it_is_unplugged(usb):
+    shots = [usb.read() for _ in range(5)]
+    assert shots[3] is None
+    assert shots[0].gray.shape == (480, 640)
+    assert [shot.colour[0, 0, 2] for shot in shots if shot] == [1, 2, 3, 5]
+    with pytest.raises(CameraStalled, match="gives no more frames"):
+        usb.read()
+    capture = usb._capture
+    usb.close()
+    usb.close()
+    assert capture.released
+    assert usb.fps == 30
+
+
+def test_a_drivers_monotonic_timestamp_becomes_the_moment_of_exposure(usb):
+    age = time.clock_gettime_ns(time.CLOCK_BOOTTIME) - usb.read().sensor_ns
+    assert 40e6 <= age < 5e9
+
+
+@pytest.mark.parametrize("stamp_ms", [0.0, 1e12])
+def test_a_timestamp_of_another_clock_is_not_taken_for_the_exposure(usb, stamp_ms):
+    usb._capture.stamp_ms = stamp_ms
+    assert usb.read().sensor_ns is None
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("0", UsbCamera),
+        ("/dev/v4l/by-id/usb-x", UsbCamera),
+        ("rtsp://u:p@host/s", NetworkCamera),
+        ("https://host:8443/cam.mjpg", NetworkCamera),
+    ],
+)
+def test_a_camera_is_found_by_its_number_its_node_or_its_address(name, kind, monkeypatch):
+    monkeypatch.setattr("fer_edge.device.sources.picamera2_available", lambda: False)
+    assert type(find_camera(name)) is kind
+
+
+def test_a_number_is_the_pi_camera_where_picamera2_is_installed(monkeypatch):
+    monkeypatch.setattr("fer_edge.device.sources.picamera2_available", lambda: True)
+    assert type(find_camera("1")) is PiCamera
+    assert type(find_camera("/dev/video1")) is UsbCamera
+
+
+@pytest.mark.parametrize(
+    "name", ["front", "video0", "", "-1", "ftp://host:21/x", "rtsp://", "http://h:x/"]
+)
+def test_a_camera_that_is_called_like_nothing_known_is_refused(name):
+    with pytest.raises(FerEdgeError):
+        find_camera(name)
+
+
+def test_a_password_is_not_shown():
+    camera = find_camera("rtsp://admin:se%40cret@192.168.1.20:8554/stream1?channel=2")
+    assert camera.name == "rtsp://192.168.1.20:8554/stream1?channel=2"
+    for wrong in ("gopher://me:secret@host/x", "rtsp://me:se/secret@host/x", "http://u:secret@[/"):
+        with pytest.raises(FerEdgeError) as caught:
+            find_camera(wrong)
+        assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("named", [{}, {"video": Path("a"), "camera": "0"}])
 def test_exactly_one_source_has_to_be_named(named):
     with pytest.raises(FerEdgeError, match="name one source"):
         open_source(**named)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
 
@@ -19,8 +20,15 @@ _EVERY = 0.2  # seconds between two updates: fast enough to read, slow enough to
 class StatusLine:
     """Frame, rate, faces and windowed latency, on standard error; silent without a terminal."""
 
-    def __init__(self, latencies: LatencyRecorder, console: Console) -> None:
+    def __init__(
+        self,
+        latencies: LatencyRecorder,
+        console: Console,
+        dropped: Callable[[], int] = lambda: 0,
+    ) -> None:
+        """``dropped`` tells how many frames the source dropped so far."""
         self._latencies = latencies
+        self._dropped = dropped
         self._console = console
         self._status: Status | None = None
         self._updated = 0.0
@@ -59,6 +67,8 @@ class StatusLine:
     def _text(self, result: Result, rate: float) -> str:
         faces = ", ".join(f"{face.label} {face.confidence:.0%}" for face in result.faces)
         parts = [f"frame {result.frame.index}", f"{rate:.0f} frames/s", faces or "no face"]
+        if dropped := self._dropped():
+            parts.append(f"{dropped} dropped")
         if recent := self._latencies.recent("total"):
             parts.append(f"p50 {recent.p50:.1f} ms, p90 {recent.p90:.1f} ms")
         return " · ".join(parts)

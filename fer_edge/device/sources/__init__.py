@@ -1,32 +1,44 @@
-"""Where frames come from: a Pi camera, a USB camera, a video file, a folder of pictures."""
+"""Where frames come from: a camera, a video file, a folder of pictures."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from fer_edge.device.sources.base import Frame, Source, SourceCounts
+from fer_edge.device.sources.camera import Camera
 from fer_edge.device.sources.images import ImageFolder
+from fer_edge.device.sources.live import LiveSource
 from fer_edge.device.sources.picamera import PiCamera, picamera2_available
+from fer_edge.device.sources.stream import NetworkCamera
 from fer_edge.device.sources.v4l2 import UsbCamera
 from fer_edge.device.sources.video import VideoFile
 from fer_edge.errors import FerEdgeError
 
-__all__ = ["Frame", "Source", "SourceCounts", "open_source"]
+__all__ = ["Frame", "LiveSource", "Source", "SourceCounts", "find_camera", "open_source"]
 
 
 def open_source(
     *,
     video: Path | None = None,
     images: Path | None = None,
-    camera: int | None = None,
+    camera: str | None = None,
     colour: bool = False,
+    report: Callable[[str], None] = lambda text: None,
+    stopped: Callable[[], bool] = lambda: False,
 ) -> Source:
     """Return the one source that was named, not yet entered.
 
-    A camera is opened through picamera2 where that is installed, else through V4L2.
+    Args:
+        video: a video file.
+        images: a folder of pictures.
+        camera: see ``find_camera``.
+        colour: whether frames are to carry the colour picture, for drawing.
+        report: is told of a camera's faults as they happen, one line each.
+        stopped: whether somebody wants the run to end; asked while a camera gives no frame.
 
     Raises:
-        FerEdgeError: none was named, or more than one.
+        FerEdgeError: none was named, or more than one, or the camera's name means nothing.
     """
     if sum(choice is not None for choice in (video, images, camera)) != 1:
         raise FerEdgeError(
@@ -38,6 +50,29 @@ def open_source(
     if images is not None:
         return ImageFolder(images, colour=colour)
     assert camera is not None
-    if picamera2_available():
-        return PiCamera(camera, colour=colour)
-    return UsbCamera(camera, colour=colour)
+    return LiveSource(find_camera(camera, colour=colour), report=report, stopped=stopped)
+
+
+def find_camera(name: str, *, colour: bool = False) -> Camera:
+    """Return the camera that is called so, not yet open.
+
+    Args:
+        name: a number, read through picamera2 where that is installed and as /dev/videoN
+            elsewhere; a path in /dev; or an address: rtsp, rtsps, http or https.
+        colour: whether its frames are to carry the colour picture.
+
+    Raises:
+        FerEdgeError: it is none of these.
+    """
+    if name.isdecimal():
+        if picamera2_available():
+            return PiCamera(int(name), colour=colour)
+        return UsbCamera(f"/dev/video{int(name)}", colour=colour)
+    if name.startswith("/dev/"):
+        return UsbCamera(name, colour=colour)
+    if "://" in name:
+        return NetworkCamera(name, colour=colour)
+    raise FerEdgeError(
+        f"no camera is called '{name}'",
+        "give a number, a node such as /dev/video0, or an rtsp:// or http:// address",
+    )

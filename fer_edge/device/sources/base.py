@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from dataclasses import dataclass
+from abc import ABC, abstractmethod
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Self
 
 from fer_edge.face import Pixels
 
@@ -21,7 +22,8 @@ class Frame:
     captured: float
     """When the gray plane was ready, seconds of ``time.perf_counter``."""
     capture_ms: float
-    """Work it took to get it: decoding, conversion, mapping; waiting for a camera is not work."""
+    """Decoding, conversion or mapping, and how long a camera's frame then lay waiting for us;
+    waiting for the camera is not counted."""
     sensor_ns: int | None = None
     """When the sensor exposed its first row, nanoseconds of CLOCK_BOOTTIME, where known."""
     colour: Pixels | None = None
@@ -32,39 +34,53 @@ class Frame:
 
 @dataclass(frozen=True)
 class SourceCounts:
-    """What became of the frames that were not handed out."""
+    """What became of the frames that were not handed out, and what went wrong."""
 
     unreadable: int = 0
     """Damaged frames, or files that are no pictures."""
-    dropped: int | None = 0
-    """Frames that the camera took while nobody asked; None where the camera does not tell."""
+    dropped: int = 0
+    """Frames that a camera took while nobody asked."""
+    faults: Mapping[str, int] = field(default_factory=dict)
+    """How often a camera was "stalled", "frozen", "black" or "resized"; only what happened."""
     notes: tuple[str, ...] = ()
     """Remarks for the user, one line each, such as the name of a broken picture."""
 
 
-class Source(Protocol):
-    """A context manager; ``frames`` may be iterated once, inside the ``with``.
-
-    Entering raises FerEdgeError when there is nothing to read, ``frames`` when it stops coming.
-    """
+class Source(ABC):
+    """A context manager; ``frames`` may be iterated once, inside the ``with``."""
 
     name: str
-    """What a message calls it: a path, a device, a camera's model."""
-    live: bool
+    """What a message calls it: a path, a device, an address without its password."""
+    live = False
     """Whether frames come in real time, so that waiting for them is not our doing."""
-    fps: float | None
+    fps: float | None = None
     """Frames a second, where the source says so; for the annotated video."""
 
-    def __enter__(self) -> Self: ...
+    def __enter__(self) -> Self:
+        self.open()
+        return self
 
     def __exit__(
         self,
         kind: type[BaseException] | None,
         error: BaseException | None,
         trace: TracebackType | None,
-    ) -> None: ...
+    ) -> None:
+        self.close()
 
-    def frames(self) -> Generator[Frame]: ...
+    @abstractmethod
+    def open(self) -> None:
+        """Get ready; raises FerEdgeError when there is nothing to read."""
+
+    @abstractmethod
+    def frames(self) -> Generator[Frame]:
+        """Yield frame after frame; raises FerEdgeError when a camera stops for good."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Give everything back; called once, after ``open`` succeeded."""
 
     @property
-    def counts(self) -> SourceCounts: ...
+    @abstractmethod
+    def counts(self) -> SourceCounts:
+        """The counts so far."""

@@ -5,25 +5,20 @@ from __future__ import annotations
 import time
 from collections.abc import Generator
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import numpy as np
 
 from fer_edge.chatter import silenced_stderr
 from fer_edge.device.opencv import load_opencv
-from fer_edge.device.sources.base import Frame, SourceCounts
+from fer_edge.device.sources.base import Frame, Source, SourceCounts
 from fer_edge.errors import FerEdgeError
 from fer_edge.face import Pixels
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".pgm", ".ppm"})
 
 
-class ImageFolder:
+class ImageFolder(Source):
     """Every picture directly inside a folder; one that cannot be read is reported and counted."""
-
-    live = False
-    fps: float | None = None
 
     def __init__(self, folder: Path, *, colour: bool = False) -> None:
         """``colour`` keeps the colour picture in each frame, for drawing."""
@@ -33,7 +28,8 @@ class ImageFolder:
         self._paths: list[Path] = []
         self._broken: list[str] = []
 
-    def __enter__(self) -> Self:
+    def open(self) -> None:
+        """List the pictures; raises FerEdgeError when there is none."""
         load_opencv()
         if self.folder.is_file():
             raise FerEdgeError(
@@ -50,15 +46,9 @@ class ImageFolder:
                 f"no pictures in {self.folder}",
                 f"expected files that end in {', '.join(sorted(SUFFIXES))}",
             )
-        return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        pass
+    def close(self) -> None:
+        """Nothing is open between two pictures."""
 
     @property
     def counts(self) -> SourceCounts:

@@ -1,25 +1,27 @@
-"""Frames of a Raspberry Pi camera, through picamera2."""
+"""A Raspberry Pi's camera, through picamera2."""
 
 from __future__ import annotations
 
 import gc
 import importlib.util
+import logging
 import os
 import time
-from collections.abc import Generator
-from contextlib import suppress
-from types import TracebackType
-from typing import Any, Self
+from concurrent.futures import CancelledError
+from contextlib import ExitStack, suppress
+from typing import Any
 
 import numpy as np
 
 from fer_edge.device.opencv import load_opencv
-from fer_edge.device.sources.base import Frame, SourceCounts
+from fer_edge.device.sources.camera import Camera, CameraStalled, Shot
 from fer_edge.errors import FerEdgeError
 from fer_edge.face import Pixels
 
 SIZE = (640, 480)
 """Width and height of both streams, so that boxes fit the colour picture as well."""
+
+_RATE = 30.0
 
 
 def picamera2_available() -> bool:
@@ -27,107 +29,124 @@ def picamera2_available() -> bool:
     return importlib.util.find_spec("picamera2") is not None
 
 
-class PiCamera:
-    """Camera ``number`` of libcamera, its luma plane used in place.
+class PiCamera(Camera):
+    """Camera ``number`` of libcamera, its luma plane used in place."""
 
-    A capture that times out would otherwise stay queued and swallow a buffer, so after each one
-    the queue is flushed; then the camera is restarted, then opened anew, and after that the run
-    ends with an error for whoever supervises it.
-    """
-
-    live = True
+    remedy = "check the ribbon cable and the power supply"
 
     def __init__(self, number: int = 0, *, colour: bool = False, timeout: float = 2.0) -> None:
         """``timeout`` in seconds for one frame; ``colour`` adds a second stream, for drawing."""
-        self.number = number
         self.name = f"camera {number}"
-        self.fps: float | None = 30.0
+        self.timeout = timeout
+        self.fps = _RATE
+        self._number = number
         self._colour = colour
-        self._timeout = timeout
         self._camera: Any = None
-        self._dropped: int | None = None
-        self._recoveries = 0
+        self._exposed: int | None = None
 
-    def __enter__(self) -> Self:
+    def open(self) -> None:
+        """Configure and start the camera; raises FerEdgeError: none, busy, or of another kind."""
         os.environ.setdefault("LIBCAMERA_LOG_LEVELS", "*:FATAL")
-        self._open()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._close()
-
-    @property
-    def counts(self) -> SourceCounts:
-        """Dropped frames, from the gaps between the sensor's own timestamps."""
-        notes = (f"{self.name} stalled; recovery steps taken: {self._recoveries}",)
-        return SourceCounts(dropped=self._dropped, notes=notes if self._recoveries else ())
-
-    def frames(self) -> Generator[Frame]:
-        """Yield frames until the camera is beyond recovery, which raises FerEdgeError."""
-        from picamera2 import MappedArray
-
-        index, previous = 0, None
-        while True:
-            request = self._capture()
-            try:
-                started = time.perf_counter()
-                metadata = request.get_metadata()
-                sensor = metadata.get("SensorTimestamp")
-                missed = _missed_frames(previous, sensor, metadata.get("FrameDuration"))
-                previous = sensor
-                if missed is not None:
-                    self._dropped = (self._dropped or 0) + missed
-                    index += missed
-                colour = self._colour_picture(request) if self._colour else None
-                width, height = self._camera.camera_configuration()["lores"]["size"]
-                with MappedArray(request, "lores", write=False) as mapped:
-                    gray = mapped.array[:height, :width]  # the stride may be wider
-                    ready = time.perf_counter()
-                    yield Frame(
-                        index=index,
-                        gray=gray,
-                        captured=ready,
-                        capture_ms=(ready - started) * 1e3,
-                        sensor_ns=sensor,
-                        colour=colour,
-                    )
-                    del gray
-            finally:
-                request.release()
-            index += 1
-
-    def _open(self) -> None:
-        from libcamera import ColorSpace
+        logging.getLogger("picamera2").setLevel(logging.CRITICAL)  # ours say what matters
         from picamera2 import Picamera2
 
+        self._exposed = None
         try:
-            self._camera = Picamera2(self.number)
+            self._camera = Picamera2(self._number)
         except (RuntimeError, IndexError) as error:
-            cause = str(error.__cause__ or error)
+            cause = str(error.__cause__ or error).partition(" - ")[0]
             if "busy" in cause.lower():
                 raise FerEdgeError(
                     f"{self.name} is busy", "close the program that uses it"
                 ) from error
             raise FerEdgeError(
                 f"no {self.name}: {cause}",
-                "check the ribbon cable; 'rpicam-hello --list-cameras' shows what is connected",
+                "check the ribbon cable; 'rpicam-hello --list-cameras' shows what is connected; "
+                "a USB camera is named by its node: --camera /dev/video0",
             ) from error
+        try:
+            self._start()
+        except RuntimeError as error:
+            self.close()
+            raise FerEdgeError(
+                f"{self.name} cannot give {SIZE[0]}×{SIZE[1]} luma: {error}",
+                "a USB camera is named by its node: --camera /dev/video0",
+            ) from error
+
+    def read(self) -> Shot:
+        """Wait for a frame; raises CameraStalled after ``timeout``."""
+        request = self._capture()
+        started = time.perf_counter()
+        with ExitStack() as held:
+            held.callback(_give_back, request)
+            metadata = request.get_metadata()
+            colour = self._colour_picture(request) if self._colour else None
+            gray = self._luma(request, held)
+            exposed = metadata.get("SensorTimestamp")
+            missed = _missed(self._exposed, exposed, metadata.get("FrameDuration"))
+            self._exposed = exposed
+            ready = time.perf_counter()
+            return Shot(
+                gray=gray,
+                ready=ready,
+                work_ms=(ready - started) * 1e3,
+                release=held.pop_all().close,
+                missed=missed,
+                sensor_ns=exposed,
+                colour=colour,
+            )
+
+    def restart(self) -> None:
+        """Stop and start, without letting go of the camera."""
+        self._exposed = None
+        self._camera.stop()
+        self._camera.start()
+
+    def close(self) -> None:
+        """Stop and let go of the camera."""
+        if self._camera is None:
+            return
+        camera, self._camera = self._camera, None
+        with suppress(RuntimeError):  # one that was unplugged cannot be released either
+            camera.close()
+        del camera
+        gc.collect()  # it is part of cycles that hold descriptors
+
+    def _start(self) -> None:
+        from libcamera import ColorSpace
+
         config = self._camera.create_video_configuration(
             main={"size": SIZE, "format": "RGB888" if self._colour else "YUV420"},
             lores={"size": SIZE, "format": "YUV420"},
             # video configurations default to limited range (16–235); models are trained on full
             colour_space=ColorSpace.Sycc(),
-            buffer_count=4,
+            # one is worked on, one waits, one is being mapped: three are left to the camera
+            buffer_count=6,
             queue=False,
-            controls={"FrameRate": self.fps},
+            controls={"FrameRate": _RATE},
         )
         self._camera.configure(config)
         self._camera.start()
+
+    def _capture(self) -> Any:
+        job = self._camera.capture_request(wait=False)
+        with suppress(TimeoutError):
+            return job.get_result(timeout=self.timeout)
+        # a job that stays queued would swallow a buffer later on
+        self._camera.cancel_all_and_flush()
+        self._exposed = None
+        with suppress(TimeoutError, CancelledError):
+            return job.get_result(timeout=self.timeout)  # it came at the last moment
+        raise CameraStalled(f"gave no frame for {self.timeout:g} s")
+
+    def _luma(self, request: Any, held: ExitStack) -> Pixels:
+        """The Y plane, in place: the first rows of YUV420 and NV12 alike."""
+        from picamera2 import MappedArray
+
+        width, height = self._camera.camera_configuration()["lores"]["size"]
+        mapped = held.enter_context(MappedArray(request, "lores", write=False))
+        plane = mapped.array[:height, :width]  # the stride may be wider
+        return np.asarray(_Borrowed(plane, self._camera.allocator))
 
     def _colour_picture(self, request: Any) -> Pixels:
         """The main stream as (H, W, 3) uint8, blue first, in memory of its own."""
@@ -142,48 +161,25 @@ class PiCamera:
         # "RGB888" is blue, green, red in memory
         return np.ascontiguousarray(array[:height, :width, :3])
 
-    def _close(self) -> None:
-        if self._camera is None:
-            return
-        camera, self._camera = self._camera, None
-        try:
-            camera.close()
-        except BufferError:
-            # somebody still looks at the last frame's buffer; the view dies with the collection
-            gc.collect()
-            with suppress(BufferError):
-                camera.close()
 
-    def _capture(self) -> Any:
-        for recover in (self._flush, self._restart, self._reopen, None):
-            try:
-                return self._camera.capture_request(wait=self._timeout)
-            except TimeoutError:
-                if recover is None:
-                    break
-                recover()
-                self._recoveries += 1
-        raise FerEdgeError(
-            f"{self.name} gave no frame for {self._timeout:g} s, nor after a restart",
-            "check the ribbon cable and the power supply",
-        )
+class _Borrowed:
+    """Pixels in a camera's buffer; whoever looks at them keeps the allocator of the buffer alive.
 
-    def _flush(self) -> None:
-        self._camera.cancel_all_and_flush()
+    An allocator that is let go of earlier cannot unmap that buffer, and leaks all of them.
+    """
 
-    def _restart(self) -> None:
-        self._camera.cancel_all_and_flush()
-        self._camera.stop()
-        self._camera.start()
-
-    def _reopen(self) -> None:
-        self._camera.cancel_all_and_flush()
-        self._close()
-        self._open()
+    def __init__(self, plane: Pixels, allocator: object) -> None:
+        self.__array_interface__ = plane.__array_interface__
+        self._alive = (allocator, plane)  # taken apart from its end: first the view
 
 
-def _missed_frames(previous: int | None, now: int | None, duration_us: int | None) -> int | None:
-    """Frames between two sensor timestamps in ns, by the frame duration in µs; None if unknown."""
+def _give_back(request: Any) -> None:
+    with suppress(RuntimeError):  # the camera was stopped at this very moment
+        request.release()
+
+
+def _missed(previous: int | None, now: int | None, duration_us: int | None) -> int:
+    """Frames between two sensor timestamps in ns, by the frame duration in µs; 0 if unknown."""
     if previous is None or now is None or not duration_us:
-        return None
+        return 0
     return max(0, round((now - previous) / (duration_us * 1000)) - 1)

@@ -1,107 +1,100 @@
-"""Frames of a USB camera, through OpenCV and V4L2."""
+"""A USB camera, through OpenCV and V4L2."""
 
 from __future__ import annotations
 
+import fcntl
 import os
+import struct
 import time
-from collections.abc import Generator
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from fer_edge.device.opencv import load_opencv
-from fer_edge.device.sources.base import Frame, SourceCounts
+from fer_edge.device.sources.capture import CaptureCamera
 from fer_edge.errors import FerEdgeError
 
 SIZE = (640, 480)
 """Width and height that are asked for; the camera may answer with its nearest."""
 
+_QUERYCAP = 0x80685600
+"""The V4L2 request that every video node answers, with 104 bytes about itself."""
+_VIDEO_CAPTURE = 1
+_BELIEVABLE_S = 10.0
 
-class UsbCamera:
-    """Camera ``number``, that is /dev/videoN."""
 
-    live = True
+class UsbCamera(CaptureCamera):
+    """A video node such as /dev/video0, or a link to one such as those in /dev/v4l/by-id."""
+
+    remedy = "check its cable and its power supply"
 
     def __init__(
-        self, number: int = 0, *, colour: bool = False, timeout: float = 2.0, root: Path = Path("/")
+        self, node: str, *, colour: bool = False, timeout: float = 2.0, root: Path = Path("/")
     ) -> None:
-        """``timeout`` in seconds for one frame; ``colour`` keeps the colour picture."""
-        self.number = number
-        self.name = f"/dev/video{number}"
-        self.fps: float | None = None
-        self._root = root
-        self._colour = colour
-        self._timeout = timeout
-        self._capture: Any = None
+        """``timeout`` in seconds for one frame; ``colour`` keeps the colour picture.
 
-    def __enter__(self) -> Self:
+        Args:
+            node: an absolute path.
+            root: where /dev is looked for.
+        """
+        super().__init__(node, colour=colour, timeout=timeout)
+        self._root = root
+        self._path = root / node.lstrip("/")
+
+    def _connect(self) -> Any:
         # OpenCV waits ten seconds otherwise, and reads this when it opens the first camera
-        os.environ.setdefault(
-            "OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT", str(max(1, round(self._timeout)))
-        )
+        os.environ.setdefault("OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT", str(max(1, round(self.timeout))))
         cv2 = load_opencv()
-        node = self._root / "dev" / f"video{self.number}"
-        if not node.exists():
-            found = sorted(path.name for path in (self._root / "dev").glob("video*"))
+        if not self._path.exists():
+            found = sorted(str(path) for path in (self._root / "dev").glob("video*"))
             raise FerEdgeError(
                 f"no camera at {self.name}",
-                f"there is {', '.join(found)}: give its number"
+                f"there is {', '.join(found)}"
                 if found
                 else "plug one in, and see what 'fer-edge doctor' says",
             )
-        if not os.access(node, os.R_OK | os.W_OK):
+        if not os.access(self._path, os.R_OK | os.W_OK):
             raise FerEdgeError(
                 f"{self.name} may not be read by this user",
                 "add the user to its group and log in again: sudo usermod -aG video $USER",
             )
-        self._capture = cv2.VideoCapture(self.number, cv2.CAP_V4L2)
-        if not self._capture.isOpened():
-            raise FerEdgeError(
-                f"{self.name} does not open: it is busy, or not a camera",
-                "close the program that uses it (fuser shows which), or give another number",
+        capture = cv2.VideoCapture(str(self._path.resolve()), cv2.CAP_V4L2)
+        capture.set(cv2.CAP_PROP_FRAME_WIDTH, SIZE[0])
+        capture.set(cv2.CAP_PROP_FRAME_HEIGHT, SIZE[1])
+        capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)  # an old frame is worth nothing
+        return capture
+
+    def _why_not(self) -> FerEdgeError:
+        if _takes_pictures(self._path):
+            return FerEdgeError(
+                f"{self.name} is busy",
+                f"close the program that uses it; 'fuser {self.name}' shows which",
             )
-        self._capture.set(cv2.CAP_PROP_FRAME_WIDTH, SIZE[0])
-        self._capture.set(cv2.CAP_PROP_FRAME_HEIGHT, SIZE[1])
-        self._capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)  # an old frame is worth nothing
-        fps = self._capture.get(cv2.CAP_PROP_FPS)
-        self.fps = fps if 0 < fps < 1000 else None
-        return self
+        return FerEdgeError(
+            f"{self.name} is not a camera", "'v4l2-ctl --list-devices' shows which nodes are"
+        )
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._capture.release()
+    def _sensor_ns(self) -> int | None:
+        """The driver's timestamp, where it is of CLOCK_MONOTONIC, as UVC's are."""
+        stamp = self._capture.get(load_opencv().CAP_PROP_POS_MSEC) / 1e3
+        age = time.monotonic() - stamp
+        if not 0 < age < _BELIEVABLE_S:
+            return None
+        return time.clock_gettime_ns(time.CLOCK_BOOTTIME) - round(age * 1e9)
 
-    @property
-    def counts(self) -> SourceCounts:
-        """V4L2 through OpenCV does not tell how many frames it dropped."""
-        return SourceCounts(dropped=None)
 
-    def frames(self) -> Generator[Frame]:
-        """Yield frames until the camera stops, which raises FerEdgeError."""
-        cv2 = load_opencv()
-        index = 0
-        while True:
-            if not self._capture.grab():  # waits for the camera
-                raise FerEdgeError(
-                    f"{self.name} gives no more frames", "check its cable and its power"
-                )
-            started = time.perf_counter()
-            readable, picture = self._capture.retrieve()
-            if not readable:
-                raise FerEdgeError(
-                    f"{self.name} gives frames that cannot be decoded", "try another USB port"
-                )
-            gray = cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY)
-            ready = time.perf_counter()
-            yield Frame(
-                index=index,
-                gray=gray,
-                captured=ready,
-                capture_ms=(ready - started) * 1e3,
-                colour=picture if self._colour else None,
-            )
-            index += 1
+def _takes_pictures(node: Path) -> bool:
+    """Ask a video node whether it is one that captures; others decode, or carry metadata."""
+    answer = bytearray(104)
+    try:
+        descriptor = os.open(node, os.O_RDWR | os.O_NONBLOCK)
+    except OSError:
+        return False
+    try:
+        fcntl.ioctl(descriptor, _QUERYCAP, answer)
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+    # struct v4l2_capability: driver, card, bus, version, capabilities, those of this very node
+    (capabilities,) = struct.unpack_from("=I", answer, 88)
+    return bool(capabilities & _VIDEO_CAPTURE)

@@ -5,19 +5,18 @@ from __future__ import annotations
 import time
 from collections.abc import Generator
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from fer_edge.chatter import silenced_stderr
 from fer_edge.device.opencv import load_opencv
-from fer_edge.device.sources.base import Frame, SourceCounts
+from fer_edge.device.sources.base import Frame, Source, SourceCounts
 from fer_edge.errors import FerEdgeError
 
 _GAP = 64
 """Damaged frames in a row after which the rest of the file is given up."""
 
 
-class VideoFile:
+class VideoFile(Source):
     """A video file read frame by frame, as fast as it is asked for.
 
     Decoding goes through FFmpeg to colour and from there to gray. FFmpeg's luma plane alone would
@@ -25,13 +24,10 @@ class VideoFile:
     the models were not trained on.
     """
 
-    live = False
-
     def __init__(self, path: Path, *, colour: bool = False) -> None:
         """``colour`` keeps the colour picture in each frame, for drawing."""
         self.path = path
         self.name = str(path)
-        self.fps: float | None = None
         self._colour = colour
         self._expected = 0
         self._handed_out = 0
@@ -39,7 +35,8 @@ class VideoFile:
         self._finished = False
         self._capture: Any = None
 
-    def __enter__(self) -> Self:
+    def open(self) -> None:
+        """Open the file; raises FerEdgeError when it is no video."""
         cv2 = load_opencv()
         if self.path.is_dir():
             raise FerEdgeError(
@@ -59,14 +56,9 @@ class VideoFile:
         # an impossible count means that the container does not say
         count = self._capture.get(cv2.CAP_PROP_FRAME_COUNT)
         self._expected = int(count) if 0 < count < 1e9 else 0
-        return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Close the file."""
         self._capture.release()
 
     @property

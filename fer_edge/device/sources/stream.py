@@ -1,0 +1,76 @@
+"""A network camera: RTSP, or MJPEG over HTTP, through OpenCV and FFmpeg."""
+
+from __future__ import annotations
+
+import re
+import socket
+from typing import Any
+from urllib.parse import urlsplit
+
+from fer_edge.device.opencv import load_opencv
+from fer_edge.device.sources.capture import CaptureCamera
+from fer_edge.errors import FerEdgeError
+
+PORTS = {"rtsp": 554, "rtsps": 322, "http": 80, "https": 443}
+"""Schemes that are understood, each with its usual port."""
+
+
+class NetworkCamera(CaptureCamera):
+    """A camera, or a server in front of one, by its address."""
+
+    remedy = "check the camera, its power and the network"
+
+    def __init__(self, url: str, *, colour: bool = False, timeout: float = 5.0) -> None:
+        """``timeout`` in seconds for an answer and for each frame; ``colour`` keeps the picture.
+
+        Raises:
+            FerEdgeError: not an address of a kind that is understood.
+        """
+        super().__init__(without_password(url), colour=colour, timeout=timeout)
+        self._url = url
+        self._address = _address(url)
+
+    def _connect(self) -> Any:
+        cv2 = load_opencv()
+        wait = round(self.timeout * 1e3)
+        limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, wait, cv2.CAP_PROP_READ_TIMEOUT_MSEC, wait]
+        return cv2.VideoCapture(self._url, cv2.CAP_FFMPEG, limits)
+
+    def _why_not(self) -> FerEdgeError:
+        host, port = self._address
+        try:
+            socket.create_connection(self._address, timeout=self.timeout).close()
+        except socket.gaierror:
+            return FerEdgeError(f"no such host: {host}", f"check the address {self.name}")
+        except OSError as error:
+            reason = (error.strerror or str(error)).lower()
+            return FerEdgeError(
+                f"no camera answers at {host}, port {port}: {reason}",
+                "check the address, the camera and the network",
+            )
+        return FerEdgeError(
+            f"{self.name} answers, but gives no video that can be read",
+            "check the path, the user and the password; ffplay shows what is there",
+        )
+
+
+def without_password(url: str) -> str:
+    """The address as it may be shown."""
+    return re.sub("//[^/?#]*@", "//", url)
+
+
+def _address(url: str) -> tuple[str, int]:
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port or PORTS.get(parts.scheme)
+    except ValueError as error:
+        shown = re.sub("//.*@", "//", url)  # a slash in a password makes it look like a path
+        raise FerEdgeError(
+            f"not an address: {shown}", "for example rtsp://192.168.1.20:554/stream1"
+        ) from error
+    if not host or not port or parts.scheme not in PORTS:
+        raise FerEdgeError(
+            f"not the address of a camera: {without_password(url)}",
+            f"it begins with one of {', '.join(f'{scheme}://' for scheme in PORTS)}",
+        )
+    return host, port

@@ -1,0 +1,152 @@
+"""``fer-edge run --camera`` as a whole, on cameras made of software, faults included."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from fake_camera import FakeCamera
+from stream_servers import MjpegServer
+
+from fer_edge.device import sources
+from fer_edge.device.run import RunOptions, run
+from fer_edge.device.sources import open_source
+from fer_edge.device.sources.supervised import Recovery
+from fer_edge.errors import FerEdgeError
+
+
+@pytest.fixture
+def server(clip) -> Iterator[MjpegServer]:
+    """A network camera that sees the clip's people."""
+    with open_source(video=clip.path, colour=True) as source:
+        pictures = [frame.colour for frame in source.frames()]
+    made = MjpegServer(pictures=pictures)
+    yield made
+    made.die()
+
+
+def _command(*words: object) -> list[str]:
+    return [sys.executable, "-m", "fer_edge", "run", *map(str, words)]
+
+
+def test_faces_in_front_of_a_network_camera_become_events_and_sigterm_sums_up(bundle, server):
+    command = _command(bundle, "--camera", server.url, "--json")
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as it:
+        events = [json.loads(it.stdout.readline()) for _ in range(30)]
+        it.send_signal(signal.SIGTERM)
+        rest, messages = it.communicate(timeout=30)
+    assert it.returncode == 0, messages
+    summary = json.loads(rest.splitlines()[-1])
+    assert all(event["box"] and event["label"] for event in events)
+    assert summary["source"] == server.url
+    assert summary["frames"]["read"] >= 15
+    assert summary["frames"]["dropped"] > 0
+    assert summary["interrupted"] is True
+    assert "trying" not in messages
+
+
+def test_a_camera_that_is_not_there_is_two_lines_without_a_word_from_ffmpeg(bundle):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        url = f"rtsp://user:secret@127.0.0.1:{free.getsockname()[1]}/stream"
+    done = subprocess.run(
+        _command(bundle, "--camera", url), capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 2
+    what, remedy = done.stderr.splitlines()
+    assert "no camera answers at 127.0.0.1" in what
+    assert remedy.startswith("  → ")
+    assert "secret" not in done.stderr
+    assert done.stdout == ""
+
+
+_HANGING = """
+import sys
+from functools import partial
+from fer_edge.cli import main
+from fer_edge.device import sources
+from fer_edge.device.sources.stream import NetworkCamera
+from fer_edge.device.sources.supervised import Recovery
+sources.find_camera = lambda name, colour: NetworkCamera(name, timeout=50.0)
+sources.LiveSource = partial(sources.LiveSource, recovery=Recovery(hung=0.5))
+sys.argv[0] = "fer-edge"
+main()
+"""
+
+
+def test_a_driver_that_hangs_leaves_an_error_and_an_exit_code(bundle):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        words = ["run", bundle, "--camera", f"http://127.0.0.1:{silent.getsockname()[1]}/"]
+        command = [sys.executable, "-c", _HANGING, *map(str, words)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=40)
+    assert done.returncode == 2, done.stderr
+    assert "hangs: a call into its driver has not come back" in done.stderr
+    assert len(done.stderr.splitlines()) == 2
+
+
+@pytest.fixture
+def fake_camera(monkeypatch: pytest.MonkeyPatch) -> FakeCamera:
+    """Found by every name, and given up after three attempts."""
+    camera = FakeCamera(period=0.003)
+    live = sources.LiveSource
+    monkeypatch.setattr(sources, "find_camera", lambda name, colour: camera)
+    monkeypatch.setattr(
+        sources,
+        "LiveSource",
+        lambda found, **options: live(found, recovery=Recovery(pauses=(0.0,)), **options),
+    )
+    return camera
+
+
+def _summary(capsys: pytest.CaptureFixture[str]) -> dict:
+    return json.loads(capsys.readouterr().out.splitlines()[-1])
+
+
+def test_a_camera_lost_in_mid_run_gives_its_summary_before_the_error(bundle, fake_camera, capsys):
+    fake_camera._script = iter(["frame"] * 9 + ["stall"] * 99)
+    with pytest.raises(FerEdgeError, match="nothing helped"):
+        run(RunOptions(bundle=bundle, camera="0", json=True))
+    frames = _summary(capsys)["frames"]
+    assert frames["read"] + frames["dropped"] == 9
+    assert fake_camera.held == 0
+
+
+def test_a_fault_is_said_when_it_happens_and_counted_in_the_summary(bundle, fake_camera, capsys):
+    fake_camera._script = iter(["frame"] * 9 + ["stall", "black"])
+    run(RunOptions(bundle=bundle, camera="0", max_frames=30))
+    shown = capsys.readouterr()
+    assert "fake camera gave no frame; trying to get it going\n" in shown.err
+    assert "fake camera gives black pictures" in shown.err
+    assert "fake camera: stalled 1×" in shown.out
+
+
+class JumpingClock(datetime):
+    """A wall clock that somebody sets back by a day again and again."""
+
+    calls = 0
+
+    @classmethod
+    def now(cls, tz=None):
+        cls.calls += 1
+        return datetime.now(UTC) - timedelta(days=cls.calls % 2)
+
+
+def test_a_wall_clock_that_jumps_changes_the_events_time_and_nothing_else(
+    bundle, fake_camera, capsys, monkeypatch
+):
+    monkeypatch.setattr("fer_edge.device.outputs.jsonl.datetime", JumpingClock)
+    monkeypatch.setattr("time.time", lambda: -1e9)
+    run(RunOptions(bundle=bundle, camera="0", json=True, every_frame=True, max_frames=30))
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    *events, summary = lines
+    days = {event["time"][:10] for event in events}
+    assert len(days) == 2
+    assert all(0 <= event["latency_ms"]["total"] < 1e3 for event in events)
+    assert 0 < summary["seconds"] < 60
+    assert summary["faults"] == {}
