@@ -2,8 +2,13 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# slow suites start processes of their own and are timed: one after the other
+SLOW := $(BIN)/python -m pytest -x -q -n 0
 
-.PHONY: demo test test-camera soak lint types wheel lock clean
+COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+    --no-emit-index-url --no-emit-find-links --no-annotate --no-header
+
+.PHONY: demo test test-camera test-ray soak lint types wheel lock clean
 
 demo: $(VENV)/.ready ## synthetic data → train → export --int8 → gate → run, with its tables
 	$(BIN)/fer-edge demo
@@ -19,18 +24,21 @@ types: $(VENV)/.ready
 	$(BIN)/mypy
 
 test-camera: $(VENV)/.ready ## fer-edge run on the real picamera2 and a virtual camera; needs root
-	$(BIN)/python -m pytest -x -q tests/slow/virtual_camera
+	$(SLOW) tests/slow/virtual_camera
 
 soak: $(VENV)/.ready ## 200,000 frames through the whole pipeline, camera faults at random
-	$(BIN)/python -m pytest -x -q -s tests/slow/test_soak.py
+	$(SLOW) -s tests/slow/test_soak.py
+
+test-ray: $(VENV)/.ready ## the papers' runs on a Ray cluster of two workers
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r tests/slow/ray.txt
+	$(SLOW) tests/slow/test_ray.py
 
 wheel: $(VENV)/.ready ## build the wheel, install it without a checkout, run the demo from it
-	$(BIN)/python -m pytest -x -q -n 0 tests/slow/test_wheel.py
+	$(SLOW) tests/slow/test_wheel.py
 
 lock: $(VENV)/.ready ## pin the newest versions that pyproject.toml allows
-	$(BIN)/uv pip compile pyproject.toml --extra all --group dev --universal \
-	    --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
-	    --no-annotate --no-header --upgrade --output-file requirements.txt
+	$(COMPILE) --upgrade pyproject.toml --extra all --group dev --output-file requirements.txt
+	$(COMPILE) --upgrade tests/slow/ray.in -c requirements.txt --output-file tests/slow/ray.txt
 
 $(VENV)/.ready: requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
