@@ -18,6 +18,8 @@ from fer_edge.data.synthetic import synthetic_faces
 
 pytest.importorskip("ray", reason="pip install 'fer-edge[ray]'")
 
+pytestmark = pytest.mark.timeout(600)
+
 
 @pytest.fixture
 def cluster() -> Iterator[str]:
