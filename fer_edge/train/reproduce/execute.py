@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -92,9 +93,11 @@ class RayExecutor:
         """Run all, ``jobs`` at a time on each node, or on each GPU where every node has one."""
         import ray
 
+        address = os.environ.get("RAY_ADDRESS", "auto")
         try:
-            ray.init(os.environ.get("RAY_ADDRESS", "auto"), log_to_driver=False)
-        except ConnectionError as error:
+            _knock(address)
+            ray.init(address, log_to_driver=False)
+        except OSError as error:
             raise FerEdgeError(
                 f"no Ray cluster to be reached: {str(error).splitlines()[0]}",
                 "start one with 'ray start --head', or name it in RAY_ADDRESS",
@@ -112,6 +115,13 @@ class RayExecutor:
                     yield waiting.pop(reference), ray.get(reference)
         finally:
             ray.shutdown()
+
+
+def _knock(address: str) -> None:
+    """OSError unless somebody answers at ``host:port``; Ray itself would try for minutes."""
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    if colon and port.isdigit():
+        socket.create_connection((host, int(port)), timeout=5).close()
 
 
 def run_task(task: Task, threads: int) -> int:

@@ -87,7 +87,7 @@ def reproduce(options: Options) -> list[Record]:
     finally:
         records = look(experiments, sources, options.runs)
         write_results(records, options.report, options.runs)
-        console.print(f"results: {options.report / 'RESULTS.md'}", highlight=False)
+        console.print(f"results: {options.report / 'RESULTS.md'}", highlight=False, soft_wrap=True)
     if failed:
         raise FerEdgeError(
             f"{len(failed)} of the runs failed: {', '.join(task.name for task in failed)}",
