@@ -57,9 +57,8 @@ class Watch:
     def ended(self, task: Task, code: int) -> None:
         """Say how a task ended."""
         self.ends += 1
-        self.console.print(
-            f"{self.ends}. {task.name}: {self._outcome(task, code)}", highlight=False
-        )
+        line = f"{self.ends}. {task.name}: {self._outcome(task, code)}"
+        self.console.print(line, highlight=False, soft_wrap=True)
 
     def _outcome(self, task: Task, code: int) -> str:
         if code == 3:
