@@ -1,7 +1,7 @@
 """Trains on one and on two virtual CPU devices and prints the histories as JSON.
 
-A process of its own: a backend counts its devices once, when it starts. Called by test_devices.py
-as ``python on_two_devices.py tensorflow | jax``.
+``python on_two_devices.py tensorflow | jax``. A process of its own: a backend counts its devices
+once, when it starts.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import sys
 import tempfile
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -99,11 +100,20 @@ def dropped() -> list[list[bool]]:
         return [(output.numpy()[0] == 0).tolist() for output in outputs.values]
 
 
+def synchronized(run: Path, epoch: int) -> list[bool]:
+    """A checkpoint's mark on each of its batch norms."""
+    trainer = Checkpoints(run).load_model(epoch)
+    network = trainer.get_layer(RECIPE.model.name)
+    kind = keras.layers.BatchNormalization
+    return [layer.synchronized for layer in network.layers if isinstance(layer, kind)]
+
+
 def main(folder: Path) -> None:
     one, cut = folder / "one", folder / "cut"
     begun = history(cut, ",".join(BOTH), epochs=2)
-    resumed = history(cut, "cpu:0", epochs=3, resume=True)
-    found = {"one": history(one, "cpu:0", epochs=3), "begun": begun, "resumed": resumed}
+    found: dict[str, Any] = {"begun": begun, "marks": synchronized(cut, 2)}
+    found["resumed"] = history(cut, "cpu:0", epochs=3, resume=True)
+    found["one"] = history(one, "cpu:0", epochs=3)
     if BACKEND == "tensorflow":
         found["dropped"] = dropped()
     print(json.dumps(found))
