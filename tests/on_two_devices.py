@@ -18,6 +18,8 @@ import numpy as np
 
 BACKEND = sys.argv[1]
 if BACKEND == "jax":
+    # with two threads, those of a machine of two cores, XLA's devices may wait for each other
+    os.environ["NPROC"] = "8"
     os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=2"
 
 from fer_edge.chatter import import_keras  # noqa: E402
@@ -30,6 +32,7 @@ if BACKEND == "tensorflow":
     half = tf.config.LogicalDeviceConfiguration()
     tf.config.set_logical_device_configuration(processor, [half, half])
 
+import fer_edge.train.fit as training_loop  # noqa: E402
 from fer_edge.data.dataset import Dataset  # noqa: E402
 from fer_edge.labels import LABELS  # noqa: E402
 from fer_edge.train.checkpoints import Checkpoints, State  # noqa: E402
@@ -37,6 +40,8 @@ from fer_edge.train.devices import choose_devices, placed_on  # noqa: E402
 from fer_edge.train.fit import fit, seed_generators  # noqa: E402
 from fer_edge.train.recipe import parse_recipe  # noqa: E402
 
+# a checkpoint after every epoch
+training_loop.CHECKPOINT_SHARE = 1e9
 BOTH = ("cpu:0", "cpu:1")
 # without dropout and augmentation: on TensorFlow each device draws its own
 RECIPE = parse_recipe(

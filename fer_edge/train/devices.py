@@ -9,7 +9,7 @@ not the curve. A device has Keras's name for it, such as ``gpu:0``.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import keras
@@ -47,15 +47,24 @@ def local_devices() -> tuple[str, ...]:
     """What this machine has: its accelerators, then its CPUs.
 
     Raises:
-        FerEdgeError: Keras runs on a backend that training does not know.
+        FerEdgeError: Keras runs on a backend that training does not know, or that finds no device.
     """
     if keras.config.backend() not in ("tensorflow", "jax"):
         raise FerEdgeError(
             f"training does not run on Keras's backend '{keras.config.backend()}'",
             "set KERAS_BACKEND to tensorflow or jax",
         )
-    # the first call leaves out the CPUs where there is an accelerator
-    names = [*keras.distribution.list_devices(), *keras.distribution.list_devices("cpu")]
+    try:
+        names = keras.distribution.list_devices()
+    # JAX asserts where JAX_PLATFORMS names nothing that it has
+    except (RuntimeError, AssertionError) as error:
+        raise FerEdgeError(
+            f"Keras's backend '{keras.config.backend()}' finds no device to train on",
+            "see JAX_PLATFORMS and the accelerator's driver",
+        ) from error
+    # the CPUs are left out of the list where there is an accelerator, or by JAX_PLATFORMS
+    with suppress(RuntimeError):
+        names = [*names, *keras.distribution.list_devices("cpu")]
     return tuple(dict.fromkeys(names))
 
 
