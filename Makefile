@@ -8,7 +8,7 @@ SLOW := $(BIN)/python -m pytest -x -q -n 0
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
     --no-emit-index-url --no-emit-find-links --no-annotate --no-header
 
-.PHONY: demo test test-camera test-ray soak lint types wheel lock clean
+.PHONY: demo test test-camera test-jax test-ray soak lint types wheel lock clean
 
 demo: $(VENV)/.ready ## synthetic data → train → export --int8 → gate → run, with its tables
 	$(BIN)/fer-edge demo
@@ -29,6 +29,10 @@ test-camera: $(VENV)/.ready ## fer-edge run on the real picamera2 and a virtual 
 soak: $(VENV)/.ready ## 200,000 frames through the whole pipeline, camera faults at random
 	$(SLOW) -s tests/slow/test_soak.py
 
+test-jax: $(VENV)/.ready ## training on JAX, on one and on two devices
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r tests/slow/jax.txt
+	$(SLOW) tests/slow/test_jax.py
+
 test-ray: $(VENV)/.ready ## the papers' runs on a Ray cluster of two workers
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r tests/slow/ray.txt
 	$(SLOW) tests/slow/test_ray.py
@@ -38,7 +42,9 @@ wheel: $(VENV)/.ready ## build the wheel, install it without a checkout, run the
 
 lock: $(VENV)/.ready ## pin the newest versions that pyproject.toml allows
 	$(COMPILE) --upgrade pyproject.toml --extra all --group dev --output-file requirements.txt
-	$(COMPILE) --upgrade tests/slow/ray.in -c requirements.txt --output-file tests/slow/ray.txt
+	for extra in jax ray; do \
+	    $(COMPILE) --upgrade tests/slow/$$extra.in -c requirements.txt -o tests/slow/$$extra.txt || exit; \
+	done
 
 $(VENV)/.ready: requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -51,7 +51,7 @@ def run_demo(folder: Path) -> None:
     write_contact_sheet(load_dataset("synthetic"), sheet)
     console.print(f"the built-in set, a sample in {sheet}", highlight=False)
     console.rule("2  training")
-    trained = train("demo", "synthetic", output=folder / "run")
+    trained = train("demo", "synthetic", output=folder / "run", devices="1")
     print_run(trained)
     if trained.interrupted:
         raise KeyboardInterrupt

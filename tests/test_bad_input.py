@@ -173,6 +173,10 @@ CASES: dict[str, tuple[Callable[[Place], list[str]], str]] = {
         lambda p: ["train", p.recipe(SMALL + '[data]\ntest = ["Test"]\n'), "--data", p.packed()],
         "no split 'Test'",
     ),
+    "a device that is not there": (
+        lambda p: ["train", p.recipe(SMALL), "--data", "synthetic", "--devices", "gpu:9"],
+        "no device 'gpu:9'",
+    ),
     "resuming what was never begun": (lambda p: ["train", "--resume"], "no run"),
     "a run folder under a file": (
         lambda p: ["train", "compact", "--data", p.packed(), "-o", p.file("file", "") + "/run"],

@@ -43,6 +43,10 @@ def train(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with a run that was cut off.")
     ] = False,
+    devices: Annotated[
+        str,
+        typer.Option("--devices", help="To share each batch: 'all', a number, or gpu:0,gpu:2."),
+    ] = "all",
     recipes: Annotated[
         bool, typer.Option("--recipes", help="List the shipped recipes and stop.")
     ] = False,
@@ -70,6 +74,7 @@ def train(
         drop_leaks_too=drop_leaks,
         skip_bad=skip_bad,
         resume=resume,
+        devices=devices,
     )
     print_run(run, as_json=as_json)
     if run.interrupted:

@@ -12,13 +12,20 @@ class EpochBatches(keras.utils.PyDataset):
     """Shuffled batches ``(faces, targets, weights)``.
 
     ``faces`` is (B, 48, 48, 1) uint8, ``targets`` (B, classes) float32 one-hot and ``weights``
-    (B,) float32. Set ``epoch`` before each epoch; the last batch may be smaller.
+    (B,) float32. Set ``epoch`` before each epoch; the last batch may be smaller. Every batch
+    divides by ``devices``: an epoch leaves out the images that are over, other ones each time.
     """
 
     def __init__(
-        self, dataset: Dataset, batch_size: int, seed: int, class_weights: bool = False
+        self,
+        dataset: Dataset,
+        batch_size: int,
+        seed: int,
+        class_weights: bool = False,
+        devices: int = 1,
     ) -> None:
         super().__init__()
+        self.count = len(dataset) - len(dataset) % devices
         self.faces = dataset.faces[..., None]
         self.targets = one_hot(dataset)
         self.weights = np.ones(len(dataset), np.float32)
@@ -27,18 +34,18 @@ class EpochBatches(keras.utils.PyDataset):
         self.batch_size = batch_size
         self.seed = seed
         self.epoch = 0
-        self._shuffled_for = -1
+        self._shuffled: tuple[int, np.ndarray] | None = None
 
     def __len__(self) -> int:
-        return -(-len(self.faces) // self.batch_size)
+        return -(-self.count // self.batch_size)
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        if self._shuffled_for != self.epoch:
-            self._order = np.random.default_rng([self.seed, self.epoch]).permutation(
-                len(self.faces)
-            )
-            self._shuffled_for = self.epoch
-        chosen = self._order[index * self.batch_size : (index + 1) * self.batch_size]
+        # several threads may read at once while the next epoch is set
+        epoch, shuffled = self.epoch, self._shuffled
+        if shuffled is None or shuffled[0] != epoch:
+            order = np.random.default_rng([self.seed, epoch]).permutation(len(self.faces))
+            shuffled = self._shuffled = (epoch, order[: self.count])
+        chosen = shuffled[1][index * self.batch_size : (index + 1) * self.batch_size]
         return self.faces[chosen], self.targets[chosen], self.weights[chosen]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import math
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import keras
@@ -16,6 +17,13 @@ from fer_edge.files import atomic_path
 from fer_edge.train.augment import augmentation
 from fer_edge.train.batches import EpochBatches, one_hot
 from fer_edge.train.checkpoints import Checkpoints, State
+from fer_edge.train.devices import (
+    local_devices,
+    placed_on,
+    plain_batch_norm,
+    replicas,
+    synchronize_batch_norm,
+)
 from fer_edge.train.models import build_model
 from fer_edge.train.precision import choose_policy, policy
 from fer_edge.train.progress import TrainingProgress
@@ -24,10 +32,18 @@ from fer_edge.train.recipe import FitTable, Recipe
 CHECKPOINT_SHARE = 0.05
 """Of the training time, which writing checkpoints may take: epochs of a second need not each have
 theirs."""
+VALIDATION_BATCH = 256
+"""Images that a device takes at once where nothing is learned."""
 
 
 def fit(
-    recipe: Recipe, training: Dataset, validation: Dataset | None, run: Path, *, resume: bool
+    recipe: Recipe,
+    training: Dataset,
+    validation: Dataset | None,
+    run: Path,
+    *,
+    resume: bool,
+    devices: Sequence[str] | None = None,
 ) -> State:
     """Train until the recipe's last epoch, early stopping, or Ctrl-C.
 
@@ -36,45 +52,64 @@ def fit(
     There is a checkpoint after the first, the last and each best epoch, and after others as long as
     writing them takes no more than ``CHECKPOINT_SHARE`` of the time.
 
+    Several ``devices`` (named as ``choose_devices`` does; None takes the first) share every batch.
+    They leave out the images that do not divide among them, of each epoch and of the validation's
+    end. A run may be resumed on other devices.
+
     Returns:
         The state after the last finished epoch; the weights are in ``run/checkpoints``.
 
     Raises:
-        FerEdgeError: the loss became NaN or infinite, or the checkpoint cannot be read.
+        FerEdgeError: the loss became NaN or infinite, the checkpoint cannot be read, or there are
+            more devices than images.
         KeyboardInterrupt: Ctrl-C; finished epochs are in ``run/checkpoints``.
     """
+    devices = devices or local_devices()[:1]
+    _check_shares(devices, training, validation)
     checkpoints = Checkpoints(run)
     state = (checkpoints.load_state() if resume else None) or State()
+    table = recipe.fit
     batches = EpochBatches(
-        training, recipe.fit.batch_size, recipe.fit.seed, recipe.fit.class_weights
+        training, table.batch_size, table.seed, table.class_weights, devices=len(devices)
     )
-    if state.epoch:
-        trainer = checkpoints.load_model(state.epoch)
-    else:
-        keras.utils.set_random_seed(recipe.fit.seed)
-        trainer = build_trainer(recipe, len(training.labels), len(batches))
-    if state.epoch >= recipe.fit.epochs or _patience_is_over(recipe.fit, state):
-        return state
-    progress = TrainingProgress(recipe.fit.epochs, len(batches), state.epoch)
-    try:
-        trainer.fit(
-            batches,
-            validation_data=None if validation is None else (validation.faces, one_hot(validation)),
-            validation_batch_size=256,
-            initial_epoch=state.epoch,
-            epochs=recipe.fit.epochs,
-            shuffle=False,
-            verbose=0,
-            callbacks=[
-                _Epochs(recipe.fit, batches, checkpoints, state),
-                _TensorBoard(run / "tensorboard"),
-                progress,
-            ],
-        )
-    finally:
-        progress.close()
-        write_history(state, run / "history.csv")
+    with placed_on(devices):
+        if state.epoch:
+            trainer = checkpoints.load_model(state.epoch)
+        else:
+            keras.utils.set_random_seed(table.seed)
+            trainer = build_trainer(recipe, len(training.labels), len(batches), devices)
+        if state.epoch >= table.epochs or _patience_is_over(table, state):
+            return state
+        synchronize_batch_norm(trainer, devices)
+        progress = TrainingProgress(table.epochs, len(batches), state.epoch, devices)
+        try:
+            trainer.fit(
+                batches,
+                validation_data=_validation_data(validation, devices),
+                validation_batch_size=VALIDATION_BATCH * len(devices),
+                initial_epoch=state.epoch,
+                epochs=table.epochs,
+                shuffle=False,
+                verbose=0,
+                callbacks=[
+                    _Epochs(table, batches, checkpoints, state),
+                    _TensorBoard(run / "tensorboard"),
+                    progress,
+                ],
+            )
+        finally:
+            progress.close()
+            write_history(state, run / "history.csv")
     return state
+
+
+def seed_generators(model: keras.Model, seed: int, epoch: int) -> None:
+    """Set the model's random generators by seed and epoch alone, on each device in its own way."""
+    states = [v for v in model.variables if v.name == "seed_generator_state"]
+    for index, state in enumerate(states):
+        rng = np.random.default_rng([seed, epoch, index])
+        for copy in replicas(state):
+            copy.assign(rng.integers(2**32, size=2).astype(state.dtype))
 
 
 def network_of(trainer: keras.Model, recipe: Recipe, classes: int) -> keras.Model:
@@ -94,9 +129,14 @@ def write_history(state: State, target: Path) -> None:
         writer.writerows(state.history)
 
 
-def build_trainer(recipe: Recipe, classes: int, steps: int) -> keras.Model:
-    """Augmentation and network as one compiled model, so that augmentation runs in the graph."""
-    with policy(choose_policy(recipe.fit.mixed_precision)):
+def build_trainer(
+    recipe: Recipe, classes: int, steps: int, devices: Sequence[str] | None = None
+) -> keras.Model:
+    """Augmentation and network as one compiled model, so that augmentation runs in the graph.
+
+    Call it inside ``placed_on(devices)``; None is the first device, which needs no placing.
+    """
+    with policy(choose_policy(recipe.fit.mixed_precision, devices)):
         network = build_model(recipe.model.name, classes, recipe.model.options)
     x = inputs = keras.Input(network.input_shape[1:])
     for layer in augmentation(recipe.augment, recipe.fit.seed):
@@ -108,6 +148,25 @@ def build_trainer(recipe: Recipe, classes: int, steps: int) -> keras.Model:
         metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")],
     )
     return trainer
+
+
+def _check_shares(devices: Sequence[str], *parts: Dataset | None) -> None:
+    for part in parts:
+        if part is not None and len(part) < len(devices):
+            raise FerEdgeError(
+                f"{len(part)} images cannot be shared among {len(devices)} devices",
+                "give more images, or use --devices 1",
+            )
+
+
+def _validation_data(
+    dataset: Dataset | None, devices: Sequence[str]
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """Faces (N, 48, 48) and one-hot targets (N, classes), as many as divide among the devices."""
+    if dataset is None:
+        return None
+    count = len(dataset) - len(dataset) % len(devices)
+    return dataset.faces[:count], one_hot(dataset)[:count]
 
 
 def _optimizer(table: FitTable, steps: int) -> keras.optimizers.Optimizer:
@@ -148,9 +207,7 @@ class _Epochs(keras.callbacks.Callback):
         self.started = time.monotonic()
         self.batches.epoch = epoch
         # Keras does not save the state of dropout's and augmentation's generators
-        for index, variable in enumerate(_generator_states(self.model)):
-            words = np.random.default_rng([self.table.seed, epoch, index]).integers(2**32, size=2)
-            variable.assign(words.astype(np.uint32))
+        seed_generators(self.model, self.table.seed, epoch)
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
         if not math.isfinite((logs or {}).get("loss", 0.0)):
@@ -179,7 +236,8 @@ class _Epochs(keras.callbacks.Callback):
         last = self.model.stop_training or state.epoch == self.table.epochs
         if best or last or time.monotonic() >= self.next_checkpoint:
             started = time.monotonic()
-            self.checkpoints.save(self.model, state)
+            with plain_batch_norm(self.model):
+                self.checkpoints.save(self.model, state)
             ended = time.monotonic()
             self.next_checkpoint = ended + (ended - started) / CHECKPOINT_SHARE
 
@@ -203,8 +261,3 @@ class _TensorBoard(keras.callbacks.Callback):
 
     def on_train_end(self, logs: dict[str, float] | None = None) -> None:
         self.writer.close()
-
-
-def _generator_states(model: keras.Model) -> list[keras.Variable]:
-    """Variables of the random generators, in a stable order."""
-    return [v for v in model.variables if v.name == "seed_generator_state"]

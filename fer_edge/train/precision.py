@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
 import keras
 
+from fer_edge.train.devices import is_accelerator, local_devices
+
 Precision = Literal["auto", "off", "bfloat16", "float16"]
 
 
-def choose_policy(wanted: Precision) -> str:
-    """The Keras dtype policy for a recipe's ``mixed_precision``.
+def choose_policy(wanted: Precision, devices: Sequence[str] | None = None) -> str:
+    """The Keras dtype policy for a recipe's ``mixed_precision``, on ``devices`` or on the first.
 
     ``auto`` is mixed_bfloat16 on a GPU and on CPUs with bfloat16 instructions (AMX-BF16 or
     AVX512-BF16), where a network of plain convolutions trains more than twice as fast;
@@ -23,7 +25,8 @@ def choose_policy(wanted: Precision) -> str:
         return "float32"
     if wanted != "auto":
         return f"mixed_{wanted}"
-    return "mixed_bfloat16" if _has_gpu() or _cpu_has_bfloat16() else "float32"
+    fast = is_accelerator((devices or local_devices())[0]) or _cpu_has_bfloat16()
+    return "mixed_bfloat16" if fast else "float32"
 
 
 @contextmanager
@@ -35,10 +38,6 @@ def policy(name: str) -> Iterator[None]:
         yield
     finally:
         keras.config.set_dtype_policy(before)
-
-
-def _has_gpu() -> bool:
-    return any(not name.startswith("cpu") for name in keras.distribution.list_devices())
 
 
 def _cpu_has_bfloat16() -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 import keras
 from rich.console import Console
@@ -20,9 +21,10 @@ from rich.progress import (
 class TrainingProgress(keras.callbacks.Callback):
     """Prints to standard error. ``steps`` are batches an epoch."""
 
-    def __init__(self, epochs: int, steps: int, first_epoch: int) -> None:
+    def __init__(self, epochs: int, steps: int, first_epoch: int, devices: Sequence[str]) -> None:
         super().__init__()
         self.epochs, self.steps, self.first_epoch = epochs, steps, first_epoch
+        self.devices = devices
         self.console = Console(stderr=True)
         self.bar = Progress(
             TextColumn("[bold]{task.description}"),
@@ -41,6 +43,8 @@ class TrainingProgress(keras.callbacks.Callback):
         self.task: TaskID | None = None
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
+        if len(self.devices) > 1:
+            self.console.print(f"sharing each batch: {', '.join(self.devices)}", highlight=False)
         self.bar.start()
         self.task = self.bar.add_task(
             "training",

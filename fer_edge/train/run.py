@@ -24,7 +24,8 @@ from fer_edge.runtime import load_model
 from fer_edge.subject import DIVISION, as_trained
 from fer_edge.train.batches import one_hot
 from fer_edge.train.checkpoints import Checkpoints, State
-from fer_edge.train.environment import environment
+from fer_edge.train.devices import choose_devices, placed_on
+from fer_edge.train.environment import record_environment
 from fer_edge.train.fit import fit, network_of
 from fer_edge.train.plots import plot_curves
 from fer_edge.train.precision import choose_policy
@@ -62,6 +63,7 @@ def train(
     drop_leaks_too: bool = False,
     skip_bad: bool = False,
     resume: bool = False,
+    devices: str = "all",
 ) -> Run:
     """Train a recipe and write its run folder, or go on with one that was cut off.
 
@@ -73,9 +75,12 @@ def train(
         drop_leaks_too: as the recipe's ``data.drop_leaks``.
         skip_bad: leave out rows of the dataset that cannot be used.
         resume: go on from the last finished epoch.
+        devices: that share every batch, as ``choose_devices`` reads them; a run may be resumed on
+            others than it began on.
 
     Raises:
-        FerEdgeError: anything about the recipe, the dataset or the folder that does not fit.
+        FerEdgeError: anything about the recipe, the dataset, the folder or the devices that does
+            not fit.
     """
     if drop_leaks_too:
         overrides = [*overrides, "data.drop_leaks=true"]
@@ -101,6 +106,7 @@ def train(
             raise FerEdgeError(
                 "no dataset given", "name one with --data PATH, or use --data synthetic"
             )
+    chosen = choose_devices(devices, recipe.fit.batch_size)
     dataset = load_dataset(data, skip_bad=skip_bad)
     fingerprint = dataset.fingerprint()
     if recorded and recorded["fingerprint"] != fingerprint:
@@ -121,14 +127,22 @@ def train(
     validation = dataset.select(recipe.data.validation) if recipe.data.validation else None
     interrupted = False
     with sole_use(folder):
+        state = Checkpoints(folder).load_state() or State()
+        record_environment(
+            folder / "environment.json",
+            choose_policy(recipe.fit.mixed_precision, chosen),
+            chosen,
+            state.epoch,
+        )
         try:
-            state = fit(recipe, training, validation, folder, resume=resume)
+            state = fit(recipe, training, validation, folder, resume=resume, devices=chosen)
         except KeyboardInterrupt:
             state = Checkpoints(folder).load_state() or State()
             if not state.epoch:
                 raise
             interrupted = True
-        metrics = _finish(folder, recipe, dataset, training, state, interrupted)
+        with placed_on(chosen[:1]):
+            metrics = _finish(folder, recipe, dataset, training, state, interrupted)
     return Run(folder, recipe, state, metrics, interrupted)
 
 
@@ -173,8 +187,6 @@ def _describe(
     absolute = path if path == "synthetic" else str(Path(path).absolute())
     content = {"path": absolute, "labels": list(dataset.labels), **roles}
     write_text(folder / "data.json", json.dumps(content, indent=2) + "\n")
-    described = environment(choose_policy(recipe.fit.mixed_precision))
-    write_text(folder / "environment.json", json.dumps(described, indent=2) + "\n")
 
 
 def _finish(

@@ -46,3 +46,13 @@ def test_class_weights_give_every_class_the_same_total(blob_dataset: Dataset) ->
     totals = weights * np.bincount(few.targets, minlength=7)
     np.testing.assert_allclose(totals, totals[0], rtol=1e-5)
     np.testing.assert_allclose(weights[few.targets].mean(), 1, rtol=1e-5)
+
+
+def test_every_batch_divides_among_the_devices_and_others_are_left_out_each_time(
+    blob_dataset: Dataset,
+) -> None:
+    batches = EpochBatches(blob_dataset, batch_size=99, seed=1, devices=9)
+    assert {len(batches[i][0]) % 9 for i in range(len(batches))} == {0}
+    epochs = [{face.tobytes() for face in _epoch(batches, epoch)} for epoch in (0, 1)]
+    assert [len(epoch) for epoch in epochs] == [639, 639]
+    assert epochs[0] != epochs[1]

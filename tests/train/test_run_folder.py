@@ -103,6 +103,10 @@ def test_control_c_leaves_a_usable_run_folder_and_the_test_split_untouched(
     finished = train(None, None, output=run.folder, resume=True)
     assert not finished.interrupted
     assert finished.metrics["epochs"] == 2
+    environment = json.loads((run.folder / "environment.json").read_text())
+    assert environment["devices"] == ["cpu:0"]
+    (resumed,) = environment["resumed"]
+    assert (resumed["after_epoch"], resumed["devices"]) == (1, ["cpu:0"])
 
 
 def test_leaked_images_are_left_out_of_training(
