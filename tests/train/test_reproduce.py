@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -185,6 +187,23 @@ def test_tasks_run_side_by_side_and_a_failed_one_stops_nobody(tmp_path: Path) ->
     assert codes == {"version": 0, "wrong": 2, "again": 0}
     assert "nowhere.csv" in (tmp_path / "wrong.log").read_text()
     assert (tmp_path / "version.out").read_text().startswith("fer-edge ")
+
+
+def test_jobs_take_turns_on_the_gpus_that_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,7")
+    seen = []
+    start = subprocess.Popen
+
+    def spy(*arguments: Any, **options: Any) -> subprocess.Popen[bytes]:
+        seen.append(options["env"]["CUDA_VISIBLE_DEVICES"])
+        return start(*arguments, **options)
+
+    monkeypatch.setattr(subprocess, "Popen", spy)
+    tasks = [task(f"version{n}", tmp_path, "--version") for n in range(2)]
+    assert [code for _, code in LocalExecutor(2).run(tasks, lambda: None)] == [0, 0]
+    assert sorted(seen) == ["4", "7"]
 
 
 def test_ctrl_c_ends_the_running_task_and_starts_no_other(tmp_path: Path) -> None:

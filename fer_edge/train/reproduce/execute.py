@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+import queue
 import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Protocol
 
 from fer_edge.errors import FerEdgeError, require_extra
@@ -45,7 +47,10 @@ class Executor(Protocol):
 
 
 class LocalExecutor:
-    """Processes of this machine, ``jobs`` at a time, which share its cores evenly."""
+    """Processes of this machine, ``jobs`` at a time, which share its cores evenly.
+
+    Where ``CUDA_VISIBLE_DEVICES`` names several GPUs, each job has one of them, in turn.
+    """
 
     def __init__(self, jobs: int = 1) -> None:
         if jobs < 1:
@@ -53,6 +58,10 @@ class LocalExecutor:
         self.jobs = jobs
         self.threads = max(1, len(os.sched_getaffinity(0)) // jobs)
         self._running: set[subprocess.Popen[bytes]] = set()
+        gpus = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
+        self._gpus: queue.SimpleQueue[str] = queue.SimpleQueue()
+        for job in range(jobs if len(gpus) > 1 else 0):
+            self._gpus.put(gpus[job % len(gpus)])
 
     def run(self, tasks: Sequence[Task], tick: Callable[[], None]) -> Iterator[tuple[Task, int]]:
         """Run all; on Ctrl-C or SIGTERM each running task is interrupted once and waited for."""
@@ -71,12 +80,15 @@ class LocalExecutor:
             signal.signal(signal.SIGTERM, before)
 
     def _one(self, task: Task) -> int:
-        process = _start(task, self.threads)
+        gpu = None if self._gpus.empty() else self._gpus.get()
+        process = _start(task, self.threads, {"CUDA_VISIBLE_DEVICES": gpu} if gpu else {})
         self._running.add(process)
         try:
             return process.wait()
         finally:
             self._running.discard(process)
+            if gpu:
+                self._gpus.put(gpu)
 
 
 class RayExecutor:
@@ -129,7 +141,9 @@ def run_task(task: Task, threads: int) -> int:
     return _start(task, threads).wait()
 
 
-def _start(task: Task, threads: int) -> subprocess.Popen[bytes]:
+def _start(
+    task: Task, threads: int, environment: Mapping[str, str] = MappingProxyType({})
+) -> subprocess.Popen[bytes]:
     task.log.parent.mkdir(parents=True, exist_ok=True)
     number = str(threads)
     with task.log.open("ab") as log, (task.output or Path(os.devnull)).open("wb") as output:
@@ -145,6 +159,7 @@ def _start(task: Task, threads: int) -> subprocess.Popen[bytes]:
                 "OMP_NUM_THREADS": number,
                 "TF_NUM_INTRAOP_THREADS": number,
                 "TF_NUM_INTEROP_THREADS": "1",
+                **environment,
             },
         )
 

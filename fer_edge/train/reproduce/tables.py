@@ -246,7 +246,10 @@ def _how(records: Sequence[Record]) -> str:
                 f"{environment['packages']['keras']} on {environment['keras_backend']}, "
                 f"{environment['dtype_policy']}"
             ] = None
-    commands = [f"{record.command}" for record in records if record.finished]
+    commands = []
+    for group in _by_recipe_and_variant([record for record in records if record.finished]):
+        others = ", ".join(str(record.experiment.recipe.fit.seed) for record in group[1:])
+        commands.append(group[0].command + (f"  # and seeds {others}" if others else ""))
     return (
         "## How\n\nMachines:\n\n"
         + "\n".join(f"- {machine}" for machine in machines)
