@@ -11,6 +11,9 @@ from fer_edge.errors import FerEdgeError, require_extra
 PIN = "opencv-python-headless>=4.10,<5"
 """OpenCV 5 wheels have neither the cascade classifier nor its files."""
 
+_SILENT = 0
+"""OpenCV's LOG_LEVEL_SILENT."""
+
 
 @cache
 def load_opencv() -> ModuleType:
@@ -32,7 +35,8 @@ def load_opencv() -> ModuleType:
         raise FerEdgeError(
             f"OpenCV {cv2.__version__} has no Haar cascades", f"install one: pip install '{PIN}'"
         )
-    # another module may have imported it before the variables were set
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    # another module may have imported it before the variables were set; up to 4.11, the newest for
+    # numpy 1, the function is not in a module of its own
+    getattr(cv2.utils, "logging", cv2).setLogLevel(_SILENT)
     module: ModuleType = cv2
     return module
