@@ -1,0 +1,64 @@
+"""Every network of the package as TFLite files, untrained.
+
+What an inference costs follows from shapes, types and operators, not from the weights: a trained
+file of the same network gives the same count (README.md says to what extent).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fer_edge.chatter import import_keras
+from fer_edge.labels import LABELS
+
+TOO_LARGE = ("mondal_deep",)
+"""Left out: 2 G multiply-accumulates take minutes under the emulator."""
+CALIBRATION = 8
+"""Images of noise; the ranges do not matter."""
+
+
+def networks() -> dict[str, tuple[str, dict[str, Any]]]:
+    """Builder and options of every network, by the name that its files get."""
+    from fer_edge.train.models import BUILDERS
+    from fer_edge.train.models.kusno import FILTERS
+
+    found: dict[str, tuple[str, dict[str, Any]]] = {
+        name: (name, {}) for name in BUILDERS if name not in (*TOO_LARGE, "kusno")
+    }
+    return found | {f"kusno-{model}": ("kusno", {"model": model}) for model in FILTERS}
+
+
+def write_untrained(folder: Path, names: Collection[str] | None = None) -> dict[str, Path]:
+    """Build, fold and convert networks just as ``fer-edge export`` does.
+
+    Args:
+        folder: existing.
+        names: of ``networks``; None takes all.
+
+    Returns:
+        The float32 and the int8 file of each, by a name such as ``compact.int8``.
+    """
+    keras = import_keras(backend="tensorflow")
+    from fer_edge.export import tflite
+    from fer_edge.export.equalizing import equalize
+    from fer_edge.export.folding import fold_batch_norms
+    from fer_edge.train.models import build_model
+
+    noise = np.random.default_rng(0).integers(0, 256, (CALIBRATION, 48, 48, 1)).astype(np.uint8)
+    files: dict[str, Path] = {}
+    for name, (builder, options) in networks().items():
+        if names is not None and name not in names:
+            continue
+        keras.utils.set_random_seed(0)
+        folded, _ = fold_batch_norms(build_model(builder, len(LABELS), options))
+        folded = equalize(folded, noise)
+        content = {"float32": tflite.to_float32(folded), "int8": tflite.to_int8(folded, noise)}
+        for kind, data in content.items():
+            files[f"{name}.{kind}"] = folder / f"{name}.{kind}.tflite"
+            files[f"{name}.{kind}"].write_bytes(data)
+        keras.backend.clear_session()
+    return files

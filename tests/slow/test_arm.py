@@ -1,0 +1,159 @@
+"""Exported models on emulated 64-bit Arm boards: the same answers, for no more instructions.
+
+``make test-arm`` runs it; the first time as root, since that installs the emulator.
+"""
+
+from __future__ import annotations
+
+import json
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import pytest
+from answer import Job, answer, read_answers, write_jobs
+from conftest import ROOT, Shipped
+from count import count, from_json
+from emulator import A53, A72, A76, PROCESSORS, Processor, prepare, run
+from untrained import networks, write_untrained
+
+from fer_edge.bundle import FLOAT_TFLITE, INT8_TFLITE
+from fer_edge.data.clip import render_clip
+from fer_edge.device.run import RunOptions
+from fer_edge.device.run import run as run_here
+
+pytestmark = pytest.mark.timeout(900)
+
+HERE = Path(__file__).parent
+FAST = 64
+"""Faces that the fast kernels are asked about."""
+STEP = 1 / 256
+"""Of a probability in an int8 model's output."""
+FLOAT_TOLERANCE = 1e-5
+"""In probability: processors add, and fuse a multiplication with an addition, differently."""
+SLOWER = 1.01
+"""Instructions over those of the baseline that are let pass; a repeated count differs by 0.03%."""
+BASELINE = ROOT / "benchmarks" / "arm" / "instructions.json"
+REFRESH = f"python benchmarks/arm/count.py --json {BASELINE.relative_to(ROOT)}"
+
+Answers = dict[str, np.ndarray]
+"""(N, 7) probabilities by processor; this machine is ``here``."""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def emulator() -> Path:
+    return prepare()
+
+
+@pytest.fixture(scope="session")
+def answers(
+    shipped: list[Shipped], emulator: Path, tmp_path_factory: pytest.TempPathFactory
+) -> dict[tuple[str, str], list[Answers]]:
+    """What each processor says, bundle by bundle, by member and kernels (fast or reference)."""
+    said: dict[tuple[str, str], list[Answers]] = {}
+    for bundle in shipped:
+        jobs = {}
+        for member in (INT8_TFLITE, FLOAT_TFLITE):
+            if model := bundle.files.get(member):
+                jobs[member, "fast"] = Job(str(model), FAST)
+                jobs[member, "reference"] = Job(str(model), bundle.references, reference=True)
+        ask = partial(_ask, list(jobs.values()), bundle.faces, tmp_path_factory.mktemp("answers"))
+        with ThreadPoolExecutor(2) as pool:
+            columns = [answer(list(jobs.values()), bundle.faces), *pool.map(ask, PROCESSORS)]
+        names = ["here", *(processor.cpu for processor in PROCESSORS)]
+        for key, row in zip(jobs, zip(*columns, strict=True), strict=True):
+            said.setdefault(key, []).append(dict(zip(names, row, strict=True)))
+    return said
+
+
+def _ask(
+    jobs: list[Job], faces: np.ndarray, folder: Path, processor: Processor
+) -> list[np.ndarray]:
+    (folder / processor.cpu).mkdir()
+    jobs_file, out = write_jobs(folder / processor.cpu, jobs, faces)
+    run(processor, HERE / "answer.py", jobs_file)
+    return read_answers(out)
+
+
+def test_reference_kernels_give_the_same_bits_of_int8_on_every_processor(answers):
+    for by_processor in answers[INT8_TFLITE, "reference"]:
+        here = by_processor["here"]
+        assert len(np.unique(here, axis=0)) > 1
+        for processor in PROCESSORS:
+            np.testing.assert_array_equal(by_processor[processor.cpu], here, processor.name)
+
+
+def test_reference_kernels_give_the_same_bits_of_float_on_every_arm_board(answers):
+    for by_processor in answers[FLOAT_TFLITE, "reference"]:
+        for processor in (A53, A76):
+            np.testing.assert_array_equal(by_processor[processor.cpu], by_processor[A72.cpu])
+        assert np.abs(by_processor[A72.cpu] - by_processor["here"]).max() <= FLOAT_TOLERANCE
+
+
+def test_fast_int8_kernels_are_within_a_step_and_name_the_same_expression(answers):
+    for by_processor in answers[INT8_TFLITE, "fast"]:
+        for one, other in combinations(by_processor, 2):
+            assert np.abs(by_processor[one] - by_processor[other]).max() <= STEP, (one, other)
+            assert_same_labels(by_processor[one], by_processor[other])
+
+
+def test_fast_float_kernels_agree_on_every_processor(answers):
+    for by_processor in answers[FLOAT_TFLITE, "fast"]:
+        for one, other in combinations(by_processor, 2):
+            difference = np.abs(by_processor[one] - by_processor[other]).max()
+            assert difference <= FLOAT_TOLERANCE, (one, other)
+
+
+def assert_same_labels(one: np.ndarray, other: np.ndarray) -> None:
+    """The same best class of each face, unless ``one``'s two best are a step or less apart."""
+    second, best = np.sort(one, axis=1)[:, -2:].T
+    clear = best - second > STEP
+    assert clear.mean() > 0.8
+    np.testing.assert_array_equal(one.argmax(axis=1)[clear], other.argmax(axis=1)[clear])
+
+
+@pytest.mark.parametrize("processor", [A72, A76], ids=lambda processor: processor.cpu)
+def test_a_bundle_proves_itself_on_a_board_with_numpy_and_litert_alone(processor, shipped):
+    told = json.loads(run(processor, HERE / "prove.py", shipped[0].path))
+    assert told["machine"] == "aarch64"
+    assert told["verified"] is True
+    assert told["reference"] == 0, "the golden set was recorded by the reference kernels"
+    assert {"numpy", "ai_edge_litert"} <= set(told["imported"])
+    assert not {"cv2", "tensorflow", "keras", "matplotlib"} & set(told["imported"])
+
+
+def test_fer_edge_run_on_a_board_finds_and_names_what_it_does_here(shipped, tmp_path, capsys):
+    clip, bundle = tmp_path / "people.mp4", shipped[0].path
+    render_clip(clip, frames=4, size=(320, 180))
+    run_here(RunOptions(bundle=bundle, video=clip, json=True))
+    here = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    said = run(A72, "-m", "fer_edge", "run", bundle, "--video", clip, "--json")
+    board = [json.loads(line) for line in said.splitlines()]
+    assert board[-1]["faces"] == here[-1]["faces"] == 8
+    assert board[-1]["model"]["verified"] is True
+    # the board's OpenCV is an older one, whose decoder may round another way
+    for there, expected in zip(board[:-1], here[:-1], strict=True):
+        assert np.abs(np.subtract(there["box"], expected["box"])).max() <= 4
+        assert there["label"] == expected["label"]
+
+
+def test_no_network_of_the_package_takes_more_instructions_than_before(tmp_path):
+    baseline = from_json(BASELINE.read_text())
+    unknown = {f"{name}.{kind}" for name in networks() for kind in ("float32", "int8")}
+    assert set(baseline) == unknown, f"the baseline is of other networks; {REFRESH}"
+    measured = count(write_untrained(tmp_path), (A72, A76))
+    slower, faster = [], []
+    for model, row in measured.items():
+        for cpu, now in row.items():
+            before = baseline[model][cpu]
+            line = f"{model} on {cpu}: {before.all / 1e6:.2f} → {now.all / 1e6:.2f} million"
+            if now.all > before.all * SLOWER:
+                slower.append(line)
+            if now.all * SLOWER < before.all:
+                faster.append(line)
+    if faster:
+        warnings.warn("faster than the baseline; " + "; ".join([*faster, REFRESH]), stacklevel=1)
+    assert not slower, "; ".join([*slower, f"if that is the price of something: {REFRESH}"])
