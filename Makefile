@@ -8,7 +8,7 @@ SLOW := $(BIN)/python -m pytest -x -q -n 0
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
     --no-emit-index-url --no-emit-find-links --no-annotate --no-header
 
-.PHONY: demo test test-camera test-jax test-ray soak lint types wheel lock clean
+.PHONY: demo test test-arm test-camera test-jax test-parity test-ray soak lint types wheel lock clean
 
 demo: $(VENV)/.ready ## synthetic data → train → export --int8 → gate → run, with its tables
 	$(BIN)/fer-edge demo
@@ -25,6 +25,13 @@ types: $(VENV)/.ready
 
 test-camera: $(VENV)/.ready ## fer-edge run on the real picamera2 and a virtual camera; needs root
 	$(SLOW) tests/slow/virtual_camera
+
+test-parity: $(VENV)/.ready ## the same answers from Keras, LiteRT, tflite-runtime and ONNX Runtime
+	$(SLOW) tests/slow/test_parity.py
+
+test-arm: $(VENV)/.ready ## the same on emulated Raspberry Pis, and their instruction counts
+	$(BIN)/python benchmarks/arm/emulator.py
+	$(SLOW) tests/slow/test_parity.py tests/slow/test_arm.py
 
 soak: $(VENV)/.ready ## 200,000 frames through the whole pipeline, camera faults at random
 	$(SLOW) -s tests/slow/test_soak.py
@@ -45,6 +52,9 @@ lock: $(VENV)/.ready ## pin the newest versions that pyproject.toml allows
 	for extra in jax ray; do \
 	    $(COMPILE) --upgrade tests/slow/$$extra.in -c requirements.txt -o tests/slow/$$extra.txt || exit; \
 	done
+	$(COMPILE) --upgrade tests/slow/tflite-runtime.in --output-file tests/slow/tflite-runtime.txt
+	$(COMPILE) --upgrade pyproject.toml --extra device -c benchmarks/arm/bookworm.txt \
+	    --output-file benchmarks/arm/requirements.txt
 
 $(VENV)/.ready: requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
