@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from answer import Job, answer, read_answers, write_jobs
-from conftest import ROOT, Shipped
 from count import count, from_json
 from emulator import A53, A72, A76, PROCESSORS, Processor, prepare, run
+from shipped import ROOT, Shipped
 from untrained import networks, write_untrained
 
 from fer_edge.bundle import FLOAT_TFLITE, INT8_TFLITE
@@ -28,8 +28,6 @@ from fer_edge.device.run import run as run_here
 pytestmark = pytest.mark.timeout(900)
 
 HERE = Path(__file__).parent
-FAST = 64
-"""Faces that the fast kernels are asked about."""
 STEP = 1 / 256
 """Of a probability in an int8 model's output."""
 FLOAT_TOLERANCE = 1e-5
@@ -58,8 +56,10 @@ def answers(
         jobs = {}
         for member in (INT8_TFLITE, FLOAT_TFLITE):
             if model := bundle.files.get(member):
-                jobs[member, "fast"] = Job(str(model), FAST)
-                jobs[member, "reference"] = Job(str(model), bundle.references, reference=True)
+                jobs[member, "fast"] = Job(str(model), bundle.emulated)
+                if bundle.references:
+                    job = Job(str(model), bundle.references, reference=True)
+                    jobs[member, "reference"] = job
         ask = partial(_ask, list(jobs.values()), bundle.faces, tmp_path_factory.mktemp("answers"))
         with ThreadPoolExecutor(2) as pool:
             columns = [answer(list(jobs.values()), bundle.faces), *pool.map(ask, PROCESSORS)]
@@ -111,7 +111,7 @@ def assert_same_labels(one: np.ndarray, other: np.ndarray) -> None:
     """The same best class of each face, unless ``one``'s two best are a step or less apart."""
     second, best = np.sort(one, axis=1)[:, -2:].T
     clear = best - second > STEP
-    assert clear.mean() > 0.8
+    assert clear.mean() > 0.7
     np.testing.assert_array_equal(one.argmax(axis=1)[clear], other.argmax(axis=1)[clear])
 
 

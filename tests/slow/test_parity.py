@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from answer import Job, answer, read_answers, write_jobs
-from conftest import ROOT, Shipped
 from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
+from shipped import ROOT, Shipped
 
 from fer_edge.bundle import FLOAT_ONNX, FLOAT_TFLITE, INT8_ONNX, INT8_TFLITE
 from fer_edge.export.measure import PARITY
