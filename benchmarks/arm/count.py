@@ -149,7 +149,7 @@ def print_counts(counts: Counts) -> None:
     table = Table(title="Million instructions for one face; instructions are not time", box=SIMPLE)
     for title in ("model", "processor"):
         table.add_column(title, no_wrap=True)
-    for title in ("all", "SDOT", "SMULL", "FMLA", "load/store"):
+    for title in ("all", "SDOT", "SMULL", "FMLA", "ld/st"):
         table.add_column(title, justify="right", no_wrap=True)
     names = {processor.cpu: processor.name for processor in PROCESSORS}
     for model, row in counts.items():
