@@ -88,7 +88,7 @@ def _compile_counter(folder: Path) -> Path:
             "this machine's qemu-aarch64 takes no plugins", "use qemu-user of Debian 12"
         )
     plugin = folder / "counter.so"
-    line = ["gcc", "-O2", "-shared", "-fPIC", "-o", plugin, HERE / "counter.c"]
+    line = ["gcc", "-O2", "-shared", "-fPIC", "-o", str(plugin), str(HERE / "counter.c")]
     subprocess.run(line, check=True)
     return plugin
 

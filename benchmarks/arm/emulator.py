@@ -152,7 +152,9 @@ def exits_on_error() -> Iterator[None]:
     try:
         yield
     except FerEdgeError as error:
-        print(error.message, f"  → {error.hint}", sep="\n", file=sys.stderr)
+        print(error.message, file=sys.stderr)
+        if error.hint:
+            print(f"  → {error.hint}", file=sys.stderr)
         sys.exit(error.exit_code)
 
 

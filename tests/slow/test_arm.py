@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from answer import Job, answer, read_answers, write_jobs
-from count import count, from_json
+from count import Counts, count, find_models, from_json
 from emulator import A53, A72, A76, PROCESSORS, Processor, prepare, run
 from shipped import ROOT, Shipped
 from untrained import networks, write_untrained
@@ -24,6 +24,7 @@ from fer_edge.bundle import FLOAT_TFLITE, INT8_TFLITE
 from fer_edge.data.clip import render_clip
 from fer_edge.device.run import RunOptions
 from fer_edge.device.run import run as run_here
+from fer_edge.errors import FerEdgeError
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -145,13 +146,28 @@ def test_fer_edge_run_on_a_board_finds_and_names_what_it_does_here(shipped, tmp_
         assert there["label"] == expected["label"]
 
 
-def test_no_network_of_the_package_takes_more_instructions_than_before(tmp_path):
+@pytest.fixture(scope="session")
+def counts(emulator: Path, tmp_path_factory: pytest.TempPathFactory) -> Counts:
+    """Of every network of the package, on the two boards that the baseline is held to."""
+    return count(write_untrained(tmp_path_factory.mktemp("untrained")), (A72, A76))
+
+
+def test_the_counter_sees_every_multiplication(counts):
+    multiplications = 7_382_688  # of compact's convolutions and its dense layer
+    for board in (A72, A76):
+        assert 1 <= 4 * counts["compact.float32"][board.cpu].fmla / multiplications < 1.1
+    assert 1 <= 16 * counts["compact.int8"][A76.cpu].dot / multiplications < 1.1
+    without_dot_products = counts["compact.int8"][A72.cpu]
+    assert without_dot_products.dot == 0
+    assert 4 <= multiplications / without_dot_products.widening <= 8
+
+
+def test_no_network_of_the_package_takes_more_instructions_than_before(counts):
     baseline = from_json(BASELINE.read_text())
-    unknown = {f"{name}.{kind}" for name in networks() for kind in ("float32", "int8")}
-    assert set(baseline) == unknown, f"the baseline is of other networks; {REFRESH}"
-    measured = count(write_untrained(tmp_path), (A72, A76))
+    known = {f"{name}.{kind}" for name in networks() for kind in ("float32", "int8")}
+    assert set(baseline) == known, f"the baseline is of other networks: {REFRESH}"
     slower, faster = [], []
-    for model, row in measured.items():
+    for model, row in counts.items():
         for cpu, now in row.items():
             before = baseline[model][cpu]
             line = f"{model} on {cpu}: {before.all / 1e6:.2f} → {now.all / 1e6:.2f} million"
@@ -160,5 +176,16 @@ def test_no_network_of_the_package_takes_more_instructions_than_before(tmp_path)
             if now.all * SLOWER < before.all:
                 faster.append(line)
     if faster:
-        warnings.warn("faster than the baseline; " + "; ".join([*faster, REFRESH]), stacklevel=1)
+        warnings.warn("faster than the baseline: " + "; ".join([*faster, REFRESH]), stacklevel=1)
     assert not slower, "; ".join([*slower, f"if that is the price of something: {REFRESH}"])
+
+
+def test_a_machine_without_the_emulator_is_told_what_to_install(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(FerEdgeError, match="apt-get install qemu-user debootstrap gcc"):
+        prepare()
+
+
+def test_only_tflite_files_and_bundles_are_counted(tmp_path):
+    with pytest.raises(FerEdgeError, match=r"model\.onnx is not a model that can be counted"):
+        find_models([tmp_path / "model.onnx"], tmp_path)
