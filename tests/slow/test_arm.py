@@ -26,7 +26,7 @@ from fer_edge.device.run import RunOptions
 from fer_edge.device.run import run as run_here
 from fer_edge.errors import FerEdgeError
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = pytest.mark.timeout(1800)
 
 HERE = Path(__file__).parent
 STEP = 1 / 256
@@ -106,6 +106,7 @@ def test_fast_float_kernels_agree_on_every_processor(answers):
         for one, other in combinations(by_processor, 2):
             difference = np.abs(by_processor[one] - by_processor[other]).max()
             assert difference <= FLOAT_TOLERANCE, (one, other)
+            assert_same_labels(by_processor[one], by_processor[other])
 
 
 def assert_same_labels(one: np.ndarray, other: np.ndarray) -> None:
