@@ -74,6 +74,12 @@ def count(models: Mapping[str, Path], processors: Sequence[Processor] = PROCESSO
     return {model: dict(zip(names, row, strict=True)) for model, row in rows}
 
 
+def takes_plugins() -> bool:
+    """Whether the emulator can count: Debian 12's does, newer ones are linked without."""
+    usage = subprocess.run(["qemu-aarch64", "--help"], capture_output=True, text=True).stdout
+    return "-plugin" in usage
+
+
 def _count(models: Mapping[str, Path], processor: Processor, plugin: Path) -> list[Count]:
     lines = plugin.with_name(f"{processor.cpu}.jsonl")
     paths = [path.resolve() for path in models.values()]
@@ -82,8 +88,7 @@ def _count(models: Mapping[str, Path], processor: Processor, plugin: Path) -> li
 
 
 def _compile_counter(folder: Path) -> Path:
-    usage = subprocess.run(["qemu-aarch64", "--help"], capture_output=True, text=True).stdout
-    if "-plugin" not in usage:
+    if not takes_plugins():
         raise FerEdgeError(
             "this machine's qemu-aarch64 takes no plugins", "use qemu-user of Debian 12"
         )

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from answer import Job, answer, read_answers, write_jobs
-from count import Counts, count, find_models, from_json
+from count import Counts, count, find_models, from_json, takes_plugins
 from emulator import A53, A72, A76, PROCESSORS, Processor, prepare, run
 from shipped import ROOT, Shipped
 from untrained import networks, write_untrained
@@ -150,6 +150,8 @@ def test_fer_edge_run_on_a_board_finds_and_names_what_it_does_here(shipped, tmp_
 @pytest.fixture(scope="session")
 def counts(emulator: Path, tmp_path_factory: pytest.TempPathFactory) -> Counts:
     """Of every network of the package, on the two boards that the baseline is held to."""
+    if not takes_plugins():
+        pytest.skip("this qemu-aarch64 takes no plugins; Debian 12's does")
     return count(write_untrained(tmp_path_factory.mktemp("untrained")), (A72, A76))
 
 
