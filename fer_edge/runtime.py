@@ -18,6 +18,7 @@ import numpy.typing as npt
 from fer_edge.chatter import import_keras, silenced_stderr
 from fer_edge.errors import FerEdgeError, require_extra
 from fer_edge.face import FACE_SHAPE, FACE_SIZE
+from fer_edge.tflite_check import check_tflite
 
 ONNX_BATCH = 64
 """Faces at once where an ONNX model leaves the batch size open."""
@@ -80,6 +81,18 @@ def load_model(
     )
 
 
+def import_runtime(name: str) -> None:
+    """Import what ``load_model`` needs for a file of this name, ahead of it.
+
+    Raises:
+        FerEdgeError: the runtime is not installed.
+    """
+    if name.endswith(".tflite"):
+        _tflite_module()
+    elif name.endswith(".onnx"):
+        _onnxruntime()
+
+
 class _TFLiteModel:
     format = "tflite"
 
@@ -88,6 +101,8 @@ class _TFLiteModel:
         kind = module.OpResolverType
         resolver = kind.BUILTIN_REF if reference_kernels else kind.AUTO
         try:
+            # the interpreter believes every offset and size in the file
+            check_tflite(content)
             with silenced_stderr():
                 self._interpreter = module.Interpreter(
                     model_content=content,
@@ -128,9 +143,7 @@ class _OnnxModel:
     format = "onnx"
 
     def __init__(self, content: bytes, name: str, threads: int) -> None:
-        require_extra("onnxruntime", "export")
-        import onnxruntime
-
+        onnxruntime = _onnxruntime()
         self.runtime = f"ONNX Runtime {onnxruntime.__version__}"
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
@@ -204,6 +217,13 @@ def _tflite_module() -> tuple[Any, str]:
         return interpreter, f"tflite-runtime {metadata.version('tflite-runtime')}"
     require_extra("ai_edge_litert", "device")
     raise AssertionError("unreachable")
+
+
+def _onnxruntime() -> Any:
+    require_extra("onnxruntime", "export")
+    import onnxruntime
+
+    return onnxruntime
 
 
 def _as_batch(faces: npt.NDArray[np.uint8]) -> npt.NDArray[Any]:

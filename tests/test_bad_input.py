@@ -74,20 +74,20 @@ def _flipped(packed: bytearray) -> bytearray:
 
 
 def _wrong_size(packed: bytearray) -> bytes:
-    from fer_edge.bundle import _pack, _unpack
+    from fer_edge.bundle.archive import pack, unpack
 
-    content = _unpack(bytes(packed))
+    content = unpack(bytes(packed))
     manifest = json.loads(content["manifest.json"])
     manifest["input"]["shape"] = [1, 64, 64, 1]
-    return _pack({**content, "manifest.json": json.dumps(manifest).encode()})
+    return pack({**content, "manifest.json": json.dumps(manifest).encode()})
 
 
 def _from_the_future(packed: bytearray) -> bytes:
-    from fer_edge.bundle import _pack, _unpack
+    from fer_edge.bundle.archive import pack, unpack
 
-    content = _unpack(bytes(packed))
+    content = unpack(bytes(packed))
     manifest = json.loads(content["manifest.json"]) | {"schema": 99}
-    return _pack({**content, "manifest.json": json.dumps(manifest).encode()})
+    return pack({**content, "manifest.json": json.dumps(manifest).encode()})
 
 
 SMALL = 'name = "x"\n[model]\nname = "compact"\n'

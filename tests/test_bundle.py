@@ -33,6 +33,7 @@ from fer_edge.bundle import (
     verify_golden,
     write_bundle,
 )
+from fer_edge.bundle.archive import pack
 from fer_edge.errors import FerEdgeError
 from fer_edge.runtime import load_model
 
@@ -70,7 +71,7 @@ def _with_manifest(packed: bytes, change: Callable[[dict[str, Any]], None]) -> b
     stored = json.loads(members[MANIFEST])
     change(stored)
     text = json.dumps(stored, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
-    return bundles._pack({**members, MANIFEST: text.encode(errors="surrogatepass")})
+    return pack({**members, MANIFEST: text.encode(errors="surrogatepass")})
 
 
 def _zip(members: dict[str, bytes], kind: int = zipfile.ZIP_STORED) -> bytes:
@@ -196,13 +197,13 @@ def test_a_repeated_member_is_refused(packed: bytes, place: Path) -> None:
 def test_missing_members_and_a_missing_manifest_are_refused(packed: bytes, place: Path) -> None:
     members = _members(packed)
     for name in members:
-        _refused(place, bundles._pack({k: v for k, v in members.items() if k != name}))
+        _refused(place, pack({k: v for k, v in members.items() if k != name}))
     for name in (INT8_TFLITE, GOLDEN, MODEL_CARD):
 
         def unlist(stored: dict[str, Any], name: str = name) -> None:
             del stored["files"][name]
 
-        without = bundles._pack({k: v for k, v in members.items() if k != name})
+        without = pack({k: v for k, v in members.items() if k != name})
         _refused(place, _with_manifest(without, unlist))
 
 
@@ -210,7 +211,7 @@ def test_another_model_under_the_same_manifest_is_refused(packed: bytes, place: 
     members = _members(packed)
     other = bytearray(members[INT8_TFLITE])
     other[len(other) // 2] ^= 1
-    message = _refused(place, bundles._pack({**members, INT8_TFLITE: bytes(other)}))
+    message = _refused(place, pack({**members, INT8_TFLITE: bytes(other)}))
     assert "the checksum of model.int8.tflite is wrong" in message
 
 
@@ -284,7 +285,7 @@ def test_no_manifest_whatever_it_says_gives_anything_but_one_line(
     ids=["empty", "object", "list", "null", "number", "lists", "objects", "UTF-16"],
 )
 def test_a_manifest_that_is_none_is_refused(packed: bytes, place: Path, manifest: bytes) -> None:
-    _refused(place, bundles._pack({**_members(packed), MANIFEST: manifest}))
+    _refused(place, pack({**_members(packed), MANIFEST: manifest}))
 
 
 @pytest.mark.parametrize("text", ["1e999", '"\\ud800"', "[" * 900 + "]" * 900, "1.0e0"])
@@ -293,7 +294,7 @@ def test_json_that_cannot_be_written_as_it_was_read_is_refused(
 ) -> None:
     members = _members(packed)
     changed = members[MANIFEST].decode().replace('"metrics": {', f'"metrics": {{"a": {text},', 1)
-    _refused(place, bundles._pack({**members, MANIFEST: changed.encode()}))
+    _refused(place, pack({**members, MANIFEST: changed.encode()}))
 
 
 def test_what_is_no_bundle_at_all_is_refused(tmp_path: Path) -> None:
@@ -313,10 +314,10 @@ def test_what_is_no_bundle_at_all_is_refused(tmp_path: Path) -> None:
 def test_a_bundle_that_may_not_be_read_is_one_line(
     exported: Exported, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def denied(self: Path) -> bytes:
+    def denied(*arguments: Any) -> int:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(Path, "read_bytes", denied)
+    monkeypatch.setattr("fer_edge.bundle.opening.os.open", denied)
     with pytest.raises(FerEdgeError, match="permission denied"):
         open_bundle(exported.bundle)
 
@@ -422,7 +423,7 @@ def _golden_with_header(old: bytes, new: bytes) -> bytes:
     with zipfile.ZipFile(io.BytesIO(pack_golden(FACES, SAID))) as archive:
         members = {name: archive.read(name) for name in archive.namelist()}
     assert old in members["faces.npy"]
-    return bundles._pack({**members, "faces.npy": members["faces.npy"].replace(old, new)})
+    return pack({**members, "faces.npy": members["faces.npy"].replace(old, new)})
 
 
 FACES, SAID = np.zeros((4, 48, 48, 1), np.uint8), np.zeros((4, 7), np.float32)
