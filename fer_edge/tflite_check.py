@@ -97,8 +97,8 @@ def _check_quantization(quantization: Table, shape: np.ndarray, kind: int) -> No
     if not len(scale) and not len(zero_point):
         return
     axis = quantization["quantized_dimension"]
-    by_channel = len(scale) > 1
-    if not 0 <= axis < max(len(shape), 1) or (by_channel and len(scale) != shape[axis]):
+    channels = int(shape[axis]) if 0 <= axis < len(shape) else 1
+    if len(scale) not in (1, channels) or not 0 <= axis <= len(shape):
         raise ValueError("a tensor has a scale for channels that it does not have")
     if len(zero_point) != len(scale):
         raise ValueError("a tensor has as many zero points as scales")

@@ -56,8 +56,6 @@ def real_data() -> Path:
 def int8_model(size: int = 48) -> bytes:
     """A TFLite file with uint8 in and out whose answer depends on the picture."""
     keras = import_keras()
-    import tensorflow as tf
-
     keras.utils.set_random_seed(5)
     network = keras.Sequential(
         [
@@ -69,6 +67,13 @@ def int8_model(size: int = 48) -> bytes:
         ]
     )
     network.layers[-1].set_weights([6 * w for w in network.layers[-1].get_weights()])
+    return to_int8(network, size)
+
+
+def to_int8(network: Any, size: int = 48) -> bytes:
+    """A Keras network with fixed batch size 1 as int8 TFLite, uint8 in and out."""
+    import tensorflow as tf
+
     rng = np.random.default_rng(0)
     pictures = rng.integers(0, 256, (16, 1, size, size, 1)).astype(np.float32)
     converter = tf.lite.TFLiteConverter.from_keras_model(network)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import re
 
 import numpy as np
 
@@ -17,6 +18,11 @@ from fer_edge.runtime import Model, import_runtime, load_model
 GOLDEN_ARRAYS = ("faces", "probabilities", "probabilities_onnx")
 MOST_FACES = 256
 """Of a golden set; it is replayed at every start."""
+_NPY = re.compile(
+    rb"\x93NUMPY\x01\0..\{'descr': '(\|u1|<f4)', 'fortran_order': False, "
+    rb"'shape': \((\d{1,6}(?:, \d{1,6}){1,3})\), \} *\n",
+    re.DOTALL,
+)
 REHEARSAL = 20
 """Seconds that a model may take to load and to answer for one face."""
 
@@ -139,14 +145,15 @@ def verify_golden(bundle: Bundle, model: Model) -> float:
 
 
 def _array(data: bytes) -> np.ndarray:
-    """An ``.npy`` as a view; not through numpy's reader, which makes room for what is claimed."""
-    stream = io.BytesIO(data)
-    if np.lib.format.read_magic(stream) != (1, 0):
-        raise ValueError("an array is of an unknown version")
-    shape, fortran, dtype = np.lib.format.read_array_header_1_0(stream)
-    if fortran or dtype.hasobject or not all(0 <= side <= len(data) for side in shape):
+    """An ``.npy`` as a view.
+
+    Not through numpy's reader, which evaluates the header and makes room for what it claims.
+    """
+    found = _NPY.match(data)
+    if found is None:
         raise ValueError("an array is of an unknown kind")
-    body = data[stream.tell() :]
+    dtype, shape = np.dtype(found[1].decode()), tuple(map(int, found[2].split(b",")[:4]))
+    body = data[found.end() :]
     if math.prod(shape) * dtype.itemsize != len(body):
         raise ValueError("an array has another size than its shape says")
     return np.frombuffer(body, dtype).reshape(shape)
@@ -155,8 +162,7 @@ def _array(data: bytes) -> np.ndarray:
 def _read_golden(bundle: Bundle) -> dict[str, np.ndarray]:
     try:
         return golden_set(bundle.read(GOLDEN))
-    except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError) as error:
-        # ast, behind numpy's header, has errors of its own
+    except ValueError as error:
         raise _unreadable(bundle, str(error)) from error
 
 

@@ -261,6 +261,9 @@ def _decoded(text: str, size: int) -> bytes:
         packed = base64.b64decode(text, validate=True)
     except binascii.Error as error:
         raise ValueError("it is not base64") from error
+    # one text for the same bytes, where base64 has several
+    if base64.b64encode(packed).decode() != text:
+        raise ValueError("it is not base64")
     if len(packed) != size:
         raise ValueError(f"it holds {len(packed)} bytes, not {size}")
     return packed

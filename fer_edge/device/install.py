@@ -12,6 +12,7 @@ import fcntl
 import json
 import os
 import re
+import shlex
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -184,7 +185,9 @@ def print_installed(state: Installed, *, as_json: bool = False) -> None:
     what = "installed" if state.changed else "is installed already"
     print(f"{state.name}{version}: {what} as {state.current}")
     if state.previous is not None:
-        print(f"kept: {state.previous}; go back to it with: fer-edge bundle rollback")
+        folder = state.current.parent
+        where = "" if folder == default_folder() else f" --to {shlex.quote(str(folder))}"
+        print(f"kept: {state.previous}; go back to it with: fer-edge bundle rollback{where}")
 
 
 def _opened(path: Path) -> Bundle | None:
