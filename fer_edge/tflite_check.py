@@ -25,6 +25,8 @@ MOST_WORK = 20_000_000_000
 # TensorType: bytes of an element, and the range of a quantized one's zero point
 _TYPES = {0: 4, 1: 2, 2: 4, 3: 1, 4: 8, 6: 1, 7: 2, 9: 1}
 _ZERO_POINTS = {2: (0, 0), 3: (0, 255), 4: (0, 0), 7: (0, 0), 9: (-128, 127)}
+# beyond these, kernels end the process over a multiplier that they cannot hold
+_SCALES = (1e-15, 1e9)
 _CUSTOM = 32
 _CONV, _DEPTHWISE, _FULLY_CONNECTED = 3, 4, 9
 _AVERAGE_POOL, _MAX_POOL = 1, 17
@@ -102,8 +104,8 @@ def _check_quantization(quantization: Table, shape: np.ndarray, kind: int) -> No
         raise ValueError("a tensor has a scale for channels that it does not have")
     if len(zero_point) != len(scale):
         raise ValueError("a tensor has as many zero points as scales")
-    if not (np.isfinite(scale) & (scale > 0)).all():
-        raise ValueError("a tensor's scale is not above 0")
+    if not ((scale >= _SCALES[0]) & (scale <= _SCALES[1])).all():
+        raise ValueError("a tensor's scale is impossible")
     low, high = _ZERO_POINTS.get(kind, (0, 0))
     if ((zero_point < low) | (zero_point > high)).any():
         raise ValueError("a tensor's zero point is out of its type's range")
