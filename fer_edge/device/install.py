@@ -93,6 +93,7 @@ def install(
         # whatever is no bundle is not copied at all
         open_bundle(bundle, keys=keys)
         if current and current.exists() and sha256(current) == sha256(bundle):
+            _prune(folder, kept=_previous(folder))
             return _state(folder, changed=False)
         target = folder / f"{number + 1:06d}.fer"
         with atomic_path(target) as copy:
@@ -104,9 +105,7 @@ def install(
         # a current bundle that has gone bad is no bundle to go back to
         kept = current if current and _opened(current) else _previous(folder)
         _point(folder, target)
-        for path in _numbered(folder):
-            if path not in (target, kept):
-                path.unlink(missing_ok=True)
+        _prune(folder, kept=kept)
         return _state(folder)
 
 
@@ -258,6 +257,14 @@ def _clean(folder: Path, *, above: int) -> None:
     for path in list(folder.iterdir()):
         numbered = _NUMBERED.fullmatch(path.name)
         if _LEFT_OVER.fullmatch(path.name) or (numbered and int(numbered[1]) > above):
+            path.unlink(missing_ok=True)
+
+
+def _prune(folder: Path, *, kept: Path | None) -> None:
+    """Remove all bundles but the current one and the one to go back to."""
+    current = _current(folder)
+    for path in _numbered(folder):
+        if path not in (current, kept):
             path.unlink(missing_ok=True)
 
 

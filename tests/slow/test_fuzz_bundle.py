@@ -13,8 +13,8 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from conftest import Maker, to_int8
 from exported import Exported
+from maker import Maker, to_int8
 
 from fer_edge.chatter import import_keras
 from fer_edge.labels import LABELS
