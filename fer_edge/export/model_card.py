@@ -41,7 +41,7 @@ def model_card(source: Source, splits: tuple[str, ...], int8: Format) -> str:
         "What it must not be used for": MISUSE,
         "Data": _data(source, splits, int8),
         "How good it is": _measured(int8),
-        "Where it is weak": _weaknesses(int8.whole),
+        "Where it is weak": weaknesses(int8.whole),
         "What int8 cost": _cost(int8),
         "What was not measured": _limits(source),
     }
@@ -98,7 +98,7 @@ def _measured(int8: Format) -> str:
     return "\n".join(lines)
 
 
-def _weaknesses(whole: Report) -> str:
+def weaknesses(whole: Report) -> str:
     """Sentences that the figures give; the weakest expression always has one."""
     recalls = {label: e.value for label, e in whole.recall.items() if e is not None}
     weakest = min(recalls, key=lambda label: recalls[label])
