@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import faulthandler
 import os
 import resource
 import signal
+import warnings
 from collections.abc import Callable
 
 from fer_edge.errors import FerEdgeError
@@ -25,7 +27,9 @@ def rehearse(what: Callable[[], object], *, seconds: int) -> None:
     Raises:
         FerEdgeError: the child was ended by a signal or took too long.
     """
-    child = os.fork()
+    with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
+        # Python warns of the threads of native libraries, none of which holds a lock of the child's
+        child = os.fork()
     if not child:
         _perform(what, seconds)
     _, status = os.waitpid(child, 0)
@@ -47,7 +51,8 @@ def _perform(what: Callable[[], object], seconds: int) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         # the signal is reported by the parent, in one line
         faulthandler.disable()
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        with contextlib.suppress(OSError):
+            resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, 1)
         os.dup2(nowhere, 2)

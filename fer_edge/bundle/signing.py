@@ -61,7 +61,11 @@ def make_keys(secret: Path, public: Path, password: str) -> PublicKey:
             raise FerEdgeError(f"{path} exists already", "choose another name with -o")
     key = new_key()
     write_secret_key(secret, key, password)
-    write_text(public, key.public.to_text())
+    try:
+        write_text(public, key.public.to_text())
+    except FerEdgeError:
+        secret.unlink()
+        raise
     return key.public
 
 

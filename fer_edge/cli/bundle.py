@@ -190,10 +190,19 @@ def schema() -> None:
 
 
 def _password(file: Path | None, *, new: bool = False) -> str:
+    import getpass
+    import sys
+
     from fer_edge.errors import FerEdgeError
 
     if file is None:
-        answer: str = typer.prompt("password", hide_input=True, confirmation_prompt=new, err=True)
+        if not sys.stdin.isatty():
+            raise FerEdgeError(
+                "there is no terminal to type a password into", "name one with --password-file FILE"
+            )
+        answer = getpass.getpass("password: ")
+        if new and getpass.getpass("again: ") != answer:
+            raise FerEdgeError("the passwords differ", "try again")
         return answer
     try:
         return file.read_text(encoding="utf-8").rstrip("\r\n")

@@ -27,6 +27,8 @@ from fer_edge.files import atomic_path, explain, sha256
 
 CURRENT = "current.fer"
 """The link to the installed bundle."""
+SYSTEM_FOLDER = Path("/var/lib/fer-edge/bundles")
+"""Where root installs bundles, for every user of the machine."""
 _NUMBERED = re.compile(r"(\d{6})\.fer")
 _LEFT_OVER = re.compile(r"\.(\d{6}|current)-.*\.fer")
 """Temporary names of an installation that was cut off."""
@@ -55,9 +57,14 @@ class Installed:
 def default_folder() -> Path:
     """Where bundles are installed: for the whole machine as root, else for this user."""
     if os.geteuid() == 0:
-        return Path("/var/lib/fer-edge/bundles")
+        return SYSTEM_FOLDER
     data = os.environ.get("XDG_DATA_HOME") or os.path.expanduser("~/.local/share")  # noqa: PTH111
     return Path(data) / "fer-edge" / "bundles"
+
+
+def installed_folder() -> Path | None:
+    """The user's folder, else the machine's, where bundles are installed; None without any."""
+    return next(filter(is_installation, (default_folder(), SYSTEM_FOLDER)), None)
 
 
 def is_installation(folder: Path) -> bool:

@@ -18,7 +18,7 @@ from fer_edge.board import Board, read_board, read_health
 from fer_edge.bundle.trust import trusted_keys
 from fer_edge.device.classifier import Classifier, newest_bundle, open_classifier
 from fer_edge.device.detectors import HaarDetector
-from fer_edge.device.install import default_folder, is_installation, open_installed
+from fer_edge.device.install import installed_folder, is_installation, open_installed
 from fer_edge.device.outputs import (
     AnnotatedVideo,
     JsonLines,
@@ -143,11 +143,12 @@ def _open_bundle(options: RunOptions, messages: Console) -> Classifier:
     def warn(line: str) -> None:
         messages.print(f"[yellow]{escape(line)}[/]", soft_wrap=True, highlight=False)
 
-    keys, installed = trusted_keys(options.keys), default_folder()
+    keys = trusted_keys(options.keys)
     try:
         path = options.bundle or newest_bundle()
     except FerEdgeError:
-        if not is_installation(installed):
+        installed = installed_folder()
+        if installed is None:
             raise
         path = installed
     if is_installation(path):

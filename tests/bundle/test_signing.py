@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import sys
@@ -210,6 +211,20 @@ def test_a_password_comes_from_a_file_where_nobody_can_type(
         assert _fer_edge(monkeypatch, *command, *password) == code
     assert "wrong password" in capsys.readouterr().err
     assert _fer_edge(monkeypatch, *command, "--password-file", tmp_path / "none") == 2
+    monkeypatch.setattr("sys.stdin", io.StringIO(""))
+    assert _fer_edge(monkeypatch, *command) == 2
+    assert "--password-file" in capsys.readouterr().err
+
+
+def test_a_password_is_typed_twice_for_a_new_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    typed = iter(["one", "two"])
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    monkeypatch.setattr("getpass.getpass", lambda prompt: next(typed))
+    assert _fer_edge(monkeypatch, "bundle", "keygen", "-o", tmp_path / "k") == 2
+    assert "the passwords differ" in capsys.readouterr().err
+    assert not list(tmp_path.glob("k.*"))
 
 
 @pytest.mark.parametrize("form", [(), ("--json",)])
