@@ -19,6 +19,8 @@ MOST_ITEMS = 10_000
 """Tensors, operators, buffers: a model has a few hundred of each."""
 MOST_BYTES = 64 << 20
 """Of one tensor; a face's largest activation in a wide network has under 2 MiB."""
+MOST_MEMORY = 256 << 20
+"""Bytes of all tensors together; an interpreter holds fewer at a time."""
 MOST_WORK = 20_000_000_000
 """Multiplications of one inference; paper networks need under 1,000,000,000."""
 
@@ -58,8 +60,8 @@ def check_tflite(content: bytes) -> None:
             raise ValueError(f"it has {len(items)} tensors, operators or buffers")
     if any(buffer["offset"] or buffer["size"] for buffer in buffers):
         raise ValueError("some of its data lies outside of its buffers")
-    for tensor in graph["tensors"]:
-        _check_tensor(tensor, buffers)
+    if sum(_check_tensor(tensor, buffers) for tensor in graph["tensors"]) > MOST_MEMORY:
+        raise ValueError(f"its tensors have over {MOST_MEMORY >> 20} MiB")
     _check_references(model)
     _check_order(graph, buffers)
     work = sum(
@@ -70,7 +72,8 @@ def check_tflite(content: bytes) -> None:
         raise ValueError("an inference would take minutes")
 
 
-def _check_tensor(tensor: Table, buffers: list[Table]) -> None:
+def _check_tensor(tensor: Table, buffers: list[Table]) -> int:
+    """Check one tensor; returns its bytes."""
     shape, kind = tensor["shape"], tensor["type"]
     if kind not in _TYPES:
         raise ValueError(f"a tensor is of the unknown type {kind}")
@@ -90,6 +93,7 @@ def _check_tensor(tensor: Table, buffers: list[Table]) -> None:
         raise ValueError("a tensor's data lies in another file")
     if tensor["quantization"] is not None:
         _check_quantization(tensor["quantization"], shape, kind)
+    return size
 
 
 def _check_quantization(quantization: Table, shape: np.ndarray, kind: int) -> None:

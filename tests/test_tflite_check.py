@@ -98,6 +98,13 @@ def _enlarge(model: Any) -> None:
     _tensor(model).shape = np.array([1, 1 << 14, 1 << 14, 1], np.int32)
 
 
+def _enlarge_many(model: Any) -> None:
+    graph = model.subgraphs[0]
+    for tensor in graph.tensors:
+        if model.buffers[tensor.buffer].data is None:
+            tensor.shape = np.array([1, 1 << 12, 1 << 12, 1], np.int32)
+
+
 def _custom(model: Any) -> None:
     model.operatorCodes[0].customCode = b"Evil"
 
@@ -111,6 +118,7 @@ CASES: dict[str, tuple[Change, str]] = {
     "negative side": (lambda m: setattr(_tensor(m), "shape", [1, -48, 48, 1]), "has the shape"),
     "seven sides": (lambda m: setattr(_tensor(m), "shape", [1] * 7), "has the shape"),
     "huge": (_enlarge, "a tensor has 256 MiB"),
+    "huge together": (_enlarge_many, "over 256 MiB"),
     "no such buffer": (lambda m: setattr(_tensor(m), "buffer", 9999), "buffer does not exist"),
     "short constant": (lambda m: setattr(_tensor(m, 1), "shape", [64]), "is given"),
     "variable": (lambda m: setattr(_tensor(m), "isVariable", True), "variable or sparse"),

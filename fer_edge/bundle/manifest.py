@@ -25,8 +25,6 @@ MANIFEST_LIMIT = 256 << 10
 """Bytes of the largest manifest that is parsed; ours have about 20,000."""
 DEEPEST = 12
 """Levels of the most nested manifest that is taken; ours has seven."""
-MOST_TOLERANCE = 0.25
-"""Of ``golden_tolerance``: beyond it a golden set proves nothing."""
 
 
 def _is(what: str, shape: shapes.Shape) -> dict[str, Any]:

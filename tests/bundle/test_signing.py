@@ -21,6 +21,8 @@ from fer_edge.cli import main
 from fer_edge.device.classifier import open_classifier
 from fer_edge.errors import FerEdgeError
 
+pytest.importorskip("cryptography")
+
 
 @pytest.fixture
 def signed(bundle: Path, ours: Signer, tmp_path: Path) -> Path:
