@@ -267,7 +267,8 @@ def _pixel_table(tensor: dict[str, Any]) -> npt.NDArray[Any] | None:
     """
     scale, zero = tensor["quantization"]
     dtype = np.dtype(tensor["dtype"])
-    if scale == 0 or (dtype == np.uint8 and scale == 1 and zero == 0):
+    as_they_are = dtype == np.uint8 and scale == 1 and zero == 0
+    if scale == 0 or as_they_are or not np.issubdtype(dtype, np.integer):
         return None
     limits = np.iinfo(dtype)
     table = np.clip(np.round(np.arange(256) / scale + zero), limits.min, limits.max)

@@ -223,7 +223,7 @@ def _answers(model: bytes, faces: np.ndarray) -> np.ndarray:
     (given,), (result,) = interpreter.get_input_details(), interpreter.get_output_details()
     scale, zero = result["quantization"]
     step, black = given["quantization"]
-    if step:
+    if step and np.issubdtype(given["dtype"], np.integer):
         limits = np.iinfo(given["dtype"])
         faces = np.clip(np.round(faces / np.float32(step) + black), limits.min, limits.max)
     said = []

@@ -215,3 +215,15 @@ def test_a_table_that_is_named_a_million_times_takes_no_time(maker: Maker) -> No
     struct.pack_into("<I", content, root + slot, start - root - slot)
     with pytest.raises(ValueError, match="too many tables"):
         check_tflite(bytes(content))
+
+
+def test_a_float_input_with_a_scale_takes_pixels_as_they_are(exported: Exported) -> None:
+    def give_scale(model: Any) -> None:
+        given = _tensor(model, int(model.subgraphs[0].inputs[0]))
+        given.quantization = schema.QuantizationParametersT()
+        given.quantization.scale, given.quantization.zeroPoint = [0.5], [0]
+
+    content = open_bundle(exported.bundle).read(FLOAT_TFLITE)
+    faces = exported.dataset.faces[:4]
+    scaled = load_model(_changed(content, give_scale)).probabilities(faces)
+    np.testing.assert_array_equal(scaled, load_model(content).probabilities(faces))

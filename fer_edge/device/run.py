@@ -139,10 +139,6 @@ def _run(
 
 def _open_bundle(options: RunOptions, messages: Console) -> Classifier:
     """The bundle that was named, else the newest one nearby, else the installed one."""
-
-    def warn(line: str) -> None:
-        messages.print(f"[yellow]{escape(line)}[/]", soft_wrap=True, highlight=False)
-
     keys = trusted_keys(options.keys)
     try:
         path = options.bundle or newest_bundle()
@@ -152,11 +148,13 @@ def _open_bundle(options: RunOptions, messages: Console) -> Classifier:
             raise
         path = installed
     if is_installation(path):
-        classifier = open_installed(path, threads=options.threads, keys=keys, say=warn)
+        classifier = open_installed(
+            path, threads=options.threads, keys=keys, say=lambda line: _warn(line, messages)
+        )
     else:
         classifier = open_classifier(path, threads=options.threads, keys=keys)
     for note in classifier.notes:
-        warn(note)
+        _warn(note, messages)
     return classifier
 
 
