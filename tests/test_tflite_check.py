@@ -102,7 +102,7 @@ def _enlarge_many(model: Any) -> None:
     graph = model.subgraphs[0]
     for tensor in graph.tensors:
         if model.buffers[tensor.buffer].data is None:
-            tensor.shape = np.array([1, 1 << 12, 1 << 12, 1], np.int32)
+            tensor.shape = np.array([1, 1 << 13, 1 << 12, 1], np.int32)
 
 
 def _custom(model: Any) -> None:
