@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -70,7 +71,7 @@ class Bundle:
     def version(self) -> int | None:
         """The counter in the signature's comment, larger in a newer bundle; None without one."""
         value = self.signature.entry("version") if self.signature else None
-        return int(value) if value and value.isascii() and value.isdigit() else None
+        return int(value) if value and re.fullmatch(r"[0-9]{1,19}", value) else None
 
     def read(self, name: str) -> bytes:
         """The bytes of a member.

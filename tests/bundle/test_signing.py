@@ -104,6 +104,17 @@ def test_a_key_with_the_same_number_does_not_pass_for_the_trusted_one(
         )
 
 
+@pytest.mark.parametrize("comment", ["", "version:", "version:-1", "version:" + "9" * 9000, "x"])
+def test_a_signature_without_a_usable_version_has_none(
+    bundle: Path, ours: Signer, tmp_path: Path, comment: str
+) -> None:
+    members = unpack(bundle.read_bytes())
+    members[SIGNATURE] = ours.key.sign(members[MANIFEST], comment)
+    (tmp_path / "x.fer").write_bytes(pack(members))
+    opened = open_bundle(tmp_path / "x.fer", keys=[ours.key.public])
+    assert opened.version is None
+
+
 def test_keys_are_configured_for_the_machine_or_for_the_user(
     bundle: Path, signed: Path, ours: Signer, configured: Path, tmp_path: Path
 ) -> None:
