@@ -113,10 +113,11 @@ class Signature:
         if self.number != key.number:
             return False
         signed = hashlib.blake2b(message).digest() if self.hashed else message
+        ed25519 = _ed25519()
         from cryptography.exceptions import InvalidSignature
 
         try:
-            checker = _ed25519().Ed25519PublicKey.from_public_bytes(key.key)
+            checker = ed25519.Ed25519PublicKey.from_public_bytes(key.key)
             checker.verify(self.signature, signed)
             checker.verify(self.proof, self.signature + self.trusted_comment.encode())
         except (InvalidSignature, ValueError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import stat
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -156,6 +157,21 @@ def test_a_key_file_cannot_ask_for_all_memory(tmp_path: Path) -> None:
     path.write_text(f"{comment}\n{base64.b64encode(raw).decode()}\n")
     with pytest.raises(FerEdgeError, match="too much memory"):
         read_secret_key(path, lambda: "x")
+
+
+def test_without_cryptography_the_extra_to_install_is_named(
+    secret: SecretKey, public: PublicKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "cryptography", None)
+    signature = parse_signature(SIGNED.encode())
+    for use in (
+        lambda: signature.is_of(MESSAGE, public),
+        lambda: secret.sign(MESSAGE, "x"),
+        new_key,
+    ):
+        with pytest.raises(FerEdgeError, match="'cryptography', which is not installed") as caught:
+            use()
+        assert "fer-edge[device]" in caught.value.hint
 
 
 # --- against the stock command --------------------------------------------------------------------
