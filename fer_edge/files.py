@@ -15,7 +15,8 @@ from pathlib import Path
 from fer_edge.errors import FerEdgeError
 
 
-def _explain(error: OSError, target: Path) -> FerEdgeError:
+def explain(error: OSError, target: Path) -> FerEdgeError:
+    """What an error of the operating system means to whoever wanted ``target`` written."""
     hints = {
         errno.ENOSPC: "free some space or choose another folder",
         errno.EDQUOT: "free some space or choose another folder",
@@ -32,11 +33,11 @@ def _explain(error: OSError, target: Path) -> FerEdgeError:
 
 
 @contextmanager
-def atomic_path(target: Path | str) -> Iterator[Path]:
+def atomic_path(target: Path | str, *, mode: int = 0o666) -> Iterator[Path]:
     """Yield a temporary path in ``target``'s folder; on success it is synced and renamed to target.
 
     The suffix is kept, because libraries choose a format by it. On any exception the temporary
-    file is removed and ``target`` is as it was.
+    file is removed and ``target`` is as it was. ``mode`` holds the permissions, less the umask's.
 
     Raises:
         FerEdgeError: the folder cannot be written to or the disk is full.
@@ -55,12 +56,12 @@ def atomic_path(target: Path | str) -> Iterator[Path]:
             # mkstemp makes private files; an artefact gets what any new file would
             umask = os.umask(0)
             os.umask(umask)
-            temporary.chmod(0o666 & ~umask)
+            temporary.chmod(mode & ~umask)
             with temporary.open("rb") as written:
                 os.fsync(written.fileno())
             temporary.replace(target)
         except OSError as error:
-            raise _explain(error, target) from error
+            raise explain(error, target) from error
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
@@ -96,15 +97,15 @@ def atomic_folder(target: Path | str) -> Iterator[Path]:
             else:
                 temporary.replace(target)
         except OSError as error:
-            raise _explain(error, target) from error
+            raise explain(error, target) from error
     finally:
         if temporary is not None and temporary.exists():
             shutil.rmtree(temporary, ignore_errors=True)
 
 
-def write_text(target: Path | str, text: str) -> None:
-    """Write ``text`` as UTF-8 to ``target``, whole or not at all."""
-    with atomic_path(target) as temporary:
+def write_text(target: Path | str, text: str, *, private: bool = False) -> None:
+    """Write ``text`` as UTF-8 to ``target``, whole or not at all; private: for its owner alone."""
+    with atomic_path(target, mode=0o600 if private else 0o666) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 

@@ -18,6 +18,7 @@ import numpy.typing as npt
 from fer_edge.chatter import import_keras, silenced_stderr
 from fer_edge.errors import FerEdgeError, require_extra
 from fer_edge.face import FACE_SHAPE, FACE_SIZE
+from fer_edge.tflite_check import check_tflite
 
 ONNX_BATCH = 64
 """Faces at once where an ONNX model leaves the batch size open."""
@@ -80,6 +81,18 @@ def load_model(
     )
 
 
+def import_runtime(name: str) -> None:
+    """Import what ``load_model`` needs for a file of this name, ahead of it.
+
+    Raises:
+        FerEdgeError: the runtime is not installed.
+    """
+    if name.endswith(".tflite"):
+        _tflite_module()
+    elif name.endswith(".onnx"):
+        _onnxruntime()
+
+
 class _TFLiteModel:
     format = "tflite"
 
@@ -88,6 +101,8 @@ class _TFLiteModel:
         kind = module.OpResolverType
         resolver = kind.BUILTIN_REF if reference_kernels else kind.AUTO
         try:
+            # the interpreter believes every offset and size in the file
+            check_tflite(content)
             with silenced_stderr():
                 self._interpreter = module.Interpreter(
                     model_content=content,
@@ -128,9 +143,7 @@ class _OnnxModel:
     format = "onnx"
 
     def __init__(self, content: bytes, name: str, threads: int) -> None:
-        require_extra("onnxruntime", "export")
-        import onnxruntime
-
+        onnxruntime = _onnxruntime()
         self.runtime = f"ONNX Runtime {onnxruntime.__version__}"
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
@@ -206,6 +219,13 @@ def _tflite_module() -> tuple[Any, str]:
     raise AssertionError("unreachable")
 
 
+def _onnxruntime() -> Any:
+    require_extra("onnxruntime", "export")
+    import onnxruntime
+
+    return onnxruntime
+
+
 def _as_batch(faces: npt.NDArray[np.uint8]) -> npt.NDArray[Any]:
     """(N, 48, 48, 1); a reshape alone would take four pictures of half the side for one."""
     if faces.dtype != np.uint8 or faces.shape[1:] not in (FACE_SHAPE, FACE_SHAPE[:2]):
@@ -247,7 +267,8 @@ def _pixel_table(tensor: dict[str, Any]) -> npt.NDArray[Any] | None:
     """
     scale, zero = tensor["quantization"]
     dtype = np.dtype(tensor["dtype"])
-    if scale == 0 or (dtype == np.uint8 and scale == 1 and zero == 0):
+    as_they_are = dtype == np.uint8 and scale == 1 and zero == 0
+    if scale == 0 or as_they_are or not np.issubdtype(dtype, np.integer):
         return None
     limits = np.iinfo(dtype)
     table = np.clip(np.round(np.arange(256) / scale + zero), limits.min, limits.max)

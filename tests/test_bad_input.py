@@ -7,10 +7,14 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from fuzzing import with_manifest
 
+from fer_edge.bundle import MANIFEST
+from fer_edge.bundle.archive import unpack
 from fer_edge.cli import main
 from fer_edge.data.dataset import Dataset
 from fer_edge.data.packed import write_packed
@@ -73,21 +77,19 @@ def _flipped(packed: bytearray) -> bytearray:
     return packed
 
 
-def _wrong_size(packed: bytearray) -> bytes:
-    from fer_edge.bundle import _pack, _unpack
+def _with_manifest(packed: bytearray, change: Callable[[dict[str, Any]], None]) -> bytes:
+    members = unpack(bytes(packed))
+    manifest = json.loads(members[MANIFEST])
+    change(manifest)
+    return with_manifest(members, manifest)
 
-    content = _unpack(bytes(packed))
-    manifest = json.loads(content["manifest.json"])
-    manifest["input"]["shape"] = [1, 64, 64, 1]
-    return _pack({**content, "manifest.json": json.dumps(manifest).encode()})
+
+def _wrong_size(packed: bytearray) -> bytes:
+    return _with_manifest(packed, lambda manifest: manifest["input"].update(shape=[1, 64, 64, 1]))
 
 
 def _from_the_future(packed: bytearray) -> bytes:
-    from fer_edge.bundle import _pack, _unpack
-
-    content = _unpack(bytes(packed))
-    manifest = json.loads(content["manifest.json"]) | {"schema": 99}
-    return _pack({**content, "manifest.json": json.dumps(manifest).encode()})
+    return _with_manifest(packed, lambda manifest: manifest.update(schema="99.0"))
 
 
 SMALL = 'name = "x"\n[model]\nname = "compact"\n'

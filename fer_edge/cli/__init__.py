@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 from fer_edge import __version__
-from fer_edge.cli import data, demo, device, export, train
+from fer_edge.cli import bundle, data, demo, device, export, train
 from fer_edge.errors import FerEdgeError
 
 app = typer.Typer(
@@ -44,6 +44,7 @@ def _root(
 
 
 app.add_typer(data.data_app, name="data")
+app.add_typer(bundle.bundle_app, name="bundle")
 app.command()(train.train)
 app.command()(train.reproduce)
 app.command()(train.evaluate)

@@ -27,8 +27,9 @@ def run(
     bundle: Annotated[
         Path | None,
         typer.Argument(
-            help="A bundle (.fer); a bare .tflite or .onnx runs too, unproven.",
-            show_default="the newest in ./bundles or here",
+            help="A bundle (.fer), or a folder of installed ones; a bare .tflite or .onnx runs "
+            "too, unproven.",
+            show_default="the newest in ./bundles or here, else the installed one",
         ),
     ] = None,
     camera: Annotated[
@@ -60,10 +61,18 @@ def run(
         typer.Option("--min-face", help="Smallest face, as a share of the frame's shorter side."),
     ] = 0.15,
     threads: Annotated[int, typer.Option("--threads", help="Threads of one inference.")] = 1,
+    key: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--key",
+            help="Public key (.pub) that must have signed the bundle; may be repeated.",
+            show_default="those configured",
+        ),
+    ] = None,
 ) -> None:
     """Find faces in a camera, a video or pictures; name their expressions; time every stage.
 
-    The bundle proves itself on this machine first: checksums, then its golden set.
+    The bundle proves itself on this machine first: signature, checksums, golden set.
     Ctrl-C ends the run properly: summary printed, video finished, exit code 130.
 
     [bold]Example:[/] fer-edge run bundles/triwijoyo.fer --video clip.mp4 --save annotated.mp4
@@ -83,6 +92,7 @@ def run(
         show=show,
         json=as_json,
         every_frame=every_frame,
+        keys=tuple(key or ()),
     )
     raise typer.Exit(run_device(options))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -11,7 +10,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from fer_edge.bundle import INT8_ONNX, INT8_TFLITE, Bundle, open_bundle, verify_golden
+from fer_edge.bundle import INT8_ONNX, INT8_TFLITE, Bundle, open_bundle, prove
+from fer_edge.bundle.minisign import PublicKey
+from fer_edge.bundle.trust import trusted_keys
 from fer_edge.errors import FerEdgeError
 from fer_edge.face import FACE_SIZE, HAAR, CropRule, Pixels
 from fer_edge.files import sha256
@@ -38,6 +39,8 @@ class Classifier:
     """Whether checksums matched and the golden set was reproduced on this machine."""
     sha256: str
     """Of the model's bytes, in hexadecimal."""
+    notes: tuple[str, ...] = ()
+    """What a person should know of the bundle, such as that a newer fer-edge made it."""
 
     def probabilities(self, faces: Pixels) -> npt.NDArray[np.float32]:
         """Name the expressions of (N, 48, 48) uint8 faces; returns (N, C) float32, N may be 0."""
@@ -46,24 +49,31 @@ class Classifier:
         return self.model.probabilities(faces)
 
 
-def open_classifier(path: Path, *, threads: int = 1) -> Classifier:
+def open_classifier(
+    path: Path, *, threads: int = 1, keys: Sequence[PublicKey] | None = None
+) -> Classifier:
     """Load a bundle, prove it on this machine's own runtime, and warm it up.
 
     Args:
         path: a bundle (.fer), or a bare .tflite or .onnx file, which nothing vouches for: its
             labels are taken to be the seven of ``LABELS``, its crop rule Haar's.
         threads: threads that one inference may use.
+        keys: of which one must have signed it; None takes those that this machine trusts.
 
     Raises:
-        FerEdgeError: the file is missing or damaged, does not fit this machine or this program,
-            or computes something else here than where it was made.
+        FerEdgeError: the file is missing or damaged, is not signed by a trusted key where there is
+            one, does not fit this machine or this program, or computes something else here than
+            where it was made.
     """
     if path.is_dir() or path.suffix in (".keras", ".h5"):
         raise FerEdgeError(
             f"{path} is a training's result, not a bundle",
             f"export it first: fer-edge export {path} --int8",
         )
-    classifier = _bare(path, threads) if path.suffix in BARE_MODELS else _proven(path, threads)
+    if keys is None:
+        keys = trusted_keys()
+    bare = path.suffix in BARE_MODELS
+    classifier = _bare(path, threads, keys) if bare else _proven(path, threads, keys)
     _warm_up(classifier)
     return classifier
 
@@ -84,16 +94,23 @@ def newest_bundle(folders: Sequence[Path] = (Path("bundles"), Path())) -> Path:
     )
 
 
-def _proven(path: Path, threads: int) -> Classifier:
-    bundle = open_bundle(path)
-    content = bundle.read(_member_for_this_machine(bundle))
-    model = load_model(content, threads=threads)
-    verify_golden(bundle, model)
-    digest = hashlib.sha256(content).hexdigest()
-    return Classifier(model, str(path), bundle.labels, bundle.manifest.crop, True, digest)
+def _proven(path: Path, threads: int, keys: Sequence[PublicKey]) -> Classifier:
+    bundle = open_bundle(path, keys=keys)
+    member = member_for_this_machine(bundle)
+    model, _ = prove(bundle, member, threads=threads)
+    manifest = bundle.manifest
+    digest = manifest.files[member]
+    return Classifier(
+        model, str(path), bundle.labels, manifest.crop, True, digest, notes=bundle.notes
+    )
 
 
-def _bare(path: Path, threads: int) -> Classifier:
+def _bare(path: Path, threads: int, keys: Sequence[PublicKey]) -> Classifier:
+    if keys:
+        raise FerEdgeError(
+            f"{path} is a bare model, which nobody signed; this machine takes signed bundles only",
+            "run its bundle",
+        )
     model = load_model(path, threads=threads)
     if model.classes != len(LABELS):
         raise FerEdgeError(
@@ -104,7 +121,7 @@ def _bare(path: Path, threads: int) -> Classifier:
     return Classifier(model, str(path), LABELS, HAAR, False, sha256(path))
 
 
-def _member_for_this_machine(bundle: Bundle) -> str:
+def member_for_this_machine(bundle: Bundle) -> str:
     """The int8 TFLite, unless only ONNX Runtime is here and the bundle has a model for it."""
     has_tflite = any(find_spec(name) for name in ("ai_edge_litert", "tflite_runtime"))
     if not has_tflite and find_spec("onnxruntime") and INT8_ONNX in bundle.content:

@@ -15,8 +15,10 @@ from rich.console import Console
 from rich.markup import escape
 
 from fer_edge.board import Board, read_board, read_health
+from fer_edge.bundle.trust import trusted_keys
 from fer_edge.device.classifier import Classifier, newest_bundle, open_classifier
 from fer_edge.device.detectors import HaarDetector
+from fer_edge.device.install import installed_folder, is_installation, open_installed
 from fer_edge.device.outputs import (
     AnnotatedVideo,
     JsonLines,
@@ -40,7 +42,10 @@ class RunOptions:
     """What ``fer-edge run`` was asked for; exactly one of video, images and camera is given."""
 
     bundle: Path | None = None
-    """A bundle, or a bare model; None takes the newest bundle in ./bundles or here."""
+    """A bundle, a folder of installed ones, or a bare model; None takes the newest bundle in
+    ./bundles or here, else the installed one."""
+    keys: tuple[Path, ...] = ()
+    """Public keys of which one must have signed the bundle; none takes those configured."""
     video: Path | None = None
     images: Path | None = None
     camera: str | None = None
@@ -97,7 +102,7 @@ def _run(
         stopped=lambda: stop.signal is not None,
     )
     with ExitStack() as stack:
-        classifier = open_classifier(options.bundle or newest_bundle(), threads=options.threads)
+        classifier = _open_bundle(options, messages)
         if not classifier.verified:
             _warn(
                 f"{classifier.name} is a bare model: nothing vouches for its content, its labels "
@@ -130,6 +135,27 @@ def _run(
         for output in outputs:
             output.finish(summary)
     return summary, ended
+
+
+def _open_bundle(options: RunOptions, messages: Console) -> Classifier:
+    """The bundle that was named, else the newest one nearby, else the installed one."""
+    keys = trusted_keys(options.keys)
+    try:
+        path = options.bundle or newest_bundle()
+    except FerEdgeError:
+        installed = installed_folder()
+        if installed is None:
+            raise
+        path = installed
+    if is_installation(path):
+        classifier = open_installed(
+            path, threads=options.threads, keys=keys, say=lambda line: _warn(line, messages)
+        )
+    else:
+        classifier = open_classifier(path, threads=options.threads, keys=keys)
+    for note in classifier.notes:
+        _warn(note, messages)
+    return classifier
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ import numpy as np
 
 import fer_edge
 from fer_edge import bundle
+from fer_edge.bundle.shapes import MOST_TOLERANCE
 from fer_edge.errors import FerEdgeError, GateRefused
 from fer_edge.export import onnx_model, tflite
 from fer_edge.export.budget import Budget
@@ -120,6 +121,7 @@ def export(
     formats = measure(content, held_out, budget)
     _refuse_if_failed(formats, folded, images)
     golden, tolerance = golden_set(content[bundle.INT8_TFLITE], content.get(bundle.INT8_ONNX))
+    _check_tolerance(tolerance)
     reference, unleaked = held_out.reports(held_out.reference)
     target = output / f"{source.name}.fer"
     result = Export(target, reference, unleaked, formats, source.precision, count, len(images))
@@ -140,6 +142,15 @@ def _check_writable(folder: Path) -> None:
     if not there.is_dir() or not os.access(there, os.W_OK):
         what = "cannot be written to" if there.is_dir() else "is not a folder"
         raise FerEdgeError(f"cannot write into {folder}: {there} {what}", "choose another with -o")
+
+
+def _check_tolerance(tolerance: float) -> None:
+    if tolerance > MOST_TOLERANCE:
+        raise FerEdgeError(
+            f"the fast kernels of this machine may differ from the reference kernels by "
+            f"{tolerance:.2f} in a probability, so that a golden set would prove nothing",
+            "train with weight decay or longer, so that the network's answers are steadier",
+        )
 
 
 def _int8(formats: tuple[Format, ...]) -> Format:
@@ -179,6 +190,7 @@ def _manifest(
             "calibration_images": result.calibration_images,
         },
         tools=_tools(),
+        description=" ".join(source.description.split()),
     )
 
 

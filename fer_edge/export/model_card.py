@@ -1,4 +1,4 @@
-"""What a bundle says of its model to a person."""
+"""What a bundle says of its model to a person: what it is, how good, where it is weak, what for."""
 
 from __future__ import annotations
 
@@ -6,51 +6,158 @@ from fer_edge.export.measure import Format
 from fer_edge.export.source import Source
 from fer_edge.metrics import Report, percent
 
+FEW_IMAGES = 100
+"""Under so many, a class's recall is known to within 10 points at best."""
+WEAK_RECALL = 0.5
+"""Below it a model misses an expression more often than it names it."""
+OFTEN = 0.2
+"""Share of an expression's images that is worth naming the mistake for."""
+
+USE = """\
+For research, teaching, art, games and interfaces that react to a face whose owner has agreed and
+can tell, and where a wrong answer does no harm. It names one of a few words for one face in one
+picture; it knows no context and no time.
+"""
+
+MISUSE = """\
+An expression is not an emotion: the model names what a face looks like to the people who labelled
+the data, not what a person feels or means.
+
+- **Not at work and not in education.** Placing on the market, putting into service or using a
+  system that infers emotions of people there is prohibited in the European Union, medical and
+  safety reasons aside (Regulation (EU) 2024/1689, Article 5(1)(f)).
+- **Not to judge people**: no hiring, selecting, grading, insuring, policing, border control, lie or
+  intent detection, diagnosis or care decisions. Elsewhere in the European Union emotion recognition
+  is a high-risk use (Annex III, 1(c)), and people must be told of it (Article 50(3)).
+- **Not without consent**, and not on children or others who cannot give it.
+"""
+
 
 def model_card(source: Source, splits: tuple[str, ...], int8: Format) -> str:
     """The card in Markdown, with the int8 TFLite's figures on the held-out splits."""
-    whole, unleaked, lost = int8.whole, int8.unleaked, int8.drop
-    dataset = source.roles
+    sections = {
+        "What it is": _what(source, int8),
+        "What it is for": USE,
+        "What it must not be used for": MISUSE,
+        "Data": _data(source, splits, int8),
+        "How good it is": _measured(int8),
+        "Where it is weak": weaknesses(int8.whole),
+        "What int8 cost": _cost(int8),
+        "What was not measured": _limits(source),
+    }
+    parts = [f"# {source.name}", *(f"## {title}\n{text}" for title, text in sections.items())]
+    return "\n\n".join(part.strip() for part in parts) + "\n"
+
+
+def _what(source: Source, int8: Format) -> str:
+    described = " ".join(source.description.split()).rstrip(".")
+    return (
+        f"{described + '. ' if described else ''}It takes one 48×48 grayscale face and gives a "
+        f"probability for each of {', '.join(int8.whole.labels)}. An int8 TFLite network of "
+        f"{int8.size / 1000:,.0f} kB, made by fer-edge; the figures are those of this file."
+    )
+
+
+def _data(source: Source, splits: tuple[str, ...], int8: Format) -> str:
+    roles, seen = source.roles, _seen(int8)
+    chosen = f"chosen on {', '.join(roles['validation'])}, " if roles["validation"] else ""
+    sentences = [
+        f"Trained on {', '.join(roles['train'])} of {roles['name']} (fingerprint "
+        f"{roles['fingerprint'][:16]}), {chosen}measured on {', '.join(splits)}."
+    ]
+    if roles["drop_leaks"]:
+        sentences.append("Training left out the images that stand in the other splits as well.")
+    if seen:
+        sentences.append(
+            f"Of the held-out images, {seen} stand in the training split as well; the figures are "
+            "given with and without them."
+        )
+    return " ".join(sentences)
+
+
+def _measured(int8: Format) -> str:
+    whole = int8.whole
     lines = [
-        f"# {source.name}",
-        "",
-        *([f"{source.description.rstrip('.')}.", ""] if source.description else []),
-        "Takes one 48×48 grayscale face and gives a probability for each of "
-        f"{', '.join(whole.labels)}. Made by fer-edge; this is the int8 model's card.",
-        "",
-        "## Data",
-        f"Trained on {', '.join(dataset['train'])} of {dataset['name']} "
-        f"(fingerprint {dataset['fingerprint'][:16]}), measured on {', '.join(splits)}.",
-        "",
-        "## Measured",
         "| | images | accuracy | macro-F1 | calibration error |",
         "|---|---|---|---|---|",
         _row("all held-out images", whole),
     ]
-    if unleaked is not None and unleaked.images < whole.images:
-        lines.append(_row("those that training never saw", unleaked))
-    lines += ["", "Recall by expression:", "", "| expression | images | recall |", "|---|---|---|"]
-    for label, counts in zip(whole.labels, whole.confusion, strict=True):
-        lines.append(f"| {label} | {sum(counts)} | {percent(whole.recall[label])} |")
-    weak = min((e.value, label) for label, e in whole.recall.items() if e is not None)
+    if _seen(int8) and int8.unleaked is not None:
+        lines.append(_row("those that training never saw", int8.unleaked))
     lines += [
         "",
-        f"Intervals are 95% bootstrap intervals. Weakest on {weak[1]}.",
-        "",
-        f"Quantization changed {lost.lost + lost.won} right or wrong answers of {whole.images}: "
-        f"{lost.lost} lost, {lost.won} won. That is {100 * lost.accuracy.value:.2f} points of "
-        f"accuracy lost ({100 * lost.accuracy.low:.2f} to {100 * lost.accuracy.high:.2f}) against "
-        f"the float model, which names the same expression on {lost.agreement:.1%} of the images.",
-        "",
-        "## What it must not be used for",
-        "An expression is not an emotion: the model names what a face looks like to the people who "
-        "labelled the data, not what a person feels. Do not use it to judge, select, monitor or "
-        "diagnose people. Inferring emotions of people at work and in education is prohibited in "
-        "the European Union, medical and safety reasons aside (Regulation 2024/1689, Article "
-        "5(1)(f)). Nothing was measured by age, sex or skin tone, nor with other cameras, light "
-        "and poses than those of the data above.",
+        "| expression | images | recall | precision | most often taken for |",
+        "|---|---|---|---|---|",
     ]
-    return "\n".join(lines) + "\n"
+    for index, label in enumerate(whole.labels):
+        images, (mistake, share) = sum(whole.confusion[index]), _most_common_mistake(whole, index)
+        taken = f"{mistake} ({share:.0%})" if share else "–"
+        recall, precision = percent(whole.recall[label]), percent(whole.precision[label])
+        lines.append(f"| {label} | {images} | {recall} | {precision} | {taken} |")
+    lines += ["", "In parentheses: 95% bootstrap intervals, and shares of the expression's images."]
+    return "\n".join(lines)
+
+
+def weaknesses(whole: Report) -> str:
+    """Sentences that the figures give; the weakest expression always has one."""
+    recalls = {label: e.value for label, e in whole.recall.items() if e is not None}
+    weakest = min(recalls, key=lambda label: recalls[label])
+    lines = [f"- It knows **{weakest}** worst: it finds {recalls[weakest]:.0%} of it."]
+    for index, label in enumerate(whole.labels):
+        images = sum(whole.confusion[index])
+        mistake, share = _most_common_mistake(whole, index)
+        if not images:
+            lines.append(f"- **{label}**: no held-out image shows it, so nothing is known.")
+            continue
+        if images < FEW_IMAGES:
+            lines.append(f"- **{label}**: measured on {images} images only.")
+        if recalls[label] < WEAK_RECALL and label != weakest:
+            lines.append(f"- **{label}**: it misses more than it finds ({recalls[label]:.0%}).")
+        if share >= OFTEN:
+            lines.append(f"- **{label}** is taken for {mistake} in {share:.0%} of its images.")
+        precision = whole.precision[label]
+        if precision is not None and precision.value < WEAK_RECALL:
+            lines.append(
+                f"- When it says **{label}**, it is right {precision.value:.0%} of the time."
+            )
+    error = whole.calibration_error.value
+    lines.append(
+        f"- Its confidence is off by {error:.1%} on average: choose a threshold on pictures of the "
+        "device."
+    )
+    return "\n".join(lines)
+
+
+def _seen(int8: Format) -> int:
+    """Held-out images that training saw."""
+    return int8.whole.images - (int8.unleaked.images if int8.unleaked is not None else 0)
+
+
+def _cost(int8: Format) -> str:
+    lost, accuracy = int8.drop, int8.drop.accuracy
+    return (
+        f"Quantization changed {lost.lost + lost.won} right or wrong answers of "
+        f"{int8.whole.images:,}: {lost.lost} lost, {lost.won} won. That is "
+        f"{100 * accuracy.value:.2f} points of accuracy lost ({100 * accuracy.low:.2f} to "
+        f"{100 * accuracy.high:.2f}) against the float model, which names the same expression on "
+        f"{lost.agreement:.1%} of the images."
+    )
+
+
+def _limits(source: Source) -> str:
+    return (
+        "Nothing was measured by age, sex or skin tone, and nothing with other cameras, light, "
+        f"poses and crops than those of {source.roles['name']}. Latency is not stated: it is the "
+        "board's, and to be measured there."
+    )
+
+
+def _most_common_mistake(report: Report, index: int) -> tuple[str, float]:
+    """The wrong label that an expression gets most often, and its share of the expression."""
+    counts = list(report.confusion[index])
+    total, counts[index] = sum(counts), -1
+    most = max(range(len(counts)), key=lambda other: counts[other])
+    return report.labels[most], max(counts[most], 0) / total if total else 0.0
 
 
 def _row(what: str, report: Report) -> str:

@@ -13,7 +13,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from fuzzing import with_manifest
 
+from fer_edge.bundle import MANIFEST
+from fer_edge.bundle.archive import unpack
 from fer_edge.device.classifier import newest_bundle, open_classifier
 from fer_edge.device.detectors import HaarDetector
 from fer_edge.device.pipeline import run_pipeline
@@ -128,10 +131,11 @@ def test_a_bundle_that_computes_something_else_here_does_not_run(maker, clip):
         run(RunOptions(bundle=path, video=clip.path))
 
 
-def test_a_bundle_for_pictures_of_another_size_is_refused(maker, clip):
-    path = maker.bundle(
-        "large.fer", input={"shape": [1, 64, 64, 1], "dtype": "uint8", "colour": "grayscale"}
-    )
+def test_a_bundle_for_pictures_of_another_size_is_refused(bundle, clip, tmp_path):
+    members, path = unpack(bundle.read_bytes()), tmp_path / "large.fer"
+    stored = json.loads(members[MANIFEST])
+    stored["input"]["shape"] = [1, 64, 64, 1]
+    path.write_bytes(with_manifest(members, stored))
     with pytest.raises(FerEdgeError, match="64, 64"):
         run(RunOptions(bundle=path, video=clip.path))
 

@@ -33,6 +33,7 @@ from fer_edge.bundle import (
     verify_golden,
     write_bundle,
 )
+from fer_edge.bundle.archive import pack
 from fer_edge.errors import FerEdgeError
 from fer_edge.runtime import load_model
 
@@ -70,7 +71,7 @@ def _with_manifest(packed: bytes, change: Callable[[dict[str, Any]], None]) -> b
     stored = json.loads(members[MANIFEST])
     change(stored)
     text = json.dumps(stored, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
-    return bundles._pack({**members, MANIFEST: text.encode(errors="surrogatepass")})
+    return pack({**members, MANIFEST: text.encode(errors="surrogatepass")})
 
 
 def _zip(members: dict[str, bytes], kind: int = zipfile.ZIP_STORED) -> bytes:
@@ -196,13 +197,13 @@ def test_a_repeated_member_is_refused(packed: bytes, place: Path) -> None:
 def test_missing_members_and_a_missing_manifest_are_refused(packed: bytes, place: Path) -> None:
     members = _members(packed)
     for name in members:
-        _refused(place, bundles._pack({k: v for k, v in members.items() if k != name}))
+        _refused(place, pack({k: v for k, v in members.items() if k != name}))
     for name in (INT8_TFLITE, GOLDEN, MODEL_CARD):
 
         def unlist(stored: dict[str, Any], name: str = name) -> None:
             del stored["files"][name]
 
-        without = bundles._pack({k: v for k, v in members.items() if k != name})
+        without = pack({k: v for k, v in members.items() if k != name})
         _refused(place, _with_manifest(without, unlist))
 
 
@@ -210,16 +211,8 @@ def test_another_model_under_the_same_manifest_is_refused(packed: bytes, place: 
     members = _members(packed)
     other = bytearray(members[INT8_TFLITE])
     other[len(other) // 2] ^= 1
-    message = _refused(place, bundles._pack({**members, INT8_TFLITE: bytes(other)}))
+    message = _refused(place, pack({**members, INT8_TFLITE: bytes(other)}))
     assert "the checksum of model.int8.tflite is wrong" in message
-
-
-def test_newer_and_older_manifests_are_told_apart(packed: bytes, place: Path) -> None:
-    for version, remedy in ((2, "update fer-edge"), (0, "export the model again")):
-        place.write_bytes(_with_manifest(packed, lambda m, v=version: m.update(schema=v)))  # type: ignore[misc]
-        with pytest.raises(FerEdgeError, match=f"has manifest schema {version}") as caught:
-            open_bundle(place)
-        assert caught.value.hint == remedy
 
 
 def test_a_bundle_for_other_pictures_is_refused(packed: bytes, place: Path) -> None:
@@ -284,7 +277,7 @@ def test_no_manifest_whatever_it_says_gives_anything_but_one_line(
     ids=["empty", "object", "list", "null", "number", "lists", "objects", "UTF-16"],
 )
 def test_a_manifest_that_is_none_is_refused(packed: bytes, place: Path, manifest: bytes) -> None:
-    _refused(place, bundles._pack({**_members(packed), MANIFEST: manifest}))
+    _refused(place, pack({**_members(packed), MANIFEST: manifest}))
 
 
 @pytest.mark.parametrize("text", ["1e999", '"\\ud800"', "[" * 900 + "]" * 900, "1.0e0"])
@@ -293,7 +286,87 @@ def test_json_that_cannot_be_written_as_it_was_read_is_refused(
 ) -> None:
     members = _members(packed)
     changed = members[MANIFEST].decode().replace('"metrics": {', f'"metrics": {{"a": {text},', 1)
-    _refused(place, bundles._pack({**members, MANIFEST: changed.encode()}))
+    _refused(place, pack({**members, MANIFEST: changed.encode()}))
+
+
+def test_a_member_larger_than_any_of_its_kind_is_refused(packed: bytes, place: Path) -> None:
+    members = _members(packed)
+    for name, size in ((GOLDEN, 5 << 20), (MODEL_CARD, 2 << 20), (MANIFEST, 1 << 20)):
+        message = _refused(place, pack({**members, name: bytes(size)}))
+        assert f"its {name} is too large" in message
+
+
+def test_every_byte_of_a_bundle_is_what_any_zip_tool_would_have_written(packed: bytes) -> None:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+        for name, data in _members(packed).items():
+            entry = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
+            entry.create_system = 3
+            entry.external_attr = 0o644 << 16
+            archive.writestr(entry, data)
+    assert buffer.getvalue() == packed
+
+
+def test_opening_a_large_bundle_takes_the_memory_of_its_manifest(
+    exported: Exported, place: Path
+) -> None:
+    import tracemalloc
+
+    given = open_bundle(exported.bundle)
+    large = {**given.content, bundles.FLOAT_TFLITE: bytes(40 << 20)}
+    write_bundle(place, given.manifest, large)
+    del large
+    tracemalloc.start()
+    try:
+        bundle = open_bundle(place)
+        opened = tracemalloc.get_traced_memory()[1]
+        bundle.read(INT8_TFLITE)
+        assert tracemalloc.get_traced_memory()[1] < 6 << 20
+    finally:
+        tracemalloc.stop()
+    assert opened < 6 << 20
+
+
+def test_an_opened_bundle_stays_what_it_was_when_its_name_goes_to_another(
+    bundle: Path, exported: Exported, place: Path
+) -> None:
+    place.write_bytes(bundle.read_bytes())
+    opened = open_bundle(place)
+    other = place.with_name("other.fer")
+    other.write_bytes(exported.bundle.read_bytes())
+    other.replace(place)
+    assert opened.read(INT8_TFLITE) == open_bundle(bundle).read(INT8_TFLITE)
+
+
+def test_a_bundle_that_changes_under_the_reader_is_refused(bundle: Path, place: Path) -> None:
+    place.write_bytes(bundle.read_bytes())
+    opened = open_bundle(place)
+    changed = bytearray(bundle.read_bytes())
+    start = changed.find(opened.read(INT8_TFLITE))
+    changed[start + 100] ^= 1
+    place.write_bytes(changed)
+    with pytest.raises(FerEdgeError, match="is damaged"):
+        opened.read(INT8_TFLITE)
+    place.write_bytes(changed[:100])
+    with pytest.raises(FerEdgeError, match="ends too early"):
+        opened.read(GOLDEN)
+
+
+def test_opened_bundles_leave_no_descriptor_behind(bundle: Path) -> None:
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    for _ in range(20):
+        open_bundle(bundle).read(GOLDEN)
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+@pytest.mark.parametrize("change", [{"name": "two\nlines"}, {"labels": ("a\x1b", "b")}])
+def test_what_nobody_could_open_is_not_written(
+    exported: Exported, place: Path, change: dict[str, Any]
+) -> None:
+    given = open_bundle(exported.bundle)
+    with pytest.raises(FerEdgeError, match="nobody could open it"):
+        write_bundle(place, replace(given.manifest, **change), given.content)
+    assert not place.exists()
 
 
 def test_what_is_no_bundle_at_all_is_refused(tmp_path: Path) -> None:
@@ -313,10 +386,10 @@ def test_what_is_no_bundle_at_all_is_refused(tmp_path: Path) -> None:
 def test_a_bundle_that_may_not_be_read_is_one_line(
     exported: Exported, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def denied(self: Path) -> bytes:
+    def denied(*arguments: Any) -> int:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(Path, "read_bytes", denied)
+    monkeypatch.setattr("fer_edge.bundle.opening.os.open", denied)
     with pytest.raises(FerEdgeError, match="permission denied"):
         open_bundle(exported.bundle)
 
@@ -422,7 +495,7 @@ def _golden_with_header(old: bytes, new: bytes) -> bytes:
     with zipfile.ZipFile(io.BytesIO(pack_golden(FACES, SAID))) as archive:
         members = {name: archive.read(name) for name in archive.namelist()}
     assert old in members["faces.npy"]
-    return bundles._pack({**members, "faces.npy": members["faces.npy"].replace(old, new)})
+    return pack({**members, "faces.npy": members["faces.npy"].replace(old, new)})
 
 
 FACES, SAID = np.zeros((4, 48, 48, 1), np.uint8), np.zeros((4, 7), np.float32)
@@ -442,6 +515,7 @@ FACES, SAID = np.zeros((4, 48, 48, 1), np.uint8), np.zeros((4, 7), np.float32)
         _npz(faces=FACES, probabilities=np.full((4, 7), "x")),
         _npz(faces=FACES, probabilities=np.array([[None] * 7] * 4)),
         pack_golden(FACES, SAID)[:-40],
+        pack_golden(np.zeros((257, 48, 48, 1), np.uint8), np.zeros((257, 7), np.float32)),
         _golden_with_header(b"(4, 48, 48, 1)", b"(9999999999,) "),
         _golden_with_header(b"(4, 48, 48, 1)", b"(999999**9999)"),
         _golden_with_header(b"'fortran_order'", b"'fortran_orde(("),
@@ -483,6 +557,6 @@ def test_a_full_disk_leaves_no_bundle_behind(exported: Exported, full_disk: Path
 
 
 def test_the_documentation_describes_every_member_and_every_field() -> None:
-    text = (Path(__file__).parents[1] / "docs" / "bundle.md").read_text()
+    text = (Path(__file__).parents[2] / "docs" / "bundle.md").read_text()
     for name in (*MEMBERS, MANIFEST, *(field.name for field in fields(Manifest))):
         assert f"`{name}`" in text, name

@@ -1,0 +1,173 @@
+"""The golden set: inputs with expected outputs, and the proof that a machine computes the same."""
+
+from __future__ import annotations
+
+import io
+import math
+import re
+
+import numpy as np
+
+from fer_edge.bundle import archive
+from fer_edge.bundle.manifest import INPUT
+from fer_edge.bundle.opening import GOLDEN, Bundle
+from fer_edge.errors import FerEdgeError
+from fer_edge.rehearsal import rehearse
+from fer_edge.runtime import Model, import_runtime, load_model
+
+GOLDEN_ARRAYS = ("faces", "probabilities", "probabilities_onnx")
+MOST_FACES = 256
+"""Of a golden set; it is replayed at every start."""
+_NPY = re.compile(
+    rb"\x93NUMPY\x01\0..\{'descr': '(\|u1|<f4)', 'fortran_order': False, "
+    rb"'shape': \((\d{1,6}(?:, \d{1,6}){1,3})\), \} *\n",
+    re.DOTALL,
+)
+REHEARSAL = 20
+"""Seconds that a model may take to load and to answer for one face."""
+
+
+def pack_golden(
+    faces: np.ndarray, probabilities: np.ndarray, onnx: np.ndarray | None = None
+) -> bytes:
+    """A golden set as the bytes of an ``.npz``; the same arrays give the same bytes.
+
+    Args:
+        faces: (N, 48, 48, 1) uint8.
+        probabilities: what the int8 TFLite says of them, (N, classes) float32.
+        onnx: what the int8 ONNX says of them; its rounding differs. None where it is not shipped.
+    """
+    members = {}
+    for name, array in zip(GOLDEN_ARRAYS, (faces, probabilities, onnx), strict=True):
+        if array is None:
+            continue
+        buffer = io.BytesIO()
+        np.lib.format.write_array(buffer, np.ascontiguousarray(array), allow_pickle=False)
+        members[f"{name}.npy"] = buffer.getvalue()
+    return archive.pack(members)
+
+
+def golden_set(packed: bytes) -> dict[str, np.ndarray]:
+    """The arrays that ``pack_golden`` packed, by name, as views that cannot be written.
+
+    Raises:
+        ValueError: it is not what ``pack_golden`` gives.
+    """
+    members = archive.unpack(packed)
+    arrays = {name.removesuffix(".npy"): _array(data) for name, data in members.items()}
+    if not set(arrays) <= set(GOLDEN_ARRAYS) or not {"faces", "probabilities"} <= set(arrays):
+        raise ValueError("its arrays are not those of a golden set")
+    faces = arrays["faces"]
+    if faces.dtype != np.uint8 or faces.shape[1:] != tuple(INPUT["shape"][1:]):
+        raise ValueError("it holds no faces")
+    if not 1 <= len(faces) <= MOST_FACES:
+        raise ValueError(f"it holds {len(faces)} faces")
+    for name in set(arrays) - {"faces"}:
+        if arrays[name].dtype != np.float32 or arrays[name].shape[:1] != faces.shape[:1]:
+            raise ValueError(f"its {name} are not one row a face")
+    return arrays
+
+
+def prove(bundle: Bundle, member: str, *, threads: int = 1) -> tuple[Model, float]:
+    """Load a bundle's model and replay the golden set on this machine.
+
+    The model is loaded and asked once in a child process before: a file that is well-formed and
+    checks out may still end the process of an interpreter that believes it.
+
+    Args:
+        bundle: opened.
+        member: the model, such as ``model.int8.tflite``.
+        threads: of the interpreter.
+
+    Returns:
+        The model, and the largest difference in probability from the golden outputs.
+
+    Raises:
+        FerEdgeError: no such model, one that this machine cannot run, or one that computes
+            something else here than where it was made.
+    """
+    content, arrays = bundle.read(member), _read_golden(bundle)
+    # what the child imports is lost with it
+    import_runtime(member)
+    first = arrays["faces"][:1]
+    try:
+        rehearse(
+            lambda: load_model(content, threads=threads).probabilities(first), seconds=REHEARSAL
+        )
+    except FerEdgeError as error:
+        raise FerEdgeError(
+            f"{member} of bundle {bundle.path} cannot be run: {error.message}",
+            "export it again; if it was signed by somebody you trust, tell them",
+        ) from error
+    model = load_model(content, threads=threads)
+    return model, verify_golden(bundle, model)
+
+
+def verify_golden(bundle: Bundle, model: Model) -> float:
+    """Replay the golden set on a model that is loaded already.
+
+    Returns:
+        The largest difference in probability from the expected outputs.
+
+    Raises:
+        FerEdgeError: this machine computes something else than the bundle's maker did.
+    """
+    arrays = _read_golden(bundle)
+    faces = arrays["faces"]
+    expected = arrays.get("probabilities_onnx" if model.format == "onnx" else "probabilities")
+    if expected is None:
+        raise _unreadable(bundle, f"it has no answers of the {model.format} model")
+    if model.classes != len(bundle.labels) or expected.shape != (len(faces), model.classes):
+        raise FerEdgeError(
+            f"bundle {bundle.path} has {len(bundle.labels)} labels, but its model gives "
+            f"{model.classes} classes",
+            "export it again",
+        )
+    try:
+        said = model.probabilities(faces)
+    except (RuntimeError, ValueError) as error:
+        raise FerEdgeError(
+            f"{model.runtime} cannot compute the model of bundle {bundle.path}: "
+            f"{ascii(str(error))[1:-1][:120]}",
+            "export it again",
+        ) from error
+    difference = float(np.abs(said - expected).max())
+    # a NaN must fail as well
+    if not difference <= bundle.manifest.golden_tolerance:
+        raise FerEdgeError(
+            f"{model.runtime} on this machine computes something else than the golden set of "
+            f"{bundle.path}: a probability differs by {difference:.3f}, "
+            f"{bundle.manifest.golden_tolerance:.3f} is allowed",
+            "install the runtime that the bundle names (fer-edge doctor shows this machine's), "
+            "or export the model again",
+        )
+    return difference
+
+
+def _array(data: bytes) -> np.ndarray:
+    """An ``.npy`` as a view.
+
+    Not through numpy's reader, which evaluates the header and makes room for what it claims.
+    """
+    found = _NPY.match(data)
+    if found is None:
+        raise ValueError("an array is of an unknown kind")
+    dtype, shape = np.dtype(found[1].decode()), tuple(map(int, found[2].split(b",")[:4]))
+    body = data[found.end() :]
+    if math.prod(shape) * dtype.itemsize != len(body):
+        raise ValueError("an array has another size than its shape says")
+    return np.frombuffer(body, dtype).reshape(shape)
+
+
+def _read_golden(bundle: Bundle) -> dict[str, np.ndarray]:
+    try:
+        return golden_set(bundle.read(GOLDEN))
+    except ValueError as error:
+        raise _unreadable(bundle, str(error)) from error
+
+
+def _unreadable(bundle: Bundle, how: str) -> FerEdgeError:
+    return FerEdgeError(
+        f"bundle {bundle.path} is damaged: its golden set cannot be read: {ascii(how)[1:-1][:100]}",
+        "copy it again or export it again",
+    )

@@ -1,0 +1,145 @@
+"""The shapes of what a manifest holds, as parts of its JSON Schema.
+
+What a device goes by is strict. What people read, figures and how they came about, may hold more
+than is described, so that an export can say more without a new version of the format.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from fer_edge.face import FACE_SIZE
+
+Shape = dict[str, Any]
+
+INPUT = {"shape": [1, FACE_SIZE, FACE_SIZE, 1], "dtype": "uint8", "colour": "grayscale"}
+"""What a model takes: one face, 0 is black and 255 white."""
+MOST_TOLERANCE = 0.25
+"""Of ``golden_tolerance``: beyond it a golden set proves nothing."""
+
+
+def open_object(required: Sequence[str] = (), **properties: Any) -> Shape:
+    """An object that may hold more than these properties."""
+    shape: Shape = {"type": "object", "properties": properties}
+    return {**shape, "required": list(required)} if required else shape
+
+
+def described(what: str, shape: Shape) -> Shape:
+    """A shape with its description."""
+    return {"description": what, **shape}
+
+
+TEXT: Shape = {"type": "string", "maxLength": 1000, "pattern": "^[^\\x00-\\x1f\\x7f-\\x9f]*$"}
+NAME: Shape = {**TEXT, "minLength": 1, "maxLength": 100}
+HASH: Shape = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
+COUNT: Shape = {"type": "integer", "minimum": 0}
+NUMBER: Shape = {"type": "number"}
+NAMES: Shape = {"type": "array", "items": NAME}
+OPEN: Shape = {"type": "object"}
+ESTIMATE: Shape = {"$ref": "#/$defs/estimate"}
+REPORT: Shape = {"$ref": "#/$defs/report"}
+BY_CLASS: Shape = {"$ref": "#/$defs/by_class"}
+VERDICT: Shape = {"$ref": "#/$defs/verdict"}
+NULL: Shape = {"type": "null"}
+
+DEFINITIONS: dict[str, Any] = {
+    "estimate": {
+        "description": "a figure with its bootstrap 95% interval",
+        **open_object(("value", "low", "high"), value=NUMBER, low=NUMBER, high=NUMBER),
+    },
+    "by_class": {
+        "description": "an estimate by label; null for a class that does not occur",
+        "type": "object",
+        "additionalProperties": {"anyOf": [ESTIMATE, NULL]},
+    },
+    "report": {
+        "description": "how a model did on one set of labelled faces; shares are in 0..1",
+        **open_object(
+            ("images", "accuracy", "macro_f1"),
+            images=COUNT,
+            labels=NAMES,
+            accuracy=ESTIMATE,
+            macro_f1=ESTIMATE,
+            calibration_error=ESTIMATE,
+            precision=BY_CLASS,
+            recall=BY_CLASS,
+            confusion={
+                "description": "counts; rows are the true classes",
+                "type": "array",
+                "items": {"type": "array", "items": COUNT},
+            },
+        ),
+    },
+    "drop": {
+        "description": "what int8 lost against float on the same images, as shares in 0..1",
+        **open_object(
+            ("accuracy", "agreement"),
+            accuracy=ESTIMATE,
+            recall=BY_CLASS,
+            agreement=NUMBER,
+            mean_difference=NUMBER,
+            largest_difference=NUMBER,
+            lost=COUNT,
+            won=COUNT,
+            p_value=NUMBER,
+        ),
+    },
+    "verdict": {
+        "description": "the gate's answer for one file, in percentage points and percent",
+        **open_object(
+            ("passed", "checks"),
+            passed={"type": "boolean"},
+            checks={
+                "type": "array",
+                "items": open_object(
+                    ("what", "measured", "limit", "verdict"),
+                    what=NAME,
+                    measured=ESTIMATE,
+                    limit=NUMBER,
+                    verdict={"enum": ["pass", "warn", "fail"]},
+                ),
+            },
+            unchecked=NAMES,
+        ),
+    },
+}
+
+LABELS: Shape = {**NAMES, "minItems": 1, "maxItems": 1000, "uniqueItems": True}
+_SHIFT = {"type": "number", "minimum": -1, "maximum": 1}
+CROP: Shape = {
+    "type": "object",
+    "properties": {
+        "detector": described("whose boxes the rule is for", NAME),
+        "scale": described("side of the square over the longer side of the box", NUMBER),
+        "offset_x": described("shift of its centre to the right, in the same unit", _SHIFT),
+        "offset_y": described("shift of its centre downwards, in the same unit", _SHIFT),
+    },
+    "required": ["detector"],
+    "additionalProperties": False,
+}
+TOLERANCE: Shape = {"type": "number", "minimum": 0, "maximum": MOST_TOLERANCE}
+RECIPE = open_object(name=NAME, sha256=HASH)
+DATASET = open_object(
+    name=NAME,
+    fingerprint=HASH,
+    train=NAMES,
+    validation=NAMES,
+    test=NAMES,
+    drop_leaks={"type": "boolean"},
+)
+METRICS = open_object(
+    splits=NAMES,
+    float=REPORT,
+    float_unleaked={"anyOf": [REPORT, NULL]},
+    int8=REPORT,
+    int8_unleaked={"anyOf": [REPORT, NULL]},
+    drop={"type": "object", "additionalProperties": {"$ref": "#/$defs/drop"}},
+)
+GATE: Shape = {
+    "type": "object",
+    "properties": {"budget": OPEN, "model.int8.tflite": VERDICT, "model.int8.onnx": VERDICT},
+}
+TOOLS: Shape = {"type": "object", "additionalProperties": TEXT}
+FILES: Shape = {"type": "object", "additionalProperties": HASH}
+VERSION: Shape = {"anyOf": [{"type": "string", "pattern": "^1\\.[0-9]{1,4}$"}, {"const": 1}]}

@@ -1,0 +1,82 @@
+"""Which keys this machine trusts, and whether one of them signed a bundle."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from fer_edge.bundle.minisign import PublicKey, Signature, read_public_key
+from fer_edge.errors import FerEdgeError
+
+SYSTEM_KEYS = Path("/etc/fer-edge/keys")
+"""Public keys (``*.pub``) that every user of this machine trusts."""
+
+
+def user_keys() -> Path:
+    """The folder of the public keys that this user trusts."""
+    home = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")  # noqa: PTH111
+    return Path(home) / "fer-edge" / "keys"
+
+
+def trusted_keys(given: Sequence[Path] = ()) -> tuple[PublicKey, ...]:
+    """The keys of which one must have signed a bundle; none at all means that anything goes.
+
+    Args:
+        given: public key files; they take the place of the configured ones.
+
+    Raises:
+        FerEdgeError: a key cannot be read. It is not passed over: that would trust more, not less.
+    """
+    paths = given or [path for folder in (SYSTEM_KEYS, user_keys()) for path in _keys_in(folder)]
+    return tuple(read_public_key(path) for path in paths)
+
+
+def check_signature(
+    path: Path, message: bytes, signature: Signature | None, keys: Sequence[PublicKey]
+) -> PublicKey | None:
+    """Find the trusted key that signed a bundle's manifest; None where no key is asked for.
+
+    Args:
+        path: of the bundle, for messages.
+        message: the manifest's bytes.
+        signature: what the bundle holds.
+        keys: those that are trusted.
+
+    Raises:
+        FerEdgeError: not signed, by another key, or not this manifest.
+    """
+    if not keys:
+        return None
+    wanted = ", ".join(key.id for key in keys)
+    if signature is None:
+        raise FerEdgeError(
+            f"bundle {path} is not signed; this machine takes bundles signed by {wanted} only",
+            f"sign it: fer-edge bundle sign {path} --secret-key FILE",
+        )
+    same = [key for key in keys if key.number == signature.number]
+    if not same:
+        raise FerEdgeError(
+            f"bundle {path} is signed by {signature.key_id}, which is not trusted here; "
+            f"{wanted} is",
+            f"if you trust that key, put its .pub file into {SYSTEM_KEYS}",
+        )
+    for key in same:
+        if signature.is_of(message, key):
+            return key
+    raise FerEdgeError(
+        f"the signature of bundle {path} is wrong: it was changed after {signature.key_id} signed",
+        "get it again from where it was signed",
+    )
+
+
+def _keys_in(folder: Path) -> list[Path]:
+    try:
+        return sorted(path for path in folder.iterdir() if path.suffix == ".pub")
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise FerEdgeError(
+            f"cannot read the trusted keys in {folder}: {(error.strerror or '').lower()}",
+            "make the folder readable, or name the keys with --key",
+        ) from error

@@ -1,0 +1,40 @@
+"""Everything that can be found out about a bundle on this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+
+from fer_edge.bundle.golden import prove
+from fer_edge.bundle.minisign import PublicKey
+from fer_edge.bundle.opening import INT8_ONNX, INT8_TFLITE, open_bundle
+from fer_edge.bundle.report import Verification
+
+_RUNTIMES = {
+    INT8_TFLITE: ("ai_edge_litert", "tflite_runtime"),
+    INT8_ONNX: ("onnxruntime",),
+}
+
+
+def verify(path: Path, *, keys: Sequence[PublicKey] | None = None) -> Verification:
+    """Check a bundle's structure, checksums and signature, and replay its golden set.
+
+    Args:
+        path: the bundle.
+        keys: of which one must have signed it; None takes those that this machine trusts.
+
+    Raises:
+        FerEdgeError: the first thing that is not in order.
+    """
+    bundle = open_bundle(path, keys=keys)
+    replayed, runtimes, skipped = {}, {}, []
+    for name, modules in _RUNTIMES.items():
+        if name not in bundle.content:
+            continue
+        if not any(find_spec(module) for module in modules):
+            skipped.append(name)
+            continue
+        model, difference = prove(bundle, name)
+        replayed[name], runtimes[name] = difference, model.runtime
+    return Verification(bundle, replayed, runtimes, tuple(skipped))

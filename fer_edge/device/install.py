@@ -1,0 +1,313 @@
+"""The bundle that a device runs: exchanged in one step, with the one before kept at hand.
+
+A folder holds ``000001.fer``, ``000002.fer`` … and the symbolic link ``current.fer``. Renaming that
+link is the one step that installs or rolls back, so a device that is cut off at any moment has the
+old bundle or the new one, whole. The bundle before the current one is the highest number below its;
+what lies above was cut off or rolled back, and goes with the next installation.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import re
+import shlex
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from fer_edge.bundle import Bundle, open_bundle
+from fer_edge.bundle.minisign import PublicKey
+from fer_edge.device.classifier import Classifier, open_classifier
+from fer_edge.errors import FerEdgeError
+from fer_edge.files import atomic_path, explain, sha256
+
+CURRENT = "current.fer"
+"""The link to the installed bundle."""
+SYSTEM_FOLDER = Path("/var/lib/fer-edge/bundles")
+"""Where root installs bundles, for every user of the machine."""
+_NUMBERED = re.compile(r"(\d{6})\.fer")
+_LEFT_OVER = re.compile(r"\.(\d{6}|current)-.*\.fer")
+"""Temporary names of an installation that was cut off."""
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Installed:
+    """What a folder holds after an installation or a rollback.
+
+    Attributes:
+        current: the bundle that runs.
+        previous: the one to go back to; None where there is none.
+        name, version: of the current one; no version where it is not signed.
+        changed: False when it was the current one before.
+    """
+
+    current: Path
+    previous: Path | None
+    name: str
+    version: int | None
+    changed: bool = True
+
+
+def default_folder() -> Path:
+    """Where bundles are installed: for the whole machine as root, else for this user."""
+    if os.geteuid() == 0:
+        return SYSTEM_FOLDER
+    data = os.environ.get("XDG_DATA_HOME") or os.path.expanduser("~/.local/share")  # noqa: PTH111
+    return Path(data) / "fer-edge" / "bundles"
+
+
+def installed_folder() -> Path | None:
+    """The user's folder, else the machine's, where bundles are installed; None without any."""
+    return next(filter(is_installation, (default_folder(), SYSTEM_FOLDER)), None)
+
+
+def is_installation(folder: Path) -> bool:
+    """Whether bundles are installed in a folder."""
+    return (folder / CURRENT).is_symlink()
+
+
+def install(
+    bundle: Path,
+    folder: Path | None = None,
+    *,
+    keys: Sequence[PublicKey] | None = None,
+    allow_downgrade: bool = False,
+) -> Installed:
+    """Copy a bundle into a folder, prove the copy on this machine, and make it the current one.
+
+    Args:
+        bundle: the ``.fer`` file.
+        folder: of the installed bundles; None takes ``default_folder()``.
+        keys: of which one must have signed it; None takes those that this machine trusts.
+        allow_downgrade: take a bundle whose signed version is lower than the current one's, or that
+            has none.
+
+    Raises:
+        FerEdgeError: the bundle is refused, or the folder cannot be written. The current bundle is
+            as it was.
+    """
+    folder = folder or default_folder()
+    with _locked(folder):
+        current = _current(folder)
+        number = _number(current) if current else 0
+        _clean(folder, above=number)
+        # whatever is no bundle is not copied at all
+        open_bundle(bundle, keys=keys)
+        if current and current.exists() and sha256(current) == sha256(bundle):
+            _prune(folder, kept=_previous(folder))
+            return _state(folder, changed=False)
+        target = folder / f"{number + 1:06d}.fer"
+        with atomic_path(target) as copy:
+            shutil.copyfile(bundle, copy)
+            _forget_cached(copy)
+            if not allow_downgrade:
+                _refuse_downgrade(open_bundle(copy, keys=keys).version, current)
+            open_classifier(copy, keys=keys)
+        # a current bundle that has gone bad is no bundle to go back to
+        kept = current if current and _opened(current) else _previous(folder)
+        _point(folder, target)
+        _prune(folder, kept=kept)
+        return _state(folder)
+
+
+def rollback(folder: Path | None = None, *, keys: Sequence[PublicKey] | None = None) -> Installed:
+    """Make the previous bundle the current one again, after it was proven on this machine.
+
+    Args:
+        folder: of the installed bundles; None takes ``default_folder()``.
+        keys: of which one must have signed it; None takes those that this machine trusts.
+
+    Raises:
+        FerEdgeError: nothing is installed, there is no previous bundle, or it is refused.
+    """
+    folder = folder or default_folder()
+    if not is_installation(folder):
+        raise _nothing(folder)
+    with _locked(folder):
+        previous = _previous(folder)
+        if previous is None:
+            raise FerEdgeError(
+                f"there is no bundle before the current one in {folder}",
+                "install another: fer-edge bundle install FILE",
+            )
+        open_classifier(previous, keys=keys)
+        _point(folder, previous)
+        return _state(folder)
+
+
+def open_installed(
+    folder: Path,
+    *,
+    threads: int = 1,
+    keys: Sequence[PublicKey] | None = None,
+    say: Say = lambda line: None,
+) -> Classifier:
+    """Open the current bundle of a folder or, when that fails its self-test, the previous one.
+
+    Nothing is changed on disk, so that the next start tries the current one again.
+
+    Args:
+        folder: of the installed bundles.
+        threads: that one inference may use.
+        keys: of which one must have signed it; None takes those that this machine trusts.
+        say: told when the previous one is used, and why.
+
+    Raises:
+        FerEdgeError: nothing is installed, or neither bundle is in order.
+    """
+    current = _current(folder)
+    if current is None:
+        raise _nothing(folder)
+    try:
+        return open_classifier(current, threads=threads, keys=keys)
+    except FerEdgeError as error:
+        previous = _previous(folder)
+        if previous is None:
+            raise
+        try:
+            fallen_back = open_classifier(previous, threads=threads, keys=keys)
+        except FerEdgeError:
+            raise error from None
+        say(f"{error.message}; using the bundle before it, {previous}")
+        return fallen_back
+
+
+def print_installed(state: Installed, *, as_json: bool = False) -> None:
+    """Print what is installed now, and what was before."""
+    if as_json:
+        values = {
+            name: str(value) if isinstance(value, Path) else value
+            for name, value in asdict(state).items()
+        }
+        print(json.dumps(values, indent=2))
+        return
+    version = "" if state.version is None else f", version {state.version}"
+    what = "installed" if state.changed else "is installed already"
+    print(f"{state.name}{version}: {what} as {state.current}")
+    if state.previous is not None:
+        folder = state.current.parent
+        where = "" if folder == default_folder() else f" --to {shlex.quote(str(folder))}"
+        print(f"kept: {state.previous}; go back to it with: fer-edge bundle rollback{where}")
+
+
+def _opened(path: Path) -> Bundle | None:
+    try:
+        return open_bundle(path, keys=())
+    except FerEdgeError:
+        return None
+
+
+def _refuse_downgrade(offered: int | None, current: Path | None) -> None:
+    # a current bundle that cannot be opened must not keep its successor out
+    opened = _opened(current) if current else None
+    installed = opened.version if opened else None
+    if installed is not None and (offered is None or offered < installed):
+        given = "no version, since it is not signed" if offered is None else f"version {offered}"
+        raise FerEdgeError(
+            f"that would be a downgrade: the bundle has {given}; {installed} is installed",
+            "if you mean it, add --allow-downgrade",
+        )
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Only one installation at a time; the lock goes with the process, however that ends."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / ".lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise FerEdgeError(
+                    f"another installation into {folder} is going on", "wait until it has ended"
+                ) from error
+            yield
+    except OSError as error:
+        raise explain(error, folder) from error
+
+
+def _current(folder: Path) -> Path | None:
+    """The installed bundle, which may be missing; None where nothing is installed."""
+    link = folder / CURRENT
+    if not link.is_symlink():
+        return None
+    name = str(link.readlink())
+    if not _NUMBERED.fullmatch(name):
+        raise FerEdgeError(
+            f"{link} leads to {name}, not to an installed bundle", "remove the link, install again"
+        )
+    return folder / name
+
+
+def _previous(folder: Path) -> Path | None:
+    current = _current(folder)
+    below = [path for path in _numbered(folder) if current and _number(path) < _number(current)]
+    return below[-1] if below else None
+
+
+def _numbered(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if _NUMBERED.fullmatch(path.name))
+
+
+def _number(path: Path) -> int:
+    return int(path.stem)
+
+
+def _clean(folder: Path, *, above: int) -> None:
+    """Remove what an installation left that was cut off, and what was rolled back."""
+    for path in list(folder.iterdir()):
+        numbered = _NUMBERED.fullmatch(path.name)
+        if _LEFT_OVER.fullmatch(path.name) or (numbered and int(numbered[1]) > above):
+            path.unlink(missing_ok=True)
+
+
+def _prune(folder: Path, *, kept: Path | None) -> None:
+    """Remove all bundles but the current one and the one to go back to."""
+    current = _current(folder)
+    for path in _numbered(folder):
+        if path not in (current, kept):
+            path.unlink(missing_ok=True)
+
+
+def _point(folder: Path, target: Path) -> None:
+    """Make ``target`` the current bundle, in one step that survives a power cut."""
+    _sync(folder)
+    link = folder / f".current-{os.getpid()}.fer"
+    link.unlink(missing_ok=True)
+    link.symlink_to(target.name)
+    link.replace(folder / CURRENT)
+    _sync(folder)
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _forget_cached(path: Path) -> None:
+    """Have the copy read back from the card, which may hold something else than was written."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def _state(folder: Path, *, changed: bool = True) -> Installed:
+    current = _current(folder)
+    assert current is not None
+    bundle = open_bundle(current, keys=())
+    return Installed(current, _previous(folder), bundle.manifest.name, bundle.version, changed)
+
+
+def _nothing(folder: Path) -> FerEdgeError:
+    return FerEdgeError(
+        f"no bundle is installed in {folder}", "install one: fer-edge bundle install FILE"
+    )

@@ -1,0 +1,464 @@
+"""A device has the old bundle or the new one, whole, whatever happens while it is exchanged."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from maker import Maker
+
+from fer_edge.bundle import INT8_TFLITE, open_bundle, trust
+from fer_edge.bundle.minisign import SecretKey, new_key
+from fer_edge.bundle.signing import sign_bundle
+from fer_edge.cli import main
+from fer_edge.device import install as installing
+from fer_edge.device.install import (
+    CURRENT,
+    default_folder,
+    install,
+    is_installation,
+    open_installed,
+    rollback,
+)
+from fer_edge.errors import FerEdgeError
+
+
+@pytest.fixture(autouse=True)
+def nobody_is_trusted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trust, "SYSTEM_KEYS", tmp_path / "none")
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "installed"
+
+
+@pytest.fixture(scope="module")
+def bundles(maker: Maker) -> list[Path]:
+    """Three bundles that can be told apart by their names."""
+    return [maker.bundle(f"{name}.fer", name=name) for name in ("first", "second", "third")]
+
+
+@pytest.fixture(scope="module")
+def key() -> SecretKey:
+    pytest.importorskip("cryptography")
+    return new_key()
+
+
+def _name(path: Path) -> str:
+    return open_bundle(path, keys=[]).manifest.name
+
+
+def _names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir() if path.name != ".lock")
+
+
+def test_the_first_installation_makes_the_folder(folder: Path, bundles: list[Path]) -> None:
+    assert not is_installation(folder)
+    state = install(bundles[0], folder)
+    assert (state.name, state.previous, state.version) == ("first", None, None)
+    assert state.current.read_bytes() == bundles[0].read_bytes()
+    assert (folder / CURRENT).resolve() == state.current
+    assert is_installation(folder)
+
+
+def test_the_bundle_before_is_kept_and_those_before_that_are_not(
+    folder: Path, bundles: list[Path]
+) -> None:
+    for bundle in bundles:
+        state = install(bundle, folder)
+    assert _name(folder / CURRENT) == "third"
+    assert state.previous is not None
+    assert _name(state.previous) == "second"
+    assert _names(folder) == ["000002.fer", "000003.fer", CURRENT]
+
+
+def test_the_same_bundle_is_not_installed_twice(folder: Path, bundles: list[Path]) -> None:
+    install(bundles[0], folder)
+    state = install(bundles[1], folder)
+    again = install(bundles[1], folder)
+    assert not again.changed
+    assert (again.current, again.previous) == (state.current, state.previous)
+
+
+def test_rollback_goes_back_once_and_an_installation_goes_on_from_there(
+    folder: Path, bundles: list[Path]
+) -> None:
+    install(bundles[0], folder)
+    install(bundles[1], folder)
+    state = rollback(folder)
+    assert (state.name, state.previous) == ("first", None)
+    with pytest.raises(FerEdgeError, match="no bundle before the current one"):
+        rollback(folder)
+    state = install(bundles[2], folder)
+    assert state.previous is not None
+    assert (state.name, _name(state.previous)) == ("third", "first")
+
+
+def test_rollback_without_an_installation_says_how_to_make_one(folder: Path) -> None:
+    with pytest.raises(FerEdgeError, match="no bundle is installed") as caught:
+        rollback(folder)
+    assert "bundle install" in caught.value.hint
+    assert not folder.exists()
+
+
+def test_a_bundle_that_fails_its_self_test_is_not_installed(
+    folder: Path, bundles: list[Path], maker: Maker
+) -> None:
+    install(bundles[0], folder)
+    before = _names(folder)
+    wrong = maker.bundle("wrong.fer", golden_shift=1)
+    with pytest.raises(FerEdgeError, match="computes something else"):
+        install(wrong, folder)
+    damaged = bytearray(bundles[1].read_bytes())
+    damaged[len(damaged) // 2] ^= 1
+    (folder.parent / "damaged.fer").write_bytes(damaged)
+    with pytest.raises(FerEdgeError, match="is damaged"):
+        install(folder.parent / "damaged.fer", folder)
+    assert _names(folder) == before
+    assert _name(folder / CURRENT) == "first"
+
+
+def test_what_is_no_bundle_is_not_copied_to_the_card(folder: Path, tmp_path: Path) -> None:
+    with (tmp_path / "large.fer").open("wb") as file:
+        file.truncate(1 << 40)
+    with pytest.raises(FerEdgeError, match="a bundle has at most"):
+        install(tmp_path / "large.fer", folder)
+    assert _names(folder) == []
+
+
+# --- versions and keys ----------------------------------------------------------------------------
+
+
+def _signed(bundle: Path, key: SecretKey, target: Path, version: int) -> Path:
+    sign_bundle(bundle, key, target=target, version=version)
+    return target
+
+
+def test_a_downgrade_is_refused_unless_it_is_asked_for(
+    folder: Path, bundles: list[Path], key: SecretKey, tmp_path: Path
+) -> None:
+    old, new = (
+        _signed(bundle, key, tmp_path / f"{version}.fer", version)
+        for bundle, version in zip(bundles[:2], (3, 4), strict=True)
+    )
+    install(new, folder)
+    for bundle, said in ((old, "has version 3; 4 is installed"), (bundles[2], "no version")):
+        with pytest.raises(FerEdgeError, match=said) as caught:
+            install(bundle, folder)
+        assert "--allow-downgrade" in caught.value.hint
+        assert _names(folder) == ["000001.fer", CURRENT]
+    assert install(old, folder, allow_downgrade=True).version == 3
+    assert rollback(folder).version == 4
+
+
+def test_with_a_trusted_key_nothing_else_is_installed(
+    folder: Path, bundles: list[Path], key: SecretKey, tmp_path: Path
+) -> None:
+    signed = _signed(bundles[0], key, tmp_path / "signed.fer", 1)
+    foreign = _signed(bundles[1], new_key(), tmp_path / "foreign.fer", 2)
+    keys = [key.public]
+    assert install(signed, folder, keys=keys).version == 1
+    for bundle in (bundles[1], foreign):
+        with pytest.raises(FerEdgeError, match=r"is not signed|is not trusted"):
+            install(bundle, folder, keys=keys)
+    assert _name(folder / CURRENT) == "first"
+
+
+# --- what a device finds at its start -------------------------------------------------------------
+
+
+def _spoil(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def test_a_current_bundle_that_fails_gives_way_to_the_one_before(
+    folder: Path, bundles: list[Path]
+) -> None:
+    install(bundles[0], folder)
+    current = install(bundles[1], folder).current
+    said: list[str] = []
+    assert open_installed(folder, say=said.append).name == str(current)
+    assert said == []
+    _spoil(current)
+    assert open_installed(folder, say=said.append).name == str(folder / "000001.fer")
+    assert "is damaged" in said[0]
+    assert "using the bundle before it" in said[0]
+    assert (folder / CURRENT).resolve() == current, "nothing is changed on disk"
+
+
+def test_when_both_fail_the_current_one_s_failure_is_told(
+    folder: Path, bundles: list[Path]
+) -> None:
+    install(bundles[0], folder)
+    current = install(bundles[1], folder).current
+    _spoil(current)
+    (folder / "000001.fer").write_bytes(b"")
+    with pytest.raises(FerEdgeError, match=r"000002\.fer is damaged"):
+        open_installed(folder)
+
+
+def test_a_current_bundle_gone_bad_is_not_kept_for_a_rollback(
+    folder: Path, bundles: list[Path]
+) -> None:
+    install(bundles[0], folder)
+    _spoil(install(bundles[1], folder).current)
+    state = install(bundles[2], folder)
+    assert state.previous is not None
+    assert (state.name, _name(state.previous)) == ("third", "first")
+
+
+def test_run_takes_the_installed_bundle_where_none_is_nearby(
+    bundles: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    import cv2
+
+    monkeypatch.setattr(installing, "SYSTEM_FOLDER", tmp_path / "home")
+    monkeypatch.setattr(installing, "default_folder", lambda: tmp_path / "user")
+    (tmp_path / "pictures").mkdir()
+    cv2.imwrite(str(tmp_path / "pictures" / "a.png"), np.zeros((64, 64), np.uint8))
+    monkeypatch.chdir(tmp_path)
+    arguments = ["fer-edge", "run", "--images", "pictures", "--json"]
+
+    def run(*more: str) -> int:
+        monkeypatch.setattr(sys, "argv", [*arguments, *more])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return int(ended.value.code or 0)
+
+    assert run() == 2
+    assert "no bundle was named" in capsys.readouterr().err
+    install(bundles[0], tmp_path / "home")
+    current = install(bundles[1], tmp_path / "home").current
+    for more in ((), (str(tmp_path / "home"),)):
+        assert run(*more) == 0
+        assert str(current) in capsys.readouterr().out
+    _spoil(current)
+    assert run() == 0
+    shown = capsys.readouterr()
+    assert "using the bundle before it" in shown.err
+    assert json.loads(shown.out.splitlines()[-1])["summary"]
+
+
+def test_bundles_are_installed_for_the_machine_by_root_and_else_for_the_user(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(installing.os, "geteuid", lambda: 0)
+    assert default_folder() == Path("/var/lib/fer-edge/bundles")
+    monkeypatch.setattr(installing.os, "geteuid", lambda: 1000)
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    assert default_folder() == tmp_path / "fer-edge" / "bundles"
+
+
+# --- cut off --------------------------------------------------------------------------------------
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from fer_edge.device import install as installing
+
+# everything is imported and loaded once; each attempt is a fork that is killed at another moment
+action, folder, *bundles = sys.argv[1:]
+folder = Path(folder)
+if bundles:
+    installing.open_classifier(Path(bundles[0]), keys=[])
+
+def act(bundle):
+    if action == "rollback":
+        installing.rollback(folder, keys=[])
+    else:
+        installing.install(Path(bundle), folder, keys=[], allow_downgrade=True)
+
+for line in sys.stdin:
+    moment, bundle = line.split()
+    child = os.fork()
+    if not child:
+        left, me = int(moment), os.getpid()
+
+        def count(event, arguments):
+            # every system call that names a file, before it happens; not those of the rehearsal
+            global left
+            if os.getpid() == me and event in WATCHED:
+                left -= 1
+                if not left:
+                    os.kill(me, signal.SIGKILL)
+
+        WATCHED = {"open", "os.rename", "os.remove", "os.symlink", "os.mkdir", "os.chmod",
+                   "os.listdir", "os.scandir", "shutil.copyfile", "tempfile.mkstemp", "os.fork"}
+        sys.addaudithook(count)
+        act(bundle)
+        os._exit(0)
+    _, status = os.waitpid(child, 0)
+    print(int(os.WIFSIGNALED(status)), flush=True)
+"""
+
+
+class Killer:
+    """Installs in a process that is killed just before its N-th act on the file system."""
+
+    def __init__(self, action: str, folder: Path, bundle: Path) -> None:
+        command = [sys.executable, "-c", KILLED, action, str(folder), str(bundle)]
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+
+    def act(self, moment: int, bundle: Path) -> bool:
+        """True when it was killed, False when it had ended before that moment."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(f"{moment} {bundle}\n")
+        self._process.stdin.flush()
+        return bool(int(self._process.stdout.readline()))
+
+    def close(self) -> None:
+        self._process.communicate()
+        assert self._process.returncode == 0
+
+
+def _keeps_working(folder: Path, names: set[str], bundle: Path) -> str:
+    """The current bundle's name, after a look that everything is whole and can go on."""
+    current = open_bundle(folder / CURRENT, keys=[])
+    current.read(INT8_TFLITE)
+    assert current.manifest.name in names
+    previous = installing._previous(folder)
+    if previous is not None:
+        assert _name(previous) in {"first", "second", "third"}
+        assert _name(previous) != current.manifest.name
+    return current.manifest.name
+
+
+def test_an_installation_killed_at_any_moment_leaves_the_old_bundle_or_the_new_one(
+    folder: Path, bundles: list[Path], tmp_path: Path
+) -> None:
+    first, second, third = bundles
+    start = tmp_path / "start"
+    install(first, start)
+    install(second, start)
+    killer = Killer("install", folder, third)
+    found: list[str] = []
+    for moment in range(1, 500):
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.copytree(start, folder, symlinks=True)
+        killed = killer.act(moment, third)
+        found.append(_keeps_working(folder, {"second", "third"}, third))
+        # what was kept is the old one's predecessor, or the old one itself
+        previous = installing._previous(folder)
+        assert previous is not None
+        assert _name(previous) == ("first" if found[-1] == "second" else "second")
+        if killed and moment % 3:
+            continue
+        # the next installation tidies up and succeeds
+        state = install(third, folder)
+        assert state.previous is not None
+        assert (state.name, _name(state.previous)) == ("third", "second")
+        assert len(_names(folder)) == 3
+        if not killed:
+            break
+    killer.close()
+    assert found == sorted(found), "once the new one is there, it stays"
+    assert found.count("second") > 10
+    assert found.count("third") > 2
+
+
+def test_a_rollback_killed_at_any_moment_leaves_one_bundle_or_the_other(
+    folder: Path, bundles: list[Path], tmp_path: Path
+) -> None:
+    start = tmp_path / "start"
+    install(bundles[0], start)
+    install(bundles[1], start)
+    killer = Killer("rollback", folder, bundles[0])
+    found: list[str] = []
+    for moment in range(1, 500):
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.copytree(start, folder, symlinks=True)
+        killed = killer.act(moment, bundles[0])
+        found.append(_keeps_working(folder, {"first", "second"}, bundles[1]))
+        if not killed:
+            break
+    killer.close()
+    assert found == sorted(found, reverse=True)
+    assert {*found} == {"first", "second"}
+
+
+def test_a_killed_first_installation_can_be_repeated(folder: Path, bundles: list[Path]) -> None:
+    killer = Killer("install", folder, bundles[0])
+    for moment in range(1, 500, 3):
+        shutil.rmtree(folder, ignore_errors=True)
+        killed = killer.act(moment, bundles[0])
+        assert install(bundles[0], folder).name == "first"
+        assert _names(folder) == ["000001.fer", CURRENT]
+        if not killed:
+            break
+    killer.close()
+
+
+def test_two_installations_at_a_time_do_not_meet(folder: Path, bundles: list[Path]) -> None:
+    import fcntl
+
+    install(bundles[0], folder)
+    with (folder / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(FerEdgeError, match="another installation"):
+            install(bundles[1], folder)
+    assert install(bundles[1], folder).name == "second"
+
+
+def test_a_full_disk_leaves_the_installed_bundle(
+    full_disk: Path, bundles: list[Path], maker: Maker
+) -> None:
+    folder = full_disk / "installed"
+    install(bundles[0], folder)
+    (full_disk / "ballast").write_bytes(bytes(235_000))
+    with pytest.raises(FerEdgeError, match="no space left"):
+        install(bundles[1], folder)
+    assert _names(folder) == ["000001.fer", CURRENT]
+    assert _name(folder / CURRENT) == "first"
+
+
+@pytest.mark.parametrize("place", ["file", "below a file"])
+def test_a_folder_that_cannot_be_made_is_one_line(
+    place: str, bundles: list[Path], tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+    target = tmp_path / "file" / ("" if place == "file" else "x")
+    with pytest.raises(FerEdgeError, match="cannot write"):
+        install(bundles[0], target)
+
+
+def test_a_link_to_elsewhere_is_not_followed(folder: Path, bundles: list[Path]) -> None:
+    install(bundles[0], folder)
+    (folder / CURRENT).unlink()
+    (folder / CURRENT).symlink_to(os.devnull)
+    with pytest.raises(FerEdgeError, match="not to an installed bundle"):
+        install(bundles[1], folder)
+    with pytest.raises(FerEdgeError, match="not to an installed bundle"):
+        open_installed(folder)
+    assert "000001.fer" in _names(folder)
+
+
+def test_the_commands_install_and_go_back(
+    folder: Path, bundles: list[Path], monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    def fer_edge(*arguments: str | Path) -> str:
+        monkeypatch.setattr(sys, "argv", ["fer-edge", "bundle", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        assert not ended.value.code
+        shown: str = capsys.readouterr().out
+        return shown
+
+    assert "first: installed as" in fer_edge("install", bundles[0], "--to", folder)
+    state = json.loads(fer_edge("install", bundles[1], "--to", folder, "--json"))
+    assert (state["name"], state["previous"]) == ("second", str(folder / "000001.fer"))
+    assert "is installed already" in fer_edge("install", bundles[1], "--to", folder)
+    assert "first: installed as" in fer_edge("rollback", "--to", folder)

@@ -1,0 +1,53 @@
+"""Native code may end a process; a rehearsal ends with a message."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from fer_edge.errors import FerEdgeError
+from fer_edge.rehearsal import rehearse
+
+
+def test_what_returns_or_raises_is_survived_and_leaves_nothing_behind() -> None:
+    done: list[int] = []
+    children = Path(f"/proc/self/task/{os.getpid()}/children")
+    before = children.read_text()
+    rehearse(lambda: done.append(1), seconds=5)
+    assert done == [], "the child works on its own copy"
+
+    def fail() -> None:
+        raise KeyError("x")
+
+    rehearse(fail, seconds=5)
+    assert children.read_text() == before
+
+
+@pytest.mark.parametrize("number", [signal.SIGSEGV, signal.SIGABRT, signal.SIGFPE, signal.SIGKILL])
+def test_a_child_that_a_signal_ended_is_named(number: signal.Signals) -> None:
+    with pytest.raises(FerEdgeError, match=f"it ended the process with {number.name}"):
+        rehearse(lambda: os.kill(os.getpid(), number), seconds=5)
+
+
+def test_a_wrong_address_in_native_code_is_survived() -> None:
+    with pytest.raises(FerEdgeError, match="SIGSEGV"):
+        rehearse(lambda: ctypes.string_at(0), seconds=5)
+
+
+def test_native_code_that_hangs_is_ended() -> None:
+    began = time.monotonic()
+    libc = ctypes.PyDLL(None)
+    with pytest.raises(FerEdgeError, match="it did not end within 1 s"):
+        # holding the interpreter's lock, so that no Python code could end it
+        rehearse(lambda: libc.sleep(60), seconds=1)
+    assert time.monotonic() - began < 30
+
+
+def test_the_child_prints_nothing(capfd: pytest.CaptureFixture[str]) -> None:
+    rehearse(lambda: os.write(2, b"noise") + os.write(1, b"noise"), seconds=5)
+    assert capfd.readouterr() == ("", "")
