@@ -115,7 +115,7 @@ def rule_for(detector: CropRule, model: CropRule) -> CropRule:
     )
 
 
-def crop_face(gray: Pixels, box: Box, rule: CropRule = HAAR) -> Pixels:
+def crop_face(gray: Pixels, box: Box, rule: CropRule) -> Pixels:
     """Cut one face out of a frame.
 
     Args:
@@ -146,7 +146,7 @@ def crop_face(gray: Pixels, box: Box, rule: CropRule = HAAR) -> Pixels:
     return face
 
 
-def crop_faces(gray: Pixels, boxes: Sequence[Box], rule: CropRule = HAAR) -> Pixels:
+def crop_faces(gray: Pixels, boxes: Sequence[Box], rule: CropRule) -> Pixels:
     """Cut all faces of a frame; returns (N, 48, 48) uint8, in the order of ``boxes``."""
     faces = np.empty((len(boxes), FACE_SIZE, FACE_SIZE), np.uint8)
     for face, box in zip(faces, boxes, strict=True):

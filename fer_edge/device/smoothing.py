@@ -1,4 +1,4 @@
-"""One face's expression over time: probabilities smoothed, the label held until another is clear."""
+"""One face's expression over time: probabilities smoothed, a label held until another leads."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Smoothing:
 
     time_constant: float = 0.3
     """Seconds in which an old expression's weight falls to 37%; 0 takes each frame by itself."""
-    min_confidence: float = 0.4
+    min_confidence: float = 0.35
     """Probability that an expression needs to be named, 0 to 1."""
     margin: float = 0.1
     """Lead in probability that another expression needs to replace the one that is named."""

@@ -1,5 +1,7 @@
-"""Single-shot detectors as .tflite files: BlazeFace, and networks that end in TFLite's own
-``TFLite_Detection_PostProcess``."""
+"""Single-shot detectors as .tflite files.
+
+BlazeFace, and networks that end in TFLite's own operator, ``TFLite_Detection_PostProcess``.
+"""
 
 from __future__ import annotations
 
@@ -56,7 +58,14 @@ class SsdDetector:
         self._min_score = min_score
         if not path.is_file():
             raise FerEdgeError(f"no face detector {path}", "name a .tflite file, or use haar")
-        self._network, _ = open_tflite(path.read_bytes(), self.name, threads=threads)
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            reason = (error.strerror or str(error)).lower()
+            raise FerEdgeError(
+                f"cannot read the face detector {path}: {reason}", "give a file that you may read"
+            ) from error
+        self._network, _ = open_tflite(content, self.name, threads=threads)
         given = self._network.get_input_details()
         if len(given) != 1 or len(given[0]["shape"]) != 4 or given[0]["shape"][3] not in (1, 3):
             raise _no_detector(path, f"takes {[detail['shape'].tolist() for detail in given]}")
@@ -114,11 +123,13 @@ class SsdDetector:
 
             return blazeface, BLAZEFACE
         if len(outputs) == 4:
-            box, score = _post_processed(outputs)
+            box, score, number = (detail["index"] for detail in _post_processed(outputs))
 
             def post_processed() -> tuple[Floats, Floats]:
-                top_left_first = self._network.get_tensor(box["index"])[0]
-                return top_left_first[:, [1, 0, 3, 2]], self._network.get_tensor(score["index"])[0]
+                # what follows the last detection is whatever was in memory
+                count = int(self._network.get_tensor(number)[0])
+                top_left_first = self._network.get_tensor(box)[0, :count]
+                return top_left_first[:, [1, 0, 3, 2]], self._network.get_tensor(score)[0, :count]
 
             # trained on the same tight boxes as YuNet, as face detectors commonly are
             return post_processed, YUNET
@@ -152,27 +163,28 @@ def decode_blazeface(
     """
     middle = regressors[:, :2] / size + centres
     half = regressors[:, 2:4] / size / 2
-    scores = 1 / (1 + np.exp(-np.clip(logits, -50, 50)))
+    scores = (1 / (1 + np.exp(-np.clip(logits, -50, 50)))).astype(np.float32)
     return np.concatenate([middle - half, middle + half], axis=1), scores
 
 
-def _post_processed(outputs: Sequence[Any]) -> tuple[Any, Any]:
-    """The boxes and scores among the outputs of TFLite_Detection_PostProcess.
+def _post_processed(outputs: Sequence[Any]) -> tuple[Any, Any, Any]:
+    """Boxes, scores and count among the outputs of TFLite_Detection_PostProcess.
 
-    Boxes, classes, scores and count come in this order, but a converter may sort them by the names
-    that it gave them, which end in :0 to :3, counted from either end.
+    The operator gives boxes, classes, scores and count; a converter may have sorted them by the
+    names that it gave them, which end in :0 to :3, counted from either end.
     """
     boxes = [detail for detail in outputs if len(detail["shape"]) == 3]
     lists = [detail for detail in outputs if len(detail["shape"]) == 2]
-    if len(boxes) != 1 or len(lists) != 2:
+    count = [detail for detail in outputs if len(detail["shape"]) == 1]
+    if not (len(boxes) == len(count) == 1 and len(lists) == 2):
+        shapes = [detail["shape"].tolist() for detail in outputs]
         raise FerEdgeError(
-            f"a detector's four outputs have the shapes "
-            f"{[detail['shape'].tolist() for detail in outputs]}",
-            "name a network that ends in TFLite_Detection_PostProcess",
+            f"a face detector's four outputs have the shapes {shapes}",
+            "name a network that ends in TFLite_Detection_PostProcess, or use haar",
         )
-    backwards = boxes[0]["name"].endswith(":3")
-    scores = next((d for d in lists if d["name"].endswith(":1" if backwards else ":2")), lists[1])
-    return boxes[0], scores
+    end = ":1" if boxes[0]["name"].endswith(":3") else ":2"
+    scores = next((detail for detail in lists if detail["name"].endswith(end)), lists[1])
+    return boxes[0], scores, count[0]
 
 
 def _without_doubles(boxes: Floats, scores: Floats, min_score: float) -> Floats:
