@@ -75,11 +75,12 @@ class CropRule:
         return cls(detector, **numbers)
 
 
-HAAR = CropRule("haar", scale=1.18, offset_y=0.015)
-YUNET = CropRule("yunet", scale=1.01, offset_y=-0.015)
-BLAZEFACE = CropRule("blazeface", scale=1.12, offset_y=-0.09)
+HAAR = CropRule("haar", scale=1.2, offset_y=0.015)
+YUNET = CropRule("yunet", scale=1.02, offset_y=-0.005)
+BLAZEFACE = CropRule("blazeface", scale=1.13, offset_y=-0.09)
+BLAZEFACE_FULL = CropRule("blazeface-full", scale=1.27, offset_y=-0.06)
 
-RULES = {rule.detector: rule for rule in (HAAR, YUNET, BLAZEFACE)}
+RULES = {rule.detector: rule for rule in (HAAR, YUNET, BLAZEFACE, BLAZEFACE_FULL)}
 """Each detector's rule for FER2013's framing of a face, measured: see docs/crop-rule.md."""
 
 

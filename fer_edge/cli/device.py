@@ -77,7 +77,7 @@ def run(
     smoothing: Annotated[
         float,
         typer.Option("--smoothing", metavar="SECONDS", help="Time constant; 0 does not smooth."),
-    ] = 0.3,
+    ] = 0.2,
     min_confidence: Annotated[
         float,
         typer.Option("--min-confidence", help="Less probable expressions are called uncertain."),

@@ -18,7 +18,7 @@ UNCERTAIN = "uncertain"
 class Smoothing:
     """How sure and how steady a label has to be."""
 
-    time_constant: float = 0.3
+    time_constant: float = 0.2
     """Seconds in which an old expression's weight falls to 37%; 0 takes each frame by itself."""
     min_confidence: float = 0.35
     """Probability that an expression needs to be named, 0 to 1."""
@@ -29,7 +29,7 @@ class Smoothing:
         if not 0 <= self.time_constant <= 60:
             raise FerEdgeError(
                 f"smoothing is a time constant in seconds, 0 to 60, got {self.time_constant:g}",
-                "for example 0.3; 0 takes each frame by itself",
+                "for example 0.2; 0 takes each frame by itself",
             )
         for name in ("min_confidence", "margin"):
             value = getattr(self, name)

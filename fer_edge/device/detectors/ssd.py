@@ -15,7 +15,7 @@ import numpy.typing as npt
 from fer_edge.device.detectors.base import check_min_face, enlarge, largest_first
 from fer_edge.device.opencv import load_opencv
 from fer_edge.errors import FerEdgeError
-from fer_edge.face import BLAZEFACE, YUNET, Box, Pixels
+from fer_edge.face import BLAZEFACE, BLAZEFACE_FULL, YUNET, Box, Pixels
 from fer_edge.runtime import open_tflite
 
 Floats = npt.NDArray[np.float32]
@@ -29,6 +29,7 @@ ANCHORS: Mapping[int, tuple[tuple[int, int], ...]] = {
 896 is the short-range network (128 pixels) and the back camera's (256), 2304 the full-range one.
 """
 
+_FULL_RANGE = 2304
 _OVERLAP = 0.3  # two boxes that share more than this, as intersection over union, are one face
 
 
@@ -121,7 +122,7 @@ class SsdDetector:
                     size,
                 )
 
-            return blazeface, BLAZEFACE
+            return blazeface, BLAZEFACE_FULL if len(centres) == _FULL_RANGE else BLAZEFACE
         if len(outputs) == 4:
             box, score, number = (detail["index"] for detail in _post_processed(outputs))
 
