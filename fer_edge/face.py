@@ -75,7 +75,7 @@ class CropRule:
         return cls(detector, **numbers)
 
 
-HAAR = CropRule("haar", scale=1.2, offset_y=0.015)
+HAAR = CropRule("haar", scale=1.12, offset_y=0.01)
 YUNET = CropRule("yunet", scale=1.02, offset_y=-0.005)
 BLAZEFACE = CropRule("blazeface", scale=1.13, offset_y=-0.09)
 BLAZEFACE_FULL = CropRule("blazeface-full", scale=1.27, offset_y=-0.06)
