@@ -1,6 +1,6 @@
 """Boxes that are followed between detections against boxes detected in every frame, and their cost.
 
-    python benchmarks/tracking.py CLIP.mp4… [--yunet YUNET.onnx]
+    python benchmarks/tracking.py CLIP.mp4… [--yunet YUNET.onnx] [--size 320 240] [--mil]
 
 For each clip and each way of following, faces are detected in every N-th frame and followed in
 between. The intersection over union with a Haar detection of the same frame is given for the frames
@@ -35,6 +35,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("clips", type=Path, nargs="+")
     parser.add_argument("--yunet", type=Path)
+    parser.add_argument("--size", type=int, nargs=2, metavar=("W", "H"), help="scale frames to it")
+    parser.add_argument("--mil", action="store_true", help="TrackerMIL as well, which is slow")
     parser.add_argument("--every", type=int, nargs="*", default=[5, 10, 30], metavar="N")
     options = parser.parse_args()
     cv2.setNumThreads(1)
@@ -42,6 +44,8 @@ def main() -> None:
     for path in options.clips:
         with open_source(video=path) as source:
             grays = [frame.gray for frame in source.frames()]
+        if options.size is not None:
+            grays = [cv2.resize(g, options.size, interpolation=cv2.INTER_AREA) for g in grays]
         print(f"\n{path.name}: {len(grays)} frames of {grays[0].shape[1]}×{grays[0].shape[0]}")
         began = time.process_time()
         detected = [haar.detect(gray) for gray in grays]
@@ -54,7 +58,7 @@ def main() -> None:
         neighbours = _shared(detected[1:], detected[:-1])
         print(f"Haar against Haar in the frame before: {_summary(neighbours)}")
         print(f"{'followed by':<22} N  against Haar: mean, p10, min   witness              ms")
-        for name, step in STEPS.items():
+        for name, step in (STEPS | ({"TrackerMIL": _Mil()} if options.mil else {})).items():
             for every in options.every:
                 boxes, cost = _followed(grays, detected, every, step)
                 _report(name, every, boxes, detected, witness, cost)
@@ -157,7 +161,6 @@ STEPS: dict[str, Step] = {
     "nothing (box held)": _hold,
     "template matching": _template,
     "optical flow": _flow,
-    "TrackerMIL": _Mil(),
 }
 
 

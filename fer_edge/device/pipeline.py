@@ -89,8 +89,6 @@ def run_pipeline(
 
 def _seconds(frame: Frame, fps: float | None) -> float:
     """When a frame was taken, on a clock of the source's own."""
-    if frame.sensor_ns is not None:
-        return frame.sensor_ns / 1e9
     return frame.index / fps if fps else frame.captured
 
 
