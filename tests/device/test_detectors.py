@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 
 import cv2
@@ -9,11 +10,11 @@ import numpy as np
 import pytest
 
 from fer_edge.device.detectors import HaarDetector, open_detector
-from fer_edge.device.detectors.base import shrink
+from fer_edge.device.detectors.base import overlap, shrink
 from fer_edge.device.model_store import YUNET_FILE, stored
 from fer_edge.device.sources import open_source
 from fer_edge.errors import FerEdgeError
-from fer_edge.face import Box
+from fer_edge.face import HAAR, YUNET, Box, CropRule
 
 
 def _grays(path: Path) -> list[np.ndarray]:
@@ -131,6 +132,32 @@ def test_yunet_is_the_default_once_it_was_got_and_haar_before(tmp_path, monkeypa
     stored(YUNET_FILE).write_bytes(b"broken")
     with pytest.raises(FerEdgeError, match="not a YuNet"):
         open_detector()
+
+
+def test_two_detectors_with_their_rules_show_the_same_square_of_a_real_face(real_data):
+    haar = open_detector("haar", min_face=0.3)
+    yunet = open_detector(str(real_data / "models" / "face_detection_yunet_n.onnx"), min_face=0.3)
+    by_rule, by_box = [], []
+    with zipfile.ZipFile(real_data / "face-photos.zip") as photos:
+        names = [name for name in photos.namelist() if name.endswith(".jpg")]
+        for name in names[:: len(names) // 40]:
+            gray = cv2.imdecode(np.frombuffer(photos.read(name), np.uint8), cv2.IMREAD_GRAYSCALE)
+            one, other = haar.detect(gray), yunet.detect(gray)
+            if len(one) == len(other) == 1:
+                by_box.append(overlap(one[0], other[0]))
+                squares = (_square(one[0], HAAR), _square(other[0], YUNET))
+                by_rule.append(overlap(*squares))
+    assert len(by_rule) >= 20
+    assert np.median(by_rule) > 0.75
+    assert np.median(by_rule) > np.median(by_box) + 0.05
+
+
+def _square(box: Box, rule: CropRule) -> tuple[float, ...]:
+    x, y, width, height = box
+    longer = max(width, height)
+    side = rule.scale * longer
+    left = x + width / 2 + rule.offset_x * longer - side / 2
+    return left, y + height / 2 + rule.offset_y * longer - side / 2, side, side
 
 
 @pytest.mark.parametrize("choice", ["dlib", "faces.pt", ""])
