@@ -10,6 +10,8 @@ import pytest
 
 from fer_edge.device.detectors import HaarDetector
 from fer_edge.device.detectors.base import largest_first, overlap
+from fer_edge.device.events import FacesInView
+from fer_edge.device.smoothing import Smoothing
 from fer_edge.device.sources import open_source
 from fer_edge.device.tracking import EachFrame, FaceTracker
 from fer_edge.errors import FerEdgeError
@@ -222,3 +224,42 @@ def test_boxes_on_real_clips_are_as_good_between_detections_as_on_them(real_data
                     break
         assert np.mean(shared) > 0.88, name
         assert tracker.detections < 30
+
+
+class Unreliable:
+    """A detector that says anything."""
+
+    name = "unreliable"
+    crop_rule = HAAR
+
+    def __init__(self, seed: int) -> None:
+        self._rng = np.random.default_rng(seed)
+
+    def detect(self, gray: np.ndarray, near: Sequence[Box] = ()) -> list[Box]:
+        count = int(self._rng.choice([0, 1, 3, 50], p=[0.3, 0.4, 0.25, 0.05]))
+        places = self._rng.integers(-20, max(gray.shape), (count, 2))
+        sides = self._rng.integers(1, 200, count)
+        return largest_first(
+            [(int(x), int(y), int(s), int(s)) for (x, y), s in zip(places, sides, strict=True)]
+        )
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_whatever_is_detected_a_face_appears_once_before_it_changes_and_leaves(seed):
+    rng = np.random.default_rng(seed)
+    tracker = FaceTracker(Unreliable(seed), detect_every=1 + seed)
+    view, present, seconds = FacesInView(tuple("abcdefg"), Smoothing()), set(), 0.0
+    wall = rng.integers(0, 255, (120, 160)).astype(np.uint8)
+    for number in range(80):
+        if number % 25 == 24:  # another size, down to a few pixels
+            wall = rng.integers(0, 255, rng.integers(1, 200, 2)).astype(np.uint8)
+        seconds += float(rng.exponential(0.2))
+        found = tracker.find(np.roll(wall, number % 5, axis=1), seconds)
+        tracks = [seen.track for seen in found.seen]
+        assert len(set(tracks)) == len(tracks)
+        assert not set(tracks) & set(found.left)
+        rows = rng.dirichlet(np.ones(7), len(tracks)).astype(np.float32).reshape(-1, 7)
+        for event in view.update(found, rows, seconds)[1]:
+            assert (event.track in present) == (event.kind != "appear")
+            (present.discard if event.kind == "leave" else present.add)(event.track)
+    assert tracker.detections > 10
