@@ -30,7 +30,7 @@ class Sighting:
     box: Box
     """In pixels of the frame."""
     track: int | None = None
-    """The same for the same face as long as it is in view, from 1; None where nothing is tracked"""
+    """The same for the same face as long as it is in view, from 1; None without tracking."""
     confirmed: bool = True
     """Whether a second detection agreed that this is a face."""
 
@@ -165,7 +165,7 @@ class FaceTracker:
             near = [enlarge(track.box, 1.0) for track in self._tracks]
         self._near_in_a_row = self._near_in_a_row + 1 if near else 0
         self._match(self.detector.detect(gray, near), seconds)
-        tentative = any(track.hits == 1 for track in self._tracks)
+        tentative = any(track.visible and track.hits == 1 for track in self._tracks)
         missing = any(not track.visible or track.misses for track in self._tracks)
         self._wait = 1 if tentative else min(_RETRY, self._every) if missing else self._every
 
@@ -176,20 +176,20 @@ class FaceTracker:
         for track in visible:
             if track.number in matches:
                 track.hit(found[matches[track.number]])
-            elif track.hits == 1:
-                self._end(track)
             else:
                 track.misses += 1
-                track.visible = track.misses < _MISSES
+                track.visible = track.hits > 1 and track.misses < _MISSES
         for place, box in enumerate(found):
             if place in matches.values():
                 continue
-            returned = next((t for t in self._tracks if not t.visible and _may_be(t, box)), None)
-            if returned is not None:
-                returned.hit(box)
+            lost = [track for track in self._tracks if not track.visible and _may_be(track, box)]
+            if lost:
+                min(lost, key=lambda track: _apart(track.box, box)).hit(box)
             else:
                 self._issued += 1
                 self._tracks.append(_Track(self._issued, _as_region(box), seconds))
+        for track in [track for track in self._tracks if not track.visible and track.hits == 1]:
+            self._end(track)
 
     def _end(self, track: _Track) -> None:
         self._tracks.remove(track)
@@ -222,9 +222,14 @@ def _pairs(tracks: Sequence[_Track], found: Sequence[Box]) -> dict[int, int]:
 
 def _may_be(lost: _Track, box: Box) -> bool:
     """Whether a face that was lost may be this one: of its size, and less than that size away."""
-    (x, y, width, height), (left, top, wide, tall) = lost.box, box
-    apart = max(abs(x + width / 2 - left - wide / 2), abs(y + height / 2 - top - tall / 2))
-    return apart < width and 0.6 < wide / width < 1 / 0.6
+    side = lost.box[2]
+    return _apart(lost.box, box) < side and 0.6 < box[2] / side < 1 / 0.6
+
+
+def _apart(one: Region, other: Box) -> float:
+    """Distance of two boxes' centres, along the axis on which they are farther apart."""
+    across = one[0] + one[2] / 2 - other[0] - other[2] / 2
+    return max(abs(across), abs(one[1] + one[3] / 2 - other[1] - other[3] / 2))
 
 
 def _as_region(box: Box) -> Region:

@@ -110,6 +110,25 @@ def test_what_is_detected_only_once_is_dropped_in_the_next_frame():
     assert after.left == (1,)
 
 
+def test_what_was_detected_once_and_cannot_be_followed_is_forgotten_at_once():
+    world = Stickers()
+    tracker = FaceTracker(world, detect_every=10)
+    tracker.find(world.draw([(20, 50)]), 0.0)
+    (gone, *rest) = _film(world, tracker, 9, lambda n: [], start=1)
+    assert gone.left == (1,)
+    assert tracker.detections == 2
+    assert all(found == gone.__class__(()) for found in rest)
+
+
+def test_two_faces_that_were_out_of_sight_come_back_as_themselves():
+    world = Stickers()
+    tracker = FaceTracker(world, detect_every=5)
+    _film(world, tracker, 6, lambda n: [(60, 80), (140, 80)])
+    _film(world, tracker, 8, lambda n: [], start=6)
+    back = _film(world, tracker, 3, lambda n: [(90, 80), (165, 80)], start=14)[-1]
+    assert {seen.track: seen.box[0] for seen in back.seen} == {1: 90, 2: 165}
+
+
 def test_a_lost_face_has_the_detector_run_in_the_same_frame():
     world = Stickers()
     tracker = FaceTracker(world, detect_every=100)
