@@ -93,25 +93,48 @@ def import_runtime(name: str) -> None:
         _onnxruntime()
 
 
+def open_tflite(
+    content: bytes, name: str, *, threads: int = 1, reference_kernels: bool = False
+) -> tuple[Any, str]:
+    """Open a TFLite model of any kind with LiteRT, else tflite_runtime.
+
+    Args:
+        content: the model.
+        name: what a message calls it.
+        threads: of the interpreter.
+        reference_kernels: see ``load_model``.
+
+    Returns:
+        The interpreter, its tensors allocated, and the runtime's name and version.
+
+    Raises:
+        FerEdgeError: not a model that this runtime can run, or no runtime is installed.
+    """
+    module, runtime = _tflite_module()
+    kind = module.OpResolverType
+    resolver = kind.BUILTIN_REF if reference_kernels else kind.AUTO
+    try:
+        # the interpreter believes every offset and size in the file
+        check_tflite(content)
+        with silenced_stderr():
+            interpreter = module.Interpreter(
+                model_content=content,
+                num_threads=threads,
+                experimental_op_resolver_type=resolver,
+            )
+            interpreter.allocate_tensors()
+    except (ValueError, RuntimeError) as error:
+        raise _not_runnable(name, runtime, error) from error
+    return interpreter, runtime
+
+
 class _TFLiteModel:
     format = "tflite"
 
     def __init__(self, content: bytes, name: str, threads: int, reference_kernels: bool) -> None:
-        module, self.runtime = _tflite_module()
-        kind = module.OpResolverType
-        resolver = kind.BUILTIN_REF if reference_kernels else kind.AUTO
-        try:
-            # the interpreter believes every offset and size in the file
-            check_tflite(content)
-            with silenced_stderr():
-                self._interpreter = module.Interpreter(
-                    model_content=content,
-                    num_threads=threads,
-                    experimental_op_resolver_type=resolver,
-                )
-                self._interpreter.allocate_tensors()
-        except (ValueError, RuntimeError) as error:
-            raise _not_runnable(name, self.runtime, error) from error
+        self._interpreter, self.runtime = open_tflite(
+            content, name, threads=threads, reference_kernels=reference_kernels
+        )
         given = _only(name, "inputs", self._interpreter.get_input_details())
         output = _only(name, "outputs", self._interpreter.get_output_details())
         if _check_shapes(name, given["shape"], output["shape"]) != 1:

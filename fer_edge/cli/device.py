@@ -60,6 +60,29 @@ def run(
         float,
         typer.Option("--min-face", help="Smallest face, as a share of the frame's shorter side."),
     ] = 0.15,
+    detector: Annotated[
+        str | None,
+        typer.Option(
+            "--detector",
+            metavar="haar|yunet|FILE",
+            help="What finds faces; FILE is a .tflite (BlazeFace, SSD), .onnx (YuNet) or .xml.",
+            show_default="yunet where it was got, else haar",
+        ),
+    ] = None,
+    detect_every: Annotated[
+        int,
+        typer.Option(
+            "--detect-every", metavar="N", help="Detect in every N-th frame, track between."
+        ),
+    ] = 10,
+    smoothing: Annotated[
+        float,
+        typer.Option("--smoothing", metavar="SECONDS", help="Time constant; 0 does not smooth."),
+    ] = 0.2,
+    min_confidence: Annotated[
+        float,
+        typer.Option("--min-confidence", help="Less probable expressions are called uncertain."),
+    ] = 0.35,
     threads: Annotated[int, typer.Option("--threads", help="Threads of one inference.")] = 1,
     key: Annotated[
         list[Path] | None,
@@ -79,6 +102,7 @@ def run(
     """
     from fer_edge.device.run import RunOptions
     from fer_edge.device.run import run as run_device
+    from fer_edge.device.smoothing import Smoothing
 
     options = RunOptions(
         bundle=bundle,
@@ -87,6 +111,9 @@ def run(
         camera=camera,
         threads=threads,
         min_face=min_face,
+        detector=detector,
+        detect_every=detect_every,
+        smoothing=Smoothing(time_constant=smoothing, min_confidence=min_confidence),
         max_frames=max_frames,
         save=save,
         show=show,
@@ -99,11 +126,18 @@ def run(
 
 def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
+    get: Annotated[
+        str | None,
+        typer.Option("--get", metavar="yunet", help="Download a model that is checked, once."),
+    ] = None,
 ) -> None:
     """Say what this machine has, what it lacks, and how to get it.
 
-    [bold]Example:[/] fer-edge doctor
+    [bold]Example:[/] fer-edge doctor --get yunet
     """
-    from fer_edge.device.doctor import print_findings
+    from fer_edge.device.doctor import get_model, print_findings
 
+    if get is not None:
+        get_model(get)
+        return
     print_findings(as_json=as_json)

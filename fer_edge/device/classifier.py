@@ -43,7 +43,11 @@ class Classifier:
     """What a person should know of the bundle, such as that a newer fer-edge made it."""
 
     def probabilities(self, faces: Pixels) -> npt.NDArray[np.float32]:
-        """Name the expressions of (N, 48, 48) uint8 faces; returns (N, C) float32, N may be 0."""
+        """Name the expressions of (N, 48, 48) uint8 faces; returns (N, C) float32, N may be 0.
+
+        LiteRT takes the faces of a stack one by one: an interpreter resized to 50 faces would take
+        2.5 instead of 2.7 ms for them, and a resize for every new number of faces.
+        """
         if len(faces) == 0:
             return np.empty((0, len(self.labels)), np.float32)
         return self.model.probabilities(faces)

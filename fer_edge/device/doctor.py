@@ -20,6 +20,7 @@ from rich.table import Table
 
 from fer_edge import __version__
 from fer_edge.board import Board, Health, read_board, read_health
+from fer_edge.device.model_store import MODELS, YUNET_FILE, fetch, stored
 from fer_edge.device.opencv import PIN, load_opencv
 from fer_edge.errors import FerEdgeError
 
@@ -63,6 +64,7 @@ def examine(root: Path = Path("/")) -> Report:
     findings = (
         _python(),
         *_opencv(),
+        _detector(),
         _runtime(),
         _stage("training", "train", ("keras", "tensorflow", "matplotlib", "pydantic")),
         _stage("export", "export", ("tf2onnx", "onnx", "onnxruntime")),
@@ -92,6 +94,20 @@ def print_findings(*, as_json: bool = False) -> None:
         mark = f"[{colours[finding.state]}]{finding.state}[/]"
         table.add_row(mark, *(escape(text) for text in texts))
     console.print(table)
+
+
+def get_model(name: str) -> None:
+    """Fetch a model by its name and say where it lies.
+
+    Raises:
+        FerEdgeError: no such model, or it cannot be fetched whole.
+    """
+    model = MODELS.get(name)
+    if model is None:
+        raise FerEdgeError(f"no model '{name}' to get", f"there is {', '.join(MODELS)}")
+    path, is_new = fetch(model)
+    how = "from OpenCV's model zoo" if is_new else "was there already"
+    print(f"{name} ({model.licence} licence) {how}, SHA-256 verified: {path}")
 
 
 def _python() -> Finding:
@@ -130,6 +146,18 @@ def _windows(build: list[str]) -> Finding:
     if not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
         return Finding(topic, "absent", "no display", "log in at the desktop")
     return Finding(topic, "ok", toolkit)
+
+
+def _detector() -> Finding:
+    path = stored(YUNET_FILE)
+    if path.is_file():
+        return Finding("face detector", "ok", f"yunet, {path}")
+    return Finding(
+        "face detector",
+        "ok",
+        "haar, which comes with OpenCV",
+        "for a better and faster one: fer-edge doctor --get yunet",
+    )
 
 
 def _runtime() -> Finding:

@@ -6,26 +6,14 @@ import time
 from collections.abc import Generator, Iterable
 from dataclasses import dataclass
 
-import numpy as np
-import numpy.typing as npt
-
 from fer_edge.device.classifier import Classifier
-from fer_edge.device.detectors import Detector
+from fer_edge.device.events import Face, FacesInView, TrackEvent
+from fer_edge.device.smoothing import NO_SMOOTHING, Smoothing
 from fer_edge.device.sources import Frame
-from fer_edge.face import Box, crop_faces
+from fer_edge.device.tracking import Finder
+from fer_edge.face import crop_faces, rule_for
 
-
-@dataclass(frozen=True)
-class Face:
-    """One face in one frame, with what the model made of it."""
-
-    box: Box
-    label: str
-    """The most probable label."""
-    confidence: float
-    """Its probability, 0 to 1."""
-    probabilities: npt.NDArray[np.float32]
-    """(C,) in the order of the classifier's labels; the sum is 1."""
+__all__ = ["Face", "Latency", "Result", "TrackEvent", "run_pipeline"]
 
 
 @dataclass(frozen=True)
@@ -53,42 +41,55 @@ class Result:
     faces: tuple[Face, ...]
     """Largest first."""
     latency: Latency
+    events: tuple[TrackEvent, ...] = ()
+    """Faces that appeared, changed their expression or left."""
 
 
 def run_pipeline(
-    frames: Iterable[Frame], detector: Detector, classifier: Classifier
+    frames: Iterable[Frame],
+    finder: Finder,
+    classifier: Classifier,
+    *,
+    smoothing: Smoothing = NO_SMOOTHING,
+    fps: float | None = None,
 ) -> Generator[Result]:
     """Yield one result for every frame, in order.
 
     All faces of a frame go to the model as one stack.
+
+    Args:
+        frames: from one source.
+        finder: finds and follows the faces.
+        classifier: names their expressions; its crop rule is turned into that for the finder's
+            detector.
+        smoothing: of each face's expression over time.
+        fps: of a recording, which is read faster or slower than it was taken; None for a live
+            source, whose frames are as old as the clock says.
     """
+    rule = rule_for(finder.detector.crop_rule, classifier.crop_rule)
+    in_view = FacesInView(classifier.labels, smoothing)
     for frame in frames:
+        taken = _seconds(frame, fps)
         began = time.perf_counter()
-        boxes = detector.detect(frame.gray)
+        found = finder.find(frame.gray, taken)
         detected = time.perf_counter()
-        crops = crop_faces(frame.gray, boxes, classifier.crop_rule)
+        crops = crop_faces(frame.gray, [sighting.box for sighting in found.seen], rule)
         cropped = time.perf_counter()
-        faces = tuple(
-            _name(classifier.labels, box, row)
-            for box, row in zip(boxes, classifier.probabilities(crops), strict=True)
-        )
+        faces, events = in_view.update(found, classifier.probabilities(crops), taken)
         named = time.perf_counter()
-        yield Result(
-            frame,
-            faces,
-            Latency(
-                capture=frame.capture_ms,
-                detect=(detected - began) * 1e3,
-                crop=(cropped - detected) * 1e3,
-                infer=(named - cropped) * 1e3,
-                light=_since_exposure(frame.sensor_ns),
-            ),
+        latency = Latency(
+            capture=frame.capture_ms,
+            detect=(detected - began) * 1e3,
+            crop=(cropped - detected) * 1e3,
+            infer=(named - cropped) * 1e3,
+            light=_since_exposure(frame.sensor_ns),
         )
+        yield Result(frame, faces, latency, events)
 
 
-def _name(labels: tuple[str, ...], box: Box, probabilities: npt.NDArray[np.float32]) -> Face:
-    best = int(probabilities.argmax())
-    return Face(box, labels[best], float(probabilities[best]), probabilities)
+def _seconds(frame: Frame, fps: float | None) -> float:
+    """When a frame was taken, on a clock of the source's own."""
+    return frame.index / fps if fps else frame.captured
 
 
 def _since_exposure(sensor_ns: int | None) -> float | None:

@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from rich.markup import escape
 from fer_edge.board import Board, read_board, read_health
 from fer_edge.bundle.trust import trusted_keys
 from fer_edge.device.classifier import Classifier, newest_bundle, open_classifier
-from fer_edge.device.detectors import HaarDetector
+from fer_edge.device.detectors import open_detector
 from fer_edge.device.install import installed_folder, is_installation, open_installed
 from fer_edge.device.outputs import (
     AnnotatedVideo,
@@ -29,8 +29,10 @@ from fer_edge.device.outputs import (
 )
 from fer_edge.device.pipeline import Result, run_pipeline
 from fer_edge.device.signals import StopRequest
+from fer_edge.device.smoothing import NO_SMOOTHING, Smoothing
 from fer_edge.device.sources import Source, open_source
 from fer_edge.device.summary import Tally, print_summary
+from fer_edge.device.tracking import DETECT_EVERY, EachFrame, FaceTracker, Finder
 from fer_edge.errors import FerEdgeError
 
 INTERRUPTED = 130
@@ -54,6 +56,12 @@ class RunOptions:
     """Threads that one inference may use."""
     min_face: float = 0.15
     """Smallest face, as a fraction of the frame's shorter side."""
+    detector: str | None = None
+    """See ``open_detector``."""
+    detect_every: int = DETECT_EVERY
+    """Frames from one detection to the next; faces are followed in between."""
+    smoothing: Smoothing = field(default_factory=Smoothing)
+    """Of each face's expression over time; pictures are taken one by one."""
     max_frames: int | None = None
     save: Path | None = None
     """Annotated video to write."""
@@ -109,14 +117,21 @@ def _run(
                 "or its accuracy",
                 messages,
             )
-        detector = HaarDetector(min_face=options.min_face)
+        finder = _finder(options)
         stack.enter_context(source)
         tally = Tally()
         outputs = _outputs(options, source, classifier, tally, messages)
         for output in outputs:
             stack.enter_context(output)
         frames = stack.enter_context(closing(source.frames()))
-        results = stack.enter_context(closing(run_pipeline(frames, detector, classifier)))
+        pipeline = run_pipeline(
+            frames,
+            finder,
+            classifier,
+            smoothing=_smoothing(options),
+            fps=None if source.live else source.fps,
+        )
+        results = stack.enter_context(closing(pipeline))
         ended = _consume(results, outputs, tally, stop, options.max_frames)
         if tally.frames == 0:
             # leaving by an exception lets the outputs clean up after themselves
@@ -125,6 +140,7 @@ def _run(
             )
         summary = tally.summary(
             classifier=classifier,
+            finder=finder,
             source=source.name,
             counts=source.counts,
             board=board,
@@ -198,6 +214,19 @@ def _check(options: RunOptions) -> None:
     for name, value in (("--threads", options.threads), ("--max-frames", options.max_frames)):
         if value is not None and value < 1:
             raise FerEdgeError(f"{name} is at least 1, got {value}", f"for example {name} 4")
+
+
+def _finder(options: RunOptions) -> Finder:
+    detector = open_detector(options.detector, min_face=options.min_face)
+    if options.images is not None:
+        return EachFrame(detector)
+    return FaceTracker(detector, detect_every=options.detect_every)
+
+
+def _smoothing(options: RunOptions) -> Smoothing:
+    if options.images is None:
+        return options.smoothing
+    return replace(NO_SMOOTHING, min_confidence=options.smoothing.min_confidence)
 
 
 def _outputs(

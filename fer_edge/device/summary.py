@@ -15,7 +15,9 @@ from fer_edge.board import Board, Health, peak_memory_mib
 from fer_edge.device.classifier import WARM_UP, Classifier
 from fer_edge.device.latency import STAGES, LatencyRecorder
 from fer_edge.device.pipeline import Result
+from fer_edge.device.smoothing import UNCERTAIN
 from fer_edge.device.sources import SourceCounts
+from fer_edge.device.tracking import Finder
 
 
 class Tally:
@@ -27,6 +29,7 @@ class Tally:
         self.with_faces = 0
         self.faces = 0
         self.labels: Counter[str] = Counter()
+        self.events: Counter[str] = Counter()
         self._started = time.perf_counter()
 
     def add(self, result: Result) -> None:
@@ -35,6 +38,7 @@ class Tally:
         self.with_faces += bool(result.faces)
         self.faces += len(result.faces)
         self.labels.update(face.label for face in result.faces)
+        self.events.update(event.kind for event in result.events)
         latency = result.latency
         self.latencies.add("capture", latency.capture)
         self.latencies.add("detect", latency.detect)
@@ -49,6 +53,7 @@ class Tally:
         self,
         *,
         classifier: Classifier,
+        finder: Finder,
         source: str,
         counts: SourceCounts,
         board: Board,
@@ -74,7 +79,9 @@ class Tally:
             },
             "faults": dict(counts.faults),
             "faces": self.faces,
-            "labels": {label: self.labels[label] for label in classifier.labels},
+            "labels": {label: self.labels[label] for label in (*classifier.labels, UNCERTAIN)},
+            "events": {kind: self.events[kind] for kind in ("appear", "change", "leave")},
+            "detector": {"name": finder.detector.name, "detections": finder.detections},
             "seconds": round(seconds, 3),
             "fps": round(self.frames / seconds, 2),
             "latency_ms": {
@@ -122,6 +129,9 @@ def _lines(summary: dict[str, Any], board: Board) -> list[str]:
         f"all stages and outputs; unreadable {frames['unreadable']}, dropped {frames['dropped']}",
         f"{frames['with_faces']} frames with a face ({share:.1%}), {summary['faces']} faces"
         + (f": {labels}" if labels else ""),
+        f"faces looked for in {summary['detector']['detections']} frames with "
+        f"{summary['detector']['name']}; "
+        + ", ".join(f"{kind} {count}" for kind, count in summary["events"].items()),
         f"{summary['model']['file']} on {summary['model']['runtime']}, "
         + ("verified on this machine" if summary["model"]["verified"] else "nothing verified")
         + f"; {summary['warm_up_inferences']} inferences of warm-up, not counted",

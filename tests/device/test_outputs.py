@@ -6,6 +6,7 @@ import io
 import json
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -16,7 +17,7 @@ from rich.console import Console
 from fer_edge.device.latency import LatencyRecorder
 from fer_edge.device.outputs import AnnotatedVideo, JsonLines, OutputClosed, StatusLine, Window
 from fer_edge.device.outputs.drawing import annotated
-from fer_edge.device.pipeline import Face, Latency, Result
+from fer_edge.device.pipeline import Face, Latency, Result, TrackEvent
 from fer_edge.device.sources import Frame
 from fer_edge.errors import FerEdgeError
 from fer_edge.labels import LABELS
@@ -73,6 +74,23 @@ def test_an_event_has_the_documented_fields():
         "total": 5.375,
     }
     assert summary == {"summary": True}
+
+
+def test_what_happens_to_a_track_has_a_line_of_its_own_before_the_frames_faces():
+    happened = TrackEvent("change", 3, (10, 30, 40, 40), "happy", "sad", 0.91, 2.5)
+    told, face, _ = _events(replace(_result(), events=(happened,)))
+    assert told.pop("time") == face["time"]
+    assert told == {
+        "frame": 17,
+        "event": "change",
+        "track": 3,
+        "box": [10, 30, 40, 40],
+        "label": "happy",
+        "previous": "sad",
+        "confidence": 0.91,
+        "seconds": 2.5,
+    }
+    assert "event" not in face
 
 
 def test_time_is_the_moment_of_capture_in_utc():

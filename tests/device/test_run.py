@@ -21,7 +21,9 @@ from fer_edge.device.classifier import newest_bundle, open_classifier
 from fer_edge.device.detectors import HaarDetector
 from fer_edge.device.pipeline import run_pipeline
 from fer_edge.device.run import RunOptions, run
+from fer_edge.device.smoothing import NO_SMOOTHING, Smoothing
 from fer_edge.device.sources import open_source
+from fer_edge.device.tracking import EachFrame, FaceTracker
 from fer_edge.errors import FerEdgeError
 from fer_edge.face import HAAR, CropRule, crop_faces
 from fer_edge.labels import LABELS
@@ -37,10 +39,19 @@ def test_every_frame_and_face_is_accounted_for(bundle, clip, capsys):
     code, (*events, summary) = _run_json(capsys, bundle=bundle, video=clip.path, every_frame=True)
     assert code == 0
     assert sorted({event["frame"] for event in events}) == list(range(24))
-    faces = [event for event in events if event["box"]]
+    told = [event for event in events if "event" in event]
+    assert [(event["event"], event["track"]) for event in told][:2] == [
+        ("appear", 1),
+        ("appear", 2),
+    ]
+    faces = [event for event in events if "event" not in event]
+    assert {face["track"] for face in faces} == {1, 2}
     assert summary["summary"] is True
     assert summary["frames"] == {"read": 24, "with_faces": 24, "unreadable": 0, "dropped": 0}
     assert summary["faces"] == len(faces) == sum(summary["labels"].values())
+    assert sum(summary["events"].values()) == len(told)
+    assert summary["detector"]["name"] == "haar"
+    assert 1 < summary["detector"]["detections"] < 10
     assert summary["model"]["verified"] is True
     assert summary["interrupted"] is False
     assert summary["fps"] > 0
@@ -52,7 +63,7 @@ def test_labels_are_what_the_model_says_of_exactly_these_crops(bundle, maker, cl
     model = load_model(maker.content)
     classifier = open_classifier(bundle)
     with open_source(video=clip.path) as source:
-        for result in run_pipeline(source.frames(), HaarDetector(), classifier):
+        for result in run_pipeline(source.frames(), FaceTracker(HaarDetector()), classifier):
             boxes = [face.box for face in result.faces]
             expected = model.probabilities(crop_faces(result.frame.gray, boxes, HAAR))
             np.testing.assert_array_equal([face.probabilities for face in result.faces], expected)
@@ -61,11 +72,26 @@ def test_labels_are_what_the_model_says_of_exactly_these_crops(bundle, maker, cl
             ]
 
 
+def test_time_in_a_recording_is_counted_by_its_frames_not_by_the_clock(bundle, clip, capsys):
+    options = {"bundle": bundle, "video": clip.path, "smoothing": NO_SMOOTHING}
+    _, (*events, _) = _run_json(capsys, **options)
+    first = next(event for event in events if event.get("event") == "appear")
+    # confirmed in the second frame of 25 a second, whatever the machine took for it
+    assert (first["frame"], first["seconds"]) == (1, 0.04)
+
+
+def test_an_expression_that_nobody_can_be_sure_of_is_uncertain(bundle, clip, capsys):
+    doubtful = Smoothing(min_confidence=1.0)
+    _, (*events, summary) = _run_json(capsys, bundle=bundle, video=clip.path, smoothing=doubtful)
+    assert {event["label"] for event in events} == {"uncertain"}
+    assert summary["labels"]["uncertain"] == summary["faces"] > 0
+
+
 def test_the_bundles_crop_rule_is_the_one_that_is_used(maker, clip):
     wide = open_classifier(maker.bundle("wide.fer", crop=CropRule("haar", scale=1.5)))
     assert wide.crop_rule.scale == 1.5
     with open_source(video=clip.path) as source:
-        result = next(run_pipeline(source.frames(), HaarDetector(), wide))
+        result = next(run_pipeline(source.frames(), EachFrame(HaarDetector()), wide))
         crops = crop_faces(result.frame.gray, [face.box for face in result.faces], wide.crop_rule)
     np.testing.assert_array_equal(
         [face.probabilities for face in result.faces], wide.probabilities(crops)
@@ -82,6 +108,7 @@ def test_pictures_of_a_folder_run_and_broken_ones_are_in_the_summary(
     code, (*events, summary) = _run_json(capsys, bundle=bundle, images=tmp_path)
     assert code == 0
     assert {event["image"] for event in events} == {"people.png"}
+    assert {event["track"] for event in events} == {None}
     assert summary["frames"]["read"] == summary["frames"]["unreadable"] == 1
     assert summary["notes"] == ["broken.jpg: not a picture that can be read"]
 

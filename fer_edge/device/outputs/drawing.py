@@ -23,7 +23,8 @@ def annotated(result: Result) -> Pixels:
     for face in result.faces:
         x, y, width, height = face.box
         cv2.rectangle(picture, (x, y), (x + width, y + height), _GREEN, 2)
-        text = f"{face.label} {face.confidence:.0%}"
+        who = "" if face.track is None else f"#{face.track} "
+        text = f"{who}{face.label} {face.confidence:.0%}"
         (wide, high), below = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, size, 1)
         top = max(0, y - high - 2 * below)
         cv2.rectangle(picture, (x, top), (x + wide + 4, top + high + 2 * below), _GREEN, -1)

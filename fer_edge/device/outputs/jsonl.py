@@ -1,4 +1,4 @@
-"""Events as JSON lines: one object a face a frame, the summary last."""
+"""Events as JSON lines: one object a face a frame, one a track event, the summary last."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any, Self, TextIO
 
 from fer_edge.device.outputs.base import OutputClosed
-from fer_edge.device.pipeline import Face, Latency, Result
+from fer_edge.device.pipeline import Face, Latency, Result, TrackEvent
 from fer_edge.errors import FerEdgeError
 
 
@@ -42,7 +42,8 @@ class JsonLines:
         faces: tuple[Face | None, ...] = result.faces
         if not faces and self._every_frame:
             faces = (None,)
-        self._print([event(result, face, self._labels) for face in faces])
+        told = [track_event(result, happened) for happened in result.events]
+        self._print(told + [event(result, face, self._labels) for face in faces])
 
     def finish(self, summary: dict[str, Any]) -> None:
         """Write the summary as the last line."""
@@ -75,11 +76,10 @@ class JsonLines:
 
 def event(result: Result, face: Face | None, labels: tuple[str, ...]) -> dict[str, Any]:
     """Return the event of one face, or of a frame without a face, ready for JSON."""
-    frame = result.frame
-    entry: dict[str, Any] = {"time": _clock(frame.captured), "frame": frame.index}
-    if frame.name is not None:
-        entry["image"] = frame.name
-    entry["track"] = None  # null while faces are not followed from frame to frame
+    entry = _moment(result)
+    if result.frame.name is not None:
+        entry["image"] = result.frame.name
+    entry["track"] = None if face is None else face.track
     if face is None:
         entry |= {"box": None, "label": None, "confidence": None, "probabilities": None}
     else:
@@ -94,6 +94,23 @@ def event(result: Result, face: Face | None, labels: tuple[str, ...]) -> dict[st
         }
     entry["latency_ms"] = _milliseconds(result.latency)
     return entry
+
+
+def track_event(result: Result, happened: TrackEvent) -> dict[str, Any]:
+    """Return what happened to a track, ready for JSON."""
+    return _moment(result) | {
+        "event": happened.kind,
+        "track": happened.track,
+        "box": list(happened.box),
+        "label": happened.label,
+        "previous": happened.previous,
+        "confidence": round(happened.confidence, 4),
+        "seconds": round(happened.seconds, 3),
+    }
+
+
+def _moment(result: Result) -> dict[str, Any]:
+    return {"time": _clock(result.frame.captured), "frame": result.frame.index}
 
 
 def _milliseconds(latency: Latency) -> dict[str, float]:

@@ -111,7 +111,9 @@ class Running:
 
     def _read_events(self) -> None:
         for line in self.process.stdout or ():
-            self._events.put(json.loads(line))
+            entry = json.loads(line)
+            if "event" not in entry:  # a line about a track, not about a face in a frame
+                self._events.put(entry)
 
     def _read_messages(self) -> None:
         for line in self.process.stderr or ():

@@ -1,0 +1,45 @@
+"""Face detectors: a gray plane in, face boxes out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fer_edge.device.detectors.base import Detector
+from fer_edge.device.detectors.haar import HaarDetector
+from fer_edge.device.detectors.ssd import SsdDetector
+from fer_edge.device.detectors.yunet import YuNetDetector
+from fer_edge.device.model_store import YUNET_FILE, stored
+from fer_edge.errors import FerEdgeError
+
+__all__ = ["Detector", "HaarDetector", "SsdDetector", "YuNetDetector", "open_detector"]
+
+
+def open_detector(choice: str | None = None, *, min_face: float = 0.15) -> Detector:
+    """Open a face detector.
+
+    Args:
+        choice: "haar", "yunet" (as ``fer-edge doctor --get yunet`` got it), or a file: a cascade
+            (.xml), YuNet (.onnx), or BlazeFace or another SSD (.tflite). None takes YuNet where it
+            was got, else Haar.
+        min_face: smallest face, as a fraction of the frame's shorter side, above 0 to 1.
+
+    Raises:
+        FerEdgeError: no such detector, its file is missing or of another kind, or ``min_face`` is
+            out of range.
+    """
+    if choice is None:
+        choice = "yunet" if stored(YUNET_FILE).is_file() else "haar"
+    if choice == "haar":
+        return HaarDetector(min_face=min_face)
+    if choice == "yunet":
+        return YuNetDetector(stored(YUNET_FILE), min_face=min_face, name="yunet")
+    path = Path(choice)
+    if path.suffix == ".xml":
+        return HaarDetector(min_face=min_face, cascade=path)
+    if path.suffix == ".onnx":
+        return YuNetDetector(path, min_face=min_face)
+    if path.suffix == ".tflite":
+        return SsdDetector(path, min_face=min_face)
+    raise FerEdgeError(
+        f"no face detector '{choice}'", "use haar, yunet, or an .xml, .onnx or .tflite file"
+    )

@@ -1,0 +1,242 @@
+"""Faces from frame to frame: detected now and then, followed in between, each with an identity."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from fer_edge.device.detectors.base import Detector, enlarge, overlap, shrink
+from fer_edge.device.motion import Region, follow
+from fer_edge.errors import FerEdgeError
+from fer_edge.face import Box, Pixels
+
+DETECT_EVERY = 10
+"""Frames from one detection to the next, as long as no face is lost."""
+
+_WIDTH = 320  # columns of the picture in which motion is followed
+_WHOLE_EVERY = 3  # detections that search the whole frame, of those that know where faces are
+_RETRY = 3  # frames to the next detection while somebody is missing
+_MISSES = 3  # detections in a row that may fail to see a face that motion still follows
+_FORGET_S = 1.0  # seconds after which a face that is not seen has left
+_SAME = 0.3  # overlap from which a detection is a tracked face
+_TRUST = 0.7  # weight of a detection's box against the followed one: both are a little off
+
+
+@dataclass(frozen=True)
+class Sighting:
+    """A face in one frame."""
+
+    box: Box
+    """In pixels of the frame."""
+    track: int | None = None
+    """The same for the same face as long as it is in view, from 1; None without tracking."""
+    confirmed: bool = True
+    """Whether a second detection agreed that this is a face."""
+
+
+@dataclass(frozen=True)
+class Sightings:
+    """The faces of one frame."""
+
+    seen: tuple[Sighting, ...]
+    """Largest first."""
+    left: tuple[int, ...] = ()
+    """Tracks that have ended with this frame, for good."""
+
+
+class Finder(Protocol):
+    """Finds the faces of every frame, in order."""
+
+    detector: Detector
+    detections: int
+    """Frames so far in which the detector ran."""
+
+    def find(self, gray: Pixels, seconds: float) -> Sightings:
+        """Take the next frame, (H, W) uint8, and when it was taken, in seconds."""
+        ...
+
+
+class EachFrame:
+    """Detects in every frame and remembers nothing: for pictures that do not follow each other."""
+
+    def __init__(self, detector: Detector) -> None:
+        self.detector = detector
+        self.detections = 0
+
+    def find(self, gray: Pixels, seconds: float) -> Sightings:
+        """Find the faces of one picture."""
+        self.detections += 1
+        return Sightings(tuple(Sighting(box) for box in self.detector.detect(gray)))
+
+
+@dataclass
+class _Track:
+    number: int
+    box: Region
+    seen_at: float
+    """Seconds."""
+    hits: int = 1
+    """Detections that saw it."""
+    misses: int = 0
+    """Detections in a row that did not."""
+    visible: bool = True
+    """Whether it was followed or found in the newest frame."""
+
+    def hit(self, box: Box) -> None:
+        """Take a detection in: mixed with where motion says that the face is, if it says so."""
+        if self.visible:
+            x, y, width, height = (
+                _TRUST * new + (1 - _TRUST) * old for new, old in zip(box, self.box, strict=True)
+            )
+            self.box = (x, y, width, height)
+        else:
+            self.box = _as_region(box)
+        self.hits, self.misses, self.visible = self.hits + 1, 0, True
+
+
+class FaceTracker:
+    """Detects in every ``detect_every``-th frame and whenever a face is lost; follows in between.
+
+    A new face is looked at again in the next frame, and dropped unless it is found once more. A
+    face that cannot be followed any more has the detector search at once, then in every third frame
+    for a second; found near its place within that time, it keeps its identity.
+    """
+
+    def __init__(self, detector: Detector, *, detect_every: int = DETECT_EVERY) -> None:
+        """``detect_every`` is 1 or more; 1 detects in every frame, with identities.
+
+        Raises:
+            FerEdgeError: it is less than 1.
+        """
+        if detect_every < 1:
+            raise FerEdgeError(
+                f"detection runs in every N-th frame, N at least 1, got {detect_every}",
+                f"for example {DETECT_EVERY}",
+            )
+        self.detector = detector
+        self.detections = 0
+        self._every = detect_every
+        self._tracks: list[_Track] = []
+        self._ended: list[int] = []
+        self._issued = 0
+        self._before: Pixels | None = None
+        self._wait = 0
+        self._near_in_a_row = 0
+
+    def find(self, gray: Pixels, seconds: float) -> Sightings:
+        """Take the next frame; one of another size than the last is searched anew."""
+        small, scale = shrink(gray, _WIDTH)
+        lost = self._follow(small, scale)
+        # without a reduced copy the frame itself is all there is, and it is only lent to us
+        self._before = small.copy() if small is gray else small
+        self._wait -= 1
+        if lost or self._wait <= 0:
+            self._detect(gray, seconds)
+        for track in list(self._tracks):
+            if track.visible:
+                track.seen_at = seconds
+            elif seconds - track.seen_at > _FORGET_S:
+                self._end(track)
+        ended, self._ended = self._ended, []
+        return Sightings(self._seen(), tuple(ended))
+
+    def _follow(self, small: Pixels, scale: float) -> bool:
+        """Move the visible tracks to where they are now; returns whether one was lost."""
+        visible = [track for track in self._tracks if track.visible]
+        if not visible:
+            return False
+        regions = [_scaled(track.box, scale) for track in visible]
+        now: list[Region | None] = [None] * len(regions)
+        if self._before is not None and self._before.shape == small.shape:
+            now = follow(self._before, small, regions)
+        for track, region in zip(visible, now, strict=True):
+            track.visible = region is not None
+            if region is not None:
+                track.box = _scaled(region, 1 / scale)
+        return None in now
+
+    def _detect(self, gray: Pixels, seconds: float) -> None:
+        self.detections += 1
+        near: list[Box] = []
+        # looking only where faces are known to be would never find anybody else
+        everybody_is_here = all(track.visible for track in self._tracks)
+        if everybody_is_here and self._near_in_a_row < _WHOLE_EVERY - 1:
+            near = [enlarge(track.box, 1.0) for track in self._tracks]
+        self._near_in_a_row = self._near_in_a_row + 1 if near else 0
+        self._match(self.detector.detect(gray, near), seconds)
+        tentative = any(track.visible and track.hits == 1 for track in self._tracks)
+        missing = any(not track.visible or track.misses for track in self._tracks)
+        self._wait = 1 if tentative else min(_RETRY, self._every) if missing else self._every
+
+    def _match(self, found: Sequence[Box], seconds: float) -> None:
+        """Give each detection to the track that it is, or to a new one."""
+        visible = [track for track in self._tracks if track.visible]
+        matches = _pairs(visible, found)
+        for track in visible:
+            if track.number in matches:
+                track.hit(found[matches[track.number]])
+            else:
+                track.misses += 1
+                track.visible = track.hits > 1 and track.misses < _MISSES
+        for place, box in enumerate(found):
+            if place in matches.values():
+                continue
+            lost = [track for track in self._tracks if not track.visible and _may_be(track, box)]
+            if lost:
+                min(lost, key=lambda track: _apart(track.box, box)).hit(box)
+            else:
+                self._issued += 1
+                self._tracks.append(_Track(self._issued, _as_region(box), seconds))
+        for track in [track for track in self._tracks if not track.visible and track.hits == 1]:
+            self._end(track)
+
+    def _end(self, track: _Track) -> None:
+        self._tracks.remove(track)
+        self._ended.append(track.number)
+
+    def _seen(self) -> tuple[Sighting, ...]:
+        visible = [track for track in self._tracks if track.visible]
+        visible.sort(key=lambda track: track.box[2] * track.box[3], reverse=True)
+        return tuple(
+            Sighting(enlarge(track.box, 1.0), track.number, track.hits > 1) for track in visible
+        )
+
+
+def _pairs(tracks: Sequence[_Track], found: Sequence[Box]) -> dict[int, int]:
+    """Which detection each track is, the best overlap first: track number to place in ``found``."""
+    overlaps = sorted(
+        (
+            (overlap(track.box, box), track.number, place)
+            for track in tracks
+            for place, box in enumerate(found)
+        ),
+        reverse=True,
+    )
+    pairs: dict[int, int] = {}
+    for shared, number, place in overlaps:
+        if shared >= _SAME and number not in pairs and place not in pairs.values():
+            pairs[number] = place
+    return pairs
+
+
+def _may_be(lost: _Track, box: Box) -> bool:
+    """Whether a face that was lost may be this one: of its size, and less than that size away."""
+    side = lost.box[2]
+    return _apart(lost.box, box) < side and 0.6 < box[2] / side < 1 / 0.6
+
+
+def _apart(one: Region, other: Box) -> float:
+    """Distance of two boxes' centres, along the axis on which they are farther apart."""
+    across = one[0] + one[2] / 2 - other[0] - other[2] / 2
+    return max(abs(across), abs(one[1] + one[3] / 2 - other[1] - other[3] / 2))
+
+
+def _as_region(box: Box) -> Region:
+    x, y, width, height = box
+    return float(x), float(y), float(width), float(height)
+
+
+def _scaled(box: Region, factor: float) -> Region:
+    x, y, width, height = box
+    return x * factor, y * factor, width * factor, height * factor
