@@ -114,8 +114,6 @@ def open_tflite(
     kind = module.OpResolverType
     resolver = kind.BUILTIN_REF if reference_kernels else kind.AUTO
     try:
-        # the interpreter believes every offset and size in the file
-        check_tflite(content)
         with silenced_stderr():
             interpreter = module.Interpreter(
                 model_content=content,
@@ -132,6 +130,11 @@ class _TFLiteModel:
     format = "tflite"
 
     def __init__(self, content: bytes, name: str, threads: int, reference_kernels: bool) -> None:
+        try:
+            # the interpreter believes every offset and size in the file
+            check_tflite(content)
+        except ValueError as error:
+            raise _not_runnable(name, _tflite_module()[1], error) from error
         self._interpreter, self.runtime = open_tflite(
             content, name, threads=threads, reference_kernels=reference_kernels
         )
