@@ -98,6 +98,9 @@ def open_tflite(
 ) -> tuple[Any, str]:
     """Open a TFLite model of any kind with LiteRT, else tflite_runtime.
 
+    The interpreter trusts the file: a damaged one may end the process. Classifiers are checked by
+    ``check_tflite`` first; what has operators that it does not know is tried by ``rehearse``.
+
     Args:
         content: the model.
         name: what a message calls it.
@@ -114,8 +117,6 @@ def open_tflite(
     kind = module.OpResolverType
     resolver = kind.BUILTIN_REF if reference_kernels else kind.AUTO
     try:
-        # the interpreter believes every offset and size in the file
-        check_tflite(content)
         with silenced_stderr():
             interpreter = module.Interpreter(
                 model_content=content,
@@ -132,6 +133,11 @@ class _TFLiteModel:
     format = "tflite"
 
     def __init__(self, content: bytes, name: str, threads: int, reference_kernels: bool) -> None:
+        try:
+            # the interpreter believes every offset and size in the file
+            check_tflite(content)
+        except ValueError as error:
+            raise _not_runnable(name, _tflite_module()[1], error) from error
         self._interpreter, self.runtime = open_tflite(
             content, name, threads=threads, reference_kernels=reference_kernels
         )
