@@ -98,6 +98,9 @@ def open_tflite(
 ) -> tuple[Any, str]:
     """Open a TFLite model of any kind with LiteRT, else tflite_runtime.
 
+    The interpreter trusts the file: a damaged one may end the process. Classifiers are checked by
+    ``check_tflite`` first; what has operators that it does not know is tried by ``rehearse``.
+
     Args:
         content: the model.
         name: what a message calls it.

@@ -225,7 +225,7 @@ def test_a_manifest_that_no_export_writes_is_refused(
 @pytest.mark.parametrize(
     "change",
     [
-        lambda text: text.replace(": 0.0,", ": 0.00,", 1),
+        lambda text: text.replace(": 0.0", ": 0.00", 1),
         lambda text: text.replace("\n", "\r\n"),
         lambda text: text.replace('"name": "tiny"', '"name": "tiny", "name": "tiny"'),
         lambda text: text.replace("  ", " "),

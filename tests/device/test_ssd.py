@@ -106,6 +106,34 @@ def test_a_logit_beyond_every_float_is_a_certainty_not_an_overflow():
     np.testing.assert_allclose(scores, [0, 1], atol=1e-6)
 
 
+def test_a_file_over_which_the_interpreter_ends_the_process_is_an_error_like_any_other(
+    blazeface, tmp_path
+):
+    whole = blazeface.read_bytes()
+    path = tmp_path / "flipped.tflite"
+    rng, told = np.random.default_rng(0), []
+    frame = np.full((90, 160), 140, np.uint8)
+    for _ in range(25):
+        spoiled = bytearray(whole)
+        for place in rng.integers(0, len(whole), 6):
+            spoiled[place] ^= int(rng.integers(1, 256))
+        path.write_bytes(spoiled)
+        try:
+            SsdDetector(path).detect(frame)
+        except FerEdgeError as error:
+            told.append(error.message)
+    assert len(told) > 5
+    assert all(str(path) in message for message in told)
+
+
+def test_boxes_that_cannot_be_faces_are_left_out(blazeface):
+    detector = SsdDetector(blazeface)
+    corners = np.array([[0, 0, 0.5, 0.5], [0.2, 0.2, 0.1, 0.1], [-40, -40, 40, 40]], np.float32)
+    corners = np.concatenate([corners, np.full((1, 4), np.nan, np.float32)])
+    detector._read = lambda: (corners, np.ones(4, np.float32))
+    assert detector.detect(np.zeros((128, 128), np.uint8)) == [(0, 0, 64, 64)]
+
+
 def test_a_classifier_is_no_face_detector(maker, tmp_path):
     path = tmp_path / "classifier.tflite"
     path.write_bytes(maker.content)

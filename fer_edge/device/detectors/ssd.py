@@ -16,7 +16,8 @@ from fer_edge.device.detectors.base import check_min_face, enlarge, largest_firs
 from fer_edge.device.opencv import load_opencv
 from fer_edge.errors import FerEdgeError
 from fer_edge.face import BLAZEFACE, BLAZEFACE_FULL, YUNET, Box, Pixels
-from fer_edge.runtime import open_tflite
+from fer_edge.rehearsal import rehearse
+from fer_edge.runtime import import_runtime, open_tflite
 
 Floats = npt.NDArray[np.float32]
 
@@ -30,6 +31,7 @@ ANCHORS: Mapping[int, tuple[tuple[int, int], ...]] = {
 """
 
 _FULL_RANGE = 2304
+_REHEARSAL = 20  # seconds for a first try, which takes a hundredth of one
 _OVERLAP = 0.3  # two boxes that share more than this, as intersection over union, are one face
 
 
@@ -66,6 +68,12 @@ class SsdDetector:
             raise FerEdgeError(
                 f"cannot read the face detector {path}: {reason}", "give a file that you may read"
             ) from error
+        import_runtime(self.name)  # once, rather than in the child as well
+        try:
+            # the interpreter ends the process over some damaged files
+            rehearse(lambda: _try(content, self.name), seconds=_REHEARSAL)
+        except FerEdgeError as error:
+            raise _no_detector(path, f"cannot be run: {error.message}") from error
         self._network, _ = open_tflite(content, self.name, threads=threads)
         given = self._network.get_input_details()
         if len(given) != 1 or len(given[0]["shape"]) != 4 or given[0]["shape"][3] not in (1, 3):
@@ -73,6 +81,10 @@ class SsdDetector:
         self._input: Any = given[0]
         self._rows, self._columns, self._channels = (int(side) for side in self._input["shape"][1:])
         self._read, self.crop_rule = self._kind(path)
+        try:
+            self.detect(np.zeros((self._rows, self._columns), np.uint8))
+        except (ValueError, RuntimeError) as error:
+            raise _no_detector(path, f"cannot be run: {error}") from error
 
     def detect(self, gray: Pixels, near: Sequence[Box] = ()) -> list[Box]:
         """Find faces; see ``Detector.detect``."""
@@ -81,11 +93,13 @@ class SsdDetector:
         self._network.invoke()
         corners, scores = self._read()
         sides = np.array([self._columns, self._rows] * 2, np.float32) / scale
-        found = scores >= self._min_score
+        found = (scores >= self._min_score) & np.isfinite(corners).all(axis=1)
         left_top, right_bottom = np.split(corners[found] * sides, 2, axis=1)
         boxes = np.concatenate([left_top, right_bottom - left_top], axis=1)
-        large = boxes[:, 2:].max(axis=1, initial=0) >= self._min_face * min(gray.shape)
-        kept = _without_doubles(boxes[large], scores[found][large], self._min_score)
+        side = boxes[:, 2:].max(axis=1, initial=0)
+        good = (side >= self._min_face * min(gray.shape)) & (side <= 2 * max(gray.shape))
+        good &= boxes[:, 2:].min(axis=1, initial=np.inf) > 0
+        kept = _without_doubles(boxes[good], scores[found][good], self._min_score)
         return largest_first([enlarge(box, 1.0) for box in kept])
 
     def _fit(self, gray: Pixels) -> tuple[npt.NDArray[Any], float]:
@@ -194,6 +208,10 @@ def _without_doubles(boxes: Floats, scores: Floats, min_score: float) -> Floats:
         return boxes
     kept = load_opencv().dnn.NMSBoxes(boxes.tolist(), scores.tolist(), min_score, _OVERLAP)
     return boxes[np.asarray(kept, dtype=int).ravel()]
+
+
+def _try(content: bytes, name: str) -> None:
+    open_tflite(content, name)[0].invoke()
 
 
 def _no_detector(path: Path, what: str) -> FerEdgeError:
