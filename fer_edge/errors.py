@@ -1,4 +1,9 @@
-"""The one exception that reaches a user."""
+"""The one exception that reaches a user, and what its hints are made of."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
 
 
 class FerEdgeError(Exception):
@@ -35,3 +40,9 @@ def require_extra(module: str, extra: str) -> None:
             f"this command needs the Python module '{module}', which is not installed",
             f"install it with: pip install 'fer-edge[{extra}]'",
         )
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """``did you mean 'x'?`` for the known name that is most like ``name``; empty if none is."""
+    found = difflib.get_close_matches(name, list(known), n=1)
+    return f"did you mean '{found[0]}'?" if found else ""

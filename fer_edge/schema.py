@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import tomllib
 from collections.abc import Iterable
 from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from fer_edge.errors import FerEdgeError
+from fer_edge.errors import FerEdgeError, nearest
 
 Schema = TypeVar("Schema", bound=BaseModel)
 
@@ -45,12 +44,6 @@ def parse_toml(
         raise FerEdgeError(
             f"{source}: {where}: {first['msg'].lower()}, got {first['input']!r}", values
         ) from error
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """``did you mean 'x'?`` for the known name that is most like ``name``; empty if none is."""
-    found = difflib.get_close_matches(name, list(known), n=1)
-    return f"did you mean '{found[0]}'?" if found else ""
 
 
 def _keys(schema: type[BaseModel], path: Iterable[Any]) -> list[str]:

@@ -2,28 +2,50 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from fer_edge.cli.config import config_text, read_config
+
 
 class RunCommand(typer.core.TyperCommand):
-    """Lets ``--camera`` stand alone, for camera 0."""
+    """Lets ``--camera`` and ``--serve`` stand alone; a source named here beats the file's."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         filled = []
         for place, arg in enumerate(args):
-            bare = arg == "--camera" and not _is_camera("".join(args[place + 1 : place + 2]))
-            filled.append("--camera=0" if bare else arg)
-        return super().parse_args(ctx, filled)
+            is_value, alone = _OPTIONAL.get(arg, (None, ""))
+            bare = is_value is not None and not is_value("".join(args[place + 1 : place + 2]))
+            filled.append(f"{arg}={alone}" if bare else arg)
+        rest = super().parse_args(ctx, filled)
+        told = {name for name in _SOURCES if _on_command_line(ctx, name)}
+        if told:
+            ctx.params |= dict.fromkeys(_SOURCES - told)
+        return rest
 
 
 def _is_camera(word: str) -> bool:
     return word.isdecimal() or word.startswith("/dev/") or "://" in word
 
 
+def _is_address(word: str) -> bool:
+    return word.isdecimal() or re.fullmatch(r"[^/]*:\d+", word) is not None
+
+
+def _on_command_line(ctx: Any, name: str) -> bool:
+    source = ctx.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
+
+
+_OPTIONAL = {"--camera": (_is_camera, "0"), "--serve": (_is_address, "127.0.0.1:8080")}
+_SOURCES = {"camera", "video", "images"}
+
+
 def run(
+    ctx: typer.Context,
     bundle: Annotated[
         Path | None,
         typer.Argument(
@@ -92,6 +114,57 @@ def run(
             show_default="those configured",
         ),
     ] = None,
+    log: Annotated[
+        Path | None, typer.Option("--log", help="Events as JSON lines in a file, rotated.")
+    ] = None,
+    log_size: Annotated[
+        float,
+        typer.Option("--log-size", metavar="MIB", help="Most that the log and its parts take."),
+    ] = 20.0,
+    serve: Annotated[
+        str | None,
+        typer.Option(
+            "--serve",
+            metavar="[HOST:PORT]",
+            help="A page with live preview, events and metrics (127.0.0.1:8080 if none follows).",
+        ),
+    ] = None,
+    token_file: Annotated[
+        Path | None,
+        typer.Option("--token-file", help="File with the token that the page asks for."),
+    ] = None,
+    mqtt: Annotated[
+        str | None,
+        typer.Option("--mqtt", metavar="URL", help="A broker: mqtt://HOST or mqtts://HOST."),
+    ] = None,
+    mqtt_auth: Annotated[
+        Path | None,
+        typer.Option("--mqtt-auth", help="TOML file: username, password, ca, certificate, key."),
+    ] = None,
+    mqtt_name: Annotated[
+        str | None,
+        typer.Option(
+            "--mqtt-name",
+            help="The device's name in MQTT topics.",
+            show_default="drawn from /etc/machine-id",
+        ),
+    ] = None,
+    mqtt_queue: Annotated[
+        int,
+        typer.Option("--mqtt-queue", metavar="N", help="Events that wait for an absent broker."),
+    ] = 1000,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            "--config",
+            is_eager=True,
+            callback=read_config,
+            help="TOML file with any of these options; the command line goes before it.",
+        ),
+    ] = None,
+    print_config: Annotated[
+        bool, typer.Option("--print-config", help="Print such a file with what holds now.")
+    ] = False,
 ) -> None:
     """Find faces in a camera, a video or pictures; name their expressions; time every stage.
 
@@ -100,8 +173,12 @@ def run(
 
     [bold]Example:[/] fer-edge run bundles/triwijoyo.fer --video clip.mp4 --save annotated.mp4
     """
+    if print_config:
+        typer.echo(config_text(ctx), nl=False)
+        return
     from fer_edge.device.run import RunOptions
     from fer_edge.device.run import run as run_device
+    from fer_edge.device.services import ServiceOptions
     from fer_edge.device.smoothing import Smoothing
 
     options = RunOptions(
@@ -120,6 +197,16 @@ def run(
         json=as_json,
         every_frame=every_frame,
         keys=tuple(key or ()),
+        services=ServiceOptions(
+            log=log,
+            log_size=log_size,
+            serve=serve,
+            token_file=token_file,
+            mqtt=mqtt,
+            mqtt_auth=mqtt_auth,
+            mqtt_name=mqtt_name,
+            mqtt_queue=mqtt_queue,
+        ),
     )
     raise typer.Exit(run_device(options))
 

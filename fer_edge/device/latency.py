@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -46,6 +47,7 @@ class LatencyRecorder:
         self.stages = stages
         self._bins = {stage: np.zeros(_BINS + 1, np.int64) for stage in stages}
         self._longest = dict.fromkeys(stages, 0.0)
+        self._sum = dict.fromkeys(stages, 0.0)
         self._newest: dict[str, deque[float]] = {stage: deque(maxlen=window) for stage in stages}
 
     def add(self, stage: str, milliseconds: float) -> None:
@@ -56,6 +58,7 @@ class LatencyRecorder:
             place = min(_BINS, round(math.log(milliseconds / _LEAST_MS) / math.log(_STEP)))
         self._bins[stage][place] += 1
         self._longest[stage] = max(self._longest[stage], milliseconds)
+        self._sum[stage] += milliseconds
         self._newest[stage].append(milliseconds)
 
     def overall(self, stage: str) -> Percentiles | None:
@@ -70,9 +73,21 @@ class LatencyRecorder:
         p50, p90, p99 = (min(longest, _LEAST_MS * _STEP ** int(place)) for place in places)
         return Percentiles(count, p50, p90, p99, longest)
 
+    def within(self, stage: str, bounds: Sequence[float]) -> tuple[list[int], float]:
+        """Return how many measurements stayed within each of ``bounds``, and the sum of all, in ms.
+
+        A measurement within 1% of a bound may be counted on either side of it.
+        """
+        cumulative = np.cumsum(self._bins[stage])
+        places = [round(math.log(bound / _LEAST_MS) / math.log(_STEP)) for bound in bounds]
+        return [int(cumulative[min(place, _BINS)]) for place in places], self._sum[stage]
+
     def recent(self, stage: str) -> Percentiles | None:
-        """Percentiles over the newest ``window`` measurements, or None when there is none."""
-        newest = self._newest[stage]
+        """Percentiles over the newest ``window`` measurements, or None when there is none.
+
+        May be asked from another thread than the one that adds.
+        """
+        newest = list(self._newest[stage])  # at once, as the deque may grow meanwhile
         if not newest:
             return None
         p50, p90, p99 = np.percentile(newest, (50, 90, 99), method="inverted_cdf")

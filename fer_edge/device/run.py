@@ -17,6 +17,7 @@ from rich.markup import escape
 from fer_edge.board import Board, read_board, read_health
 from fer_edge.bundle.trust import trusted_keys
 from fer_edge.device.classifier import Classifier, newest_bundle, open_classifier
+from fer_edge.device.control import Control
 from fer_edge.device.detectors import open_detector
 from fer_edge.device.install import installed_folder, is_installation, open_installed
 from fer_edge.device.outputs import (
@@ -28,11 +29,13 @@ from fer_edge.device.outputs import (
     Window,
 )
 from fer_edge.device.pipeline import Result, run_pipeline
+from fer_edge.device.services import ServiceOptions, open_services
 from fer_edge.device.signals import StopRequest
 from fer_edge.device.smoothing import NO_SMOOTHING, Smoothing
-from fer_edge.device.sources import Source, open_source
+from fer_edge.device.sources import open_source
 from fer_edge.device.summary import Tally, print_summary
 from fer_edge.device.tracking import DETECT_EVERY, EachFrame, FaceTracker, Finder
+from fer_edge.device.vitals import Vitals
 from fer_edge.errors import FerEdgeError
 
 INTERRUPTED = 130
@@ -70,6 +73,8 @@ class RunOptions:
     """Events and summary on standard output; the table then goes to standard error."""
     every_frame: bool = False
     """A JSON line for a frame without a face as well."""
+    services: ServiceOptions = field(default_factory=ServiceOptions)
+    """The log, the web page and MQTT."""
 
 
 def run(options: RunOptions) -> int:
@@ -119,11 +124,14 @@ def _run(
             )
         finder = _finder(options)
         stack.enter_context(source)
-        tally = Tally()
-        outputs = _outputs(options, source, classifier, tally, messages)
+        tally, control = Tally(), Control()
+        vitals = Vitals(tally, source, classifier, board, control)
+        outputs = vitals.outputs
+        outputs += _outputs(options, vitals, messages)
         for output in outputs:
             stack.enter_context(output)
-        frames = stack.enter_context(closing(source.frames()))
+        taken = stack.enter_context(closing(source.frames()))
+        frames = control.gate(taken, live=source.live, stopped=lambda: stop.signal is not None)
         pipeline = run_pipeline(
             frames,
             finder,
@@ -148,6 +156,8 @@ def _run(
             after=read_health(),
             interrupted=stop.signal is not None,
         )
+        summary["frames"]["paused"] = control.let_go
+        summary["lost"] = vitals.lost()
         for output in outputs:
             output.finish(summary)
     return summary, ended
@@ -229,20 +239,21 @@ def _smoothing(options: RunOptions) -> Smoothing:
     return replace(NO_SMOOTHING, min_confidence=options.smoothing.min_confidence)
 
 
-def _outputs(
-    options: RunOptions,
-    source: Source,
-    classifier: Classifier,
-    tally: Tally,
-    messages: Console,
-) -> list[Output]:
+def _outputs(options: RunOptions, vitals: Vitals, messages: Console) -> list[Output]:
+    source, labels, tally = vitals.source, vitals.classifier.labels, vitals.tally
     outputs: list[Output] = []
     if options.save is not None:
         outputs.append(AnnotatedVideo(options.save, source.fps))
     if options.show:
         outputs.append(Window())
     if options.json:
-        outputs.append(JsonLines(sys.stdout, classifier.labels, every_frame=options.every_frame))
+        outputs.append(JsonLines(sys.stdout, labels, every_frame=options.every_frame))
+    outputs += open_services(
+        options.services,
+        vitals,
+        every_frame=options.every_frame,
+        report=lambda text: _warn(text, messages),
+    )
     outputs.append(StatusLine(tally.latencies, messages, lambda: source.counts.dropped))
     return outputs
 

@@ -13,8 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from fer_edge.data.division import TEST, Division
 from fer_edge.data.splits import TRAINING
-from fer_edge.errors import FerEdgeError
-from fer_edge.schema import nearest, parse_toml
+from fer_edge.errors import FerEdgeError, nearest
+from fer_edge.schema import parse_toml
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, runtime_checkable
 
 from fer_edge.device.pipeline import Result
 
@@ -41,4 +41,17 @@ class Output(Protocol):
 
     def finish(self, summary: dict[str, Any]) -> None:
         """Take the summary, after the last result."""
+        ...
+
+
+@runtime_checkable
+class Lossy(Protocol):
+    """An output that goes on without what it cannot put out, and counts it."""
+
+    name: str
+    """What the summary calls it."""
+
+    @property
+    def lost(self) -> int:
+        """How many events it lost so far."""
         ...

@@ -39,11 +39,7 @@ class JsonLines:
 
     def write(self, result: Result) -> None:
         """Write the events of one frame."""
-        faces: tuple[Face | None, ...] = result.faces
-        if not faces and self._every_frame:
-            faces = (None,)
-        told = [track_event(result, happened) for happened in result.events]
-        self._print(told + [event(result, face, self._labels) for face in faces])
+        self._print(entries(result, self._labels, every_frame=self._every_frame))
 
     def finish(self, summary: dict[str, Any]) -> None:
         """Write the summary as the last line."""
@@ -53,9 +49,8 @@ class JsonLines:
     def _print(self, objects: list[dict[str, Any]]) -> None:
         if not objects:
             return
-        lines = "".join(json.dumps(entry, ensure_ascii=False) + "\n" for entry in objects)
         try:
-            self._stream.write(lines)
+            self._stream.write(as_lines(objects))
             self._stream.flush()
         except BrokenPipeError as error:
             self._abandon()
@@ -72,6 +67,25 @@ class JsonLines:
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, self._stream.fileno())
         os.close(nowhere)
+
+
+def entries(
+    result: Result, labels: tuple[str, ...], *, every_frame: bool = False
+) -> list[dict[str, Any]]:
+    """Return all that a frame has to tell: what happened to its tracks, then its faces.
+
+    ``every_frame`` also tells, with nulls, of a frame without a face.
+    """
+    faces: tuple[Face | None, ...] = result.faces
+    if not faces and every_frame:
+        faces = (None,)
+    told = [track_event(result, happened) for happened in result.events]
+    return told + [event(result, face, labels) for face in faces]
+
+
+def as_lines(objects: list[dict[str, Any]]) -> str:
+    """Return the objects as JSON, a line each."""
+    return "".join(json.dumps(entry, ensure_ascii=False) + "\n" for entry in objects)
 
 
 def event(result: Result, face: Face | None, labels: tuple[str, ...]) -> dict[str, Any]:

@@ -8,8 +8,7 @@ from typing import Any
 
 import keras
 
-from fer_edge.errors import FerEdgeError
-from fer_edge.schema import nearest
+from fer_edge.errors import FerEdgeError, nearest
 from fer_edge.train.models.compact import compact
 from fer_edge.train.models.kumar import kumar
 from fer_edge.train.models.kusno import kusno

@@ -10,9 +10,8 @@ from pathlib import Path
 
 from fer_edge.data.dataset import Dataset
 from fer_edge.data.splits import TEST, TRAINING, VALIDATION
-from fer_edge.errors import FerEdgeError
+from fer_edge.errors import FerEdgeError, nearest
 from fer_edge.labels import CKPLUS_LABELS, LABELS
-from fer_edge.schema import nearest
 from fer_edge.train.recipe import PaperTable, Recipe, load_recipe, override, shipped_recipes
 from fer_edge.train.run import recorded_run
 

@@ -1,0 +1,162 @@
+"""Events as JSON lines in a file that is rotated, so that its size is bounded."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from fer_edge.device.outputs.jsonl import as_lines, entries
+from fer_edge.device.pipeline import Result
+from fer_edge.errors import FerEdgeError
+
+FILES = 4
+"""The log and its older parts: events.jsonl, events.jsonl.1, .2 and .3, the oldest."""
+
+RETRY_S = 5.0
+"""Seconds from a failure to the next attempt to write."""
+
+
+class LogFile:
+    """Appends to a file. When that fails, the run goes on; it is said once, and lines are counted.
+
+    Whole lines only: what a power cut or a full disk left of a line is taken back. Once it can be
+    written again, a line ``{"gap": N}`` stands for the N lines that are missing.
+    """
+
+    name = "log"
+
+    def __init__(
+        self,
+        path: Path,
+        labels: tuple[str, ...],
+        *,
+        limit: int,
+        every_frame: bool = False,
+        report: Callable[[str], None] = lambda text: None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """``limit`` is how many bytes the log and its older parts take together, at most."""
+        self.path = path
+        self.lost = 0
+        self._labels = labels
+        self._every_frame = every_frame
+        self._part = limit // FILES
+        self._report = report
+        self._clock = clock
+        self._file: int | None = None
+        self._size = 0
+        self._gap = 0
+        self._retry_at = 0.0
+
+    def __enter__(self) -> Self:
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._open()
+        except OSError as error:
+            raise FerEdgeError(
+                f"cannot write the log {self.path}: {_reason(error)}",
+                "name a file that you may write to, on a disk with space",
+            ) from error
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._close()
+
+    def write(self, result: Result) -> None:
+        """Append the events of one frame."""
+        self._append(entries(result, self._labels, every_frame=self._every_frame))
+
+    def finish(self, summary: dict[str, Any]) -> None:
+        """Append the summary."""
+        self._retry_at = 0.0
+        self._append([summary])
+        if self._gap:
+            self._report(f"{self.path} lacks the last {self._gap} lines of {self.lost} lost")
+
+    def _append(self, objects: list[dict[str, Any]]) -> None:
+        if not objects:
+            return
+        if self._gap and self._clock() < self._retry_at:
+            self._lose(len(objects))
+            return
+        gap = [{"gap": self._gap}] if self._gap else []
+        try:
+            self._put(as_lines(gap + objects).encode())
+        except OSError as error:
+            if not self._gap:
+                self._report(
+                    f"cannot write {self.path}: {_reason(error)}; going on without, "
+                    f"trying again every {RETRY_S:.0f} s"
+                )
+            self._close()
+            self._lose(len(objects))
+            self._retry_at = self._clock() + RETRY_S
+        else:
+            if self._gap:
+                self._report(f"{self.path} is written again; {self._gap} lines are missing")
+            self._gap = 0
+
+    def _lose(self, lines: int) -> None:
+        self._gap += lines
+        self.lost += lines
+
+    def _put(self, data: bytes) -> None:
+        if self._file is None:
+            self._open()
+        if self._size and self._size + len(data) > self._part:
+            self._rotate()
+        assert self._file is not None
+        rest = memoryview(data)
+        try:
+            while rest:
+                rest = rest[os.write(self._file, rest) :]
+        except OSError:
+            os.ftruncate(self._file, self._size)
+            raise
+        self._size += len(data)
+
+    def _open(self) -> None:
+        self._file = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        self._size = _end_of_last_line(self._file)
+        os.ftruncate(self._file, self._size)
+
+    def _rotate(self) -> None:
+        self._close()
+        for age in range(FILES - 1, 0, -1):
+            younger = self._aged(age - 1)
+            if younger.exists():
+                younger.replace(self._aged(age))
+        self._open()
+
+    def _aged(self, age: int) -> Path:
+        return self.path.with_name(f"{self.path.name}.{age}") if age else self.path
+
+    def _close(self) -> None:
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+
+
+def _end_of_last_line(file: int) -> int:
+    """Where the last whole line of a file ends, in bytes."""
+    end = os.fstat(file).st_size
+    while end > 0:
+        start = max(0, end - 65536)
+        found = os.pread(file, end - start, start).rfind(b"\n")
+        if found >= 0:
+            return start + found + 1
+        end = start
+    return 0
+
+
+def _reason(error: OSError) -> str:
+    return (error.strerror or str(error)).lower()
