@@ -5,22 +5,23 @@ What the command line says goes before what the file says, and that before the d
 
 from __future__ import annotations
 
+import inspect
 import json
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import typer
 
 from fer_edge.errors import FerEdgeError, nearest
 
 _ABOUT_FILES = frozenset({"config", "print-config", "help"})
-_KINDS: dict[str, tuple[tuple[type, ...], str]] = {
-    "integer": ((int,), "a whole number"),
-    "float": ((int, float), "a number"),
-    "boolean": ((bool,), "true or false"),
+_WANTED: dict[type, tuple[tuple[type, ...], str]] = {
+    int: ((int,), "a whole number"),
+    float: ((int, float), "a number"),
+    bool: ((bool,), "true or false"),
+    str: ((str, int), "a text in quotes"),  # a camera or a port may stand there as a number
 }
-_TEXT = ((str, int), "a text in quotes")  # a camera or a port may stand there as a number
 
 
 def read_config(ctx: typer.Context, path: Path | None) -> Path | None:
@@ -38,14 +39,15 @@ def read_config(ctx: typer.Context, path: Path | None) -> Path | None:
         if key not in known:
             hint = nearest(key, known) or "fer-edge run --print-config shows all keys"
             raise FerEdgeError(f"{path}: unknown key '{key}'", hint)
-        types, wanted = _KINDS.get(known[key].type.name, _TEXT)
+        kind = _kind(ctx, known[key])
+        types, wanted = _WANTED[kind]
         # True is an int to Python, but not to a person
         if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
             given = json.dumps(value, ensure_ascii=False, default=str)
             raise FerEdgeError(f"{path}: {key} is to be {wanted}, got {given}", "correct it")
         name = known[key].name
         assert name is not None
-        defaults[name] = str(value) if types is _TEXT[0] else value
+        defaults[name] = str(value) if kind is str else value
     ctx.default_map = defaults
     return path
 
@@ -77,6 +79,14 @@ def _read(path: Path) -> dict[str, Any]:
         raise FerEdgeError(
             f"{path} is not valid TOML: {error}", 'a line looks like: camera = "/dev/video0"'
         ) from error
+
+
+def _kind(ctx: typer.Context, option: Any) -> type:
+    """What an option's value is; a path is a text."""
+    assert ctx.command.callback is not None
+    hint = get_type_hints(inspect.unwrap(ctx.command.callback))[option.name]
+    kinds = get_args(hint) or (hint,)
+    return next((kind for kind in (bool, int, float) if kind in kinds), str)
 
 
 def _key(option: Any) -> str:

@@ -7,6 +7,9 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
+import time
+import urllib.request
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
@@ -14,10 +17,12 @@ import pytest
 from fake_camera import FakeCamera
 from stream_servers import MjpegServer
 
-from fer_edge.device import sources
+from fer_edge.device import sources, web
 from fer_edge.device.run import RunOptions, run
+from fer_edge.device.services import ServiceOptions
 from fer_edge.device.sources import open_source
 from fer_edge.device.sources.supervised import Recovery
+from fer_edge.device.web import WebPage
 from fer_edge.errors import FerEdgeError
 
 
@@ -152,3 +157,36 @@ def test_a_wall_clock_that_jumps_changes_the_events_time_and_nothing_else(
     assert all(0 <= event["latency_ms"]["total"] < 1e3 for event in events)
     assert 0 < summary["seconds"] < 60
     assert summary["faults"] == {}
+
+
+def test_inference_stopped_on_the_page_lets_frames_go_and_counts_them(
+    bundle, fake_camera, capsys, tmp_path
+):
+    asked: list[bytes] = []
+
+    def stop_and_start(url: str) -> None:
+        for path in ("stop", "start"):
+            asked.append(urllib.request.urlopen(f"{url}{path}", data=b"", timeout=10).read())
+            time.sleep(0.3)
+
+    class Page(WebPage):
+        def __enter__(self):
+            super().__enter__()
+            url = f"http://{self.address}/"
+            threading.Thread(target=stop_and_start, args=(url,), daemon=True).start()
+            return self
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(web, "WebPage", Page)
+        log = tmp_path / "events.jsonl"
+        services = ServiceOptions(serve="0", log=log)
+        options = RunOptions(
+            bundle=bundle, camera="0", json=True, services=services, max_frames=400
+        )
+        run(options)
+    summary = _summary(capsys)
+    assert asked == [b'{"running": false}', b'{"running": true}']
+    assert summary["frames"]["paused"] > 10
+    assert summary["frames"]["read"] == 400
+    assert summary["lost"] == {"log": 0}
+    assert json.loads(log.read_text().splitlines()[-1]) == summary

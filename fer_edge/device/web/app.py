@@ -24,6 +24,7 @@ MAX_VIEWERS = 8
 
 _COOKIE = "fer-edge"
 _STATUS_EVERY = 0.5  # seconds
+_BODY_S = 5.0  # seconds that a token may take to arrive
 _FREE = frozenset({"/", "/login", "/healthz", "/favicon.ico"})  # nothing in them needs a token
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -136,7 +137,10 @@ class Pages:
 
     async def _login(self, request: web.Request) -> web.Response:
         try:
-            token = json.loads(await request.text())["token"]
+            text = await asyncio.wait_for(request.text(), _BODY_S)
+            token = json.loads(text)["token"]
+        except TimeoutError:
+            raise web.HTTPRequestTimeout from None
         except (ValueError, KeyError, TypeError):
             raise web.HTTPBadRequest(text='send {"token": "..."}') from None
         self._check(str(token), request)

@@ -70,7 +70,7 @@ class Server:
         )
         await runner.setup()
         accept = _limited(runner.server)
-        server = await self._loop.create_server(accept, sock=self._socket, backlog=32)
+        server = await self._loop.create_server(accept, sock=self._socket, backlog=128)
         task = asyncio.ensure_future(beside)
         self._ready.set()
         try:

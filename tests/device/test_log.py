@@ -1,0 +1,104 @@
+"""The log file: its size, and what happens when the disk is full or the power was cut."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from pathlib import Path
+
+import pytest
+from made import result
+
+from fer_edge.device.outputs import LogFile
+from fer_edge.device.outputs.log import FILES, RETRY_S
+from fer_edge.errors import FerEdgeError
+from fer_edge.labels import LABELS
+
+
+def _lines(path: Path) -> list[dict]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_a_log_holds_every_event_and_the_summary(tmp_path):
+    path = tmp_path / "new" / "events.jsonl"
+    with LogFile(path, LABELS, limit=1 << 20) as log:
+        for index in range(3):
+            log.write(result(index))
+        log.finish({"summary": True})
+    assert [entry.get("frame") for entry in _lines(path)] == [0, 1, 2, None]
+
+
+def test_a_log_is_rotated_and_its_parts_together_stay_within_the_limit(tmp_path):
+    path, limit = tmp_path / "events.jsonl", 20_000
+    with LogFile(path, LABELS, limit=limit) as log:
+        for index in range(400):
+            log.write(result(index))
+    parts = sorted(tmp_path.iterdir())
+    assert [part.name for part in parts] == ["events.jsonl"] + [
+        f"events.jsonl.{age}" for age in range(1, FILES)
+    ]
+    assert limit / 2 < sum(part.stat().st_size for part in parts) <= limit
+    frames = [entry["frame"] for part in [*parts[:0:-1], path] for entry in _lines(part)]
+    assert frames == list(range(frames[0], 400))
+
+
+def test_a_line_that_a_power_cut_left_half_is_taken_back(tmp_path):
+    path = tmp_path / "events.jsonl"
+    path.write_text('{"frame": 1}\n{"frame": 2, "lab')
+    with LogFile(path, LABELS, limit=1 << 20) as log:
+        log.write(result(3))
+    assert [entry["frame"] for entry in _lines(path)] == [1, 3]
+
+
+def _fill(ballast: Path) -> None:
+    """Take all that is left of a disk."""
+    with ballast.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        while True:
+            file.write(bytes(4096))
+
+
+def test_a_full_disk_is_said_once_and_counted_and_the_log_goes_on_when_there_is_space(full_disk):
+    path, ballast = full_disk / "events.jsonl", full_disk / "ballast"
+    said: list[str] = []
+    now = [0.0]
+    log = LogFile(path, LABELS, limit=1 << 20, report=said.append, clock=lambda: now[0])
+    with log:
+        log.write(result(0))
+        _fill(ballast)
+        index = 0
+        while not log.lost:  # the log's last block had room
+            index += 1
+            log.write(result(index))
+        log.write(result(index + 1))
+        assert len(said) == 1
+        assert "no space left" in said[0]
+        assert "going on without" in said[0]
+        ballast.unlink()
+        log.write(result(index + 2))
+        assert log.lost == 3
+        now[0] += RETRY_S
+        log.write(result(index + 3))
+        assert "written again; 3 lines are missing" in said[1]
+        assert len(said) == 2
+    *before, gap, after = _lines(path)
+    assert [entry["frame"] for entry in before] == list(range(index))
+    assert gap == {"gap": 3}
+    assert after["frame"] == index + 3
+
+
+def test_a_run_that_ends_on_a_full_disk_says_what_is_missing(full_disk):
+    path = full_disk / "events.jsonl"
+    said: list[str] = []
+    with LogFile(path, LABELS, limit=4 << 20, report=said.append) as log:
+        for index in range(2000):
+            log.write(result(index))
+        log.finish({"summary": "x" * 300_000})
+    assert f"lacks the last {log.lost} lines" in said[-1]
+    assert len(_lines(path)) + log.lost == 2001
+
+
+@pytest.mark.parametrize("folder", ["/dev/null", "/proc"])
+def test_a_log_that_cannot_be_written_is_refused_at_the_start(folder):
+    log = LogFile(Path(folder) / "events.jsonl", LABELS, limit=1 << 20)
+    with pytest.raises(FerEdgeError, match="cannot write the log"), log:
+        pass
