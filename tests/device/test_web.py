@@ -413,8 +413,7 @@ def test_the_end_leaves_neither_thread_nor_descriptor_and_tells_viewers():
 
         async def talk(client, made=made):
             viewer = await client.ws_connect("/ws")
-            with made.page:
-                pass
+            await asyncio.to_thread(made.page.__exit__, None, None, None)
             while not viewer.closed:
                 await viewer.receive()
 
