@@ -51,12 +51,26 @@ def test_a_file_gives_values_and_the_command_line_goes_before_it(config):
 
 
 def test_what_is_printed_can_be_read_back(config):
-    words = ["b.fer", "--video", 'a "clip".mp4', "--serve", "--log", "e.jsonl", "--smoothing", 1e-3]
+    words = [
+        "b.fer",
+        "--key",
+        "a.pub",
+        "--key",
+        "b.pub",
+        "--video",
+        'a "clip".mp4',
+        "--serve",
+        "--log",
+        "e.jsonl",
+        "--smoothing",
+        1e-3,
+    ]
     first = _resolved(*words)
     config.write_text(CliRunner().invoke(app, ["run", "--print-config", *map(str, words)]).output)
     assert _resolved("--config", config) == first
     assert first["video"] == 'a "clip".mp4'
     assert first["serve"] == "127.0.0.1:8080"
+    assert first["key"] == ["a.pub", "b.pub"]
 
 
 def test_a_source_on_the_command_line_stands_for_the_files(config):
@@ -85,6 +99,8 @@ def test_an_address_may_follow_serve_and_a_bundle_as_well():
         ("json = 1", "json is to be true or false, got 1", ""),
         ("log = true", "log is to be a text in quotes, got true", ""),
         ("[mqtt]\nurl = 'x'", "mqtt is to be a text in quotes", ""),
+        ("key = 'a.pub'", "key is to be a list of texts in quotes", ""),
+        ("key = [1]", "key is to be a list of texts in quotes", ""),
         ("camera =", "is not valid TOML", "camera ="),
     ],
 )

@@ -9,7 +9,7 @@ import inspect
 import json
 import tomllib
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from typing import Any, get_args, get_origin, get_type_hints
 
 import typer
 
@@ -21,6 +21,7 @@ _WANTED: dict[type, tuple[tuple[type, ...], str]] = {
     float: ((int, float), "a number"),
     bool: ((bool,), "true or false"),
     str: ((str, int), "a text in quotes"),  # a camera or a port may stand there as a number
+    list: ((list,), "a list of texts in quotes"),
 }
 
 
@@ -42,7 +43,8 @@ def read_config(ctx: typer.Context, path: Path | None) -> Path | None:
         kind = _kind(ctx, known[key])
         types, wanted = _WANTED[kind]
         # True is an int to Python, but not to a person
-        if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
+        wrong = not isinstance(value, types) or (isinstance(value, bool) and bool not in types)
+        if wrong or (kind is list and not all(isinstance(entry, str) for entry in value)):
             given = json.dumps(value, ensure_ascii=False, default=str)
             raise FerEdgeError(f"{path}: {key} is to be {wanted}, got {given}", "correct it")
         name = known[key].name
@@ -63,7 +65,7 @@ def config_text(ctx: typer.Context) -> str:
         if key in _ABOUT_FILES:
             continue
         value = ctx.params.get(option.name or "")
-        line = f"# {key} =" if value is None else f"{key} = {_toml(value)}"
+        line = f"# {key} =" if value is None or value == [] else f"{key} = {_toml(value)}"
         blocks.append(f"# {getattr(option, 'help', None) or ''}\n{line}\n")
     return "\n".join(blocks)
 
@@ -85,8 +87,8 @@ def _kind(ctx: typer.Context, option: Any) -> type:
     """What an option's value is; a path is a text."""
     assert ctx.command.callback is not None
     hint = get_type_hints(inspect.unwrap(ctx.command.callback))[option.name]
-    kinds = get_args(hint) or (hint,)
-    return next((kind for kind in (bool, int, float) if kind in kinds), str)
+    kinds = [get_origin(kind) or kind for kind in get_args(hint) or (hint,)]
+    return next((kind for kind in (bool, int, float, list) if kind in kinds), str)
 
 
 def _key(option: Any) -> str:
@@ -100,5 +102,7 @@ def _toml(value: Any) -> str:
         return "true" if value else "false"
     if isinstance(value, int | float):
         return repr(value)
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_toml, value))}]"
     # a JSON text is a TOML text, but for one character that JSON lets through
     return json.dumps(str(value), ensure_ascii=False).replace("\x7f", "\\u007f")
