@@ -8,7 +8,7 @@ SLOW := $(BIN)/python -m pytest -x -q -n 0
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
     --no-emit-index-url --no-emit-find-links --no-annotate --no-header
 
-.PHONY: demo test test-arm test-camera test-jax test-parity test-ray soak lint types wheel fuzz \
+.PHONY: demo test test-arm test-camera test-jax test-outputs test-parity test-ray soak lint types wheel fuzz \
     schema lock clean
 
 demo: $(VENV)/.ready ## synthetic data → train → export --int8 → gate → run, with its tables
@@ -26,6 +26,10 @@ types: $(VENV)/.ready
 
 test-camera: $(VENV)/.ready ## fer-edge run on the real picamera2 and a virtual camera; needs root
 	$(SLOW) tests/slow/virtual_camera
+
+test-outputs: $(VENV)/.ready ## the page in a real browser, MQTT with a real broker
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r tests/slow/page.txt
+	$(SLOW) tests/slow/test_mqtt_broker.py tests/slow/test_page.py
 
 test-parity: $(VENV)/.ready ## the same answers from Keras, LiteRT, tflite-runtime and ONNX Runtime
 	$(SLOW) tests/slow/test_parity.py

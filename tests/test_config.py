@@ -51,20 +51,8 @@ def test_a_file_gives_values_and_the_command_line_goes_before_it(config):
 
 
 def test_what_is_printed_can_be_read_back(config):
-    words = [
-        "b.fer",
-        "--key",
-        "a.pub",
-        "--key",
-        "b.pub",
-        "--video",
-        'a "clip".mp4',
-        "--serve",
-        "--log",
-        "e.jsonl",
-        "--smoothing",
-        1e-3,
-    ]
+    words = ["b.fer", "--key", "a.pub", "--key", "b.pub", "--smoothing", 1e-3, "--serve"]
+    words += ["--log", "e.jsonl", "--video", 'a "clip".mp4']
     first = _resolved(*words)
     config.write_text(CliRunner().invoke(app, ["run", "--print-config", *map(str, words)]).output)
     assert _resolved("--config", config) == first
