@@ -1,8 +1,8 @@
 """What a connected viewer costs the pipeline: the same clip without the page, with it, and watched.
 
-    python benchmarks/preview.py bundles/compact.fer --video clip.mp4
+    chrt -r 5 python benchmarks/preview.py bundles/compact.fer --video clip.mp4
 
-The three take turns. The clip is read as fast as the pipeline goes, which leaves no idle time to
+chrt keeps other load on the machine out of the figures. The three take turns. The clip is read as fast as the pipeline goes, which leaves no idle time to
 hide in; the viewer asks for picture after picture, as the page does, from a process of its own.
 """
 

@@ -104,3 +104,9 @@ def test_a_wrong_file_is_named_with_what_is_wrong_in_it(config, content, message
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(FerEdgeError, match=r"cannot read .*absent\.toml: no such file"):
         _resolved("--config", tmp_path / "absent.toml")
+
+
+def test_the_example_is_right():
+    example = Path(__file__).parents[1] / "device" / "fer-edge.toml"
+    found = _resolved("--config", example)
+    assert (found["camera"], found["serve"]) == ("0", "127.0.0.1:8080")

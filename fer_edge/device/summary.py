@@ -126,7 +126,8 @@ def _lines(summary: dict[str, Any], board: Board) -> list[str]:
     labels = ", ".join(f"{label} {count}" for label, count in summary["labels"].items() if count)
     lines = [
         f"{frames['read']} frames in {summary['seconds']:.1f} s, {summary['fps']:.1f} a second, "
-        f"all stages and outputs; unreadable {frames['unreadable']}, dropped {frames['dropped']}",
+        f"all stages and outputs; unreadable {frames['unreadable']}, dropped {frames['dropped']}"
+        + (f", let go while stopped {frames['paused']}" if frames["paused"] else ""),
         f"{frames['with_faces']} frames with a face ({share:.1%}), {summary['faces']} faces"
         + (f": {labels}" if labels else ""),
         f"faces looked for in {summary['detector']['detections']} frames with "
