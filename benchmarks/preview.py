@@ -2,8 +2,9 @@
 
     chrt -r 5 python benchmarks/preview.py bundles/compact.fer --video clip.mp4
 
-chrt keeps other load on the machine out of the figures. The three take turns. The clip is read as fast as the pipeline goes, which leaves no idle time to
-hide in; the viewer asks for picture after picture, as the page does, from a process of its own.
+chrt keeps other load on the machine out of the figures. The three take turns. The clip is read as
+fast as the pipeline goes, which leaves no idle time to hide in; the viewer asks for picture after
+picture, as the page does, from a process of its own.
 """
 
 from __future__ import annotations

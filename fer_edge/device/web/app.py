@@ -11,7 +11,7 @@ from importlib.resources import files
 from typing import Any
 from urllib.parse import urlsplit
 
-from aiohttp import WSMsgType, web
+from aiohttp import WSCloseCode, WSMsgType, web
 
 from fer_edge.device.vitals import STALLED_S, Pulse, Rate, Vitals
 from fer_edge.device.web.access import WAIT_S, Answer, Guard
@@ -24,6 +24,7 @@ MAX_VIEWERS = 8
 
 _COOKIE = "fer-edge"
 _STATUS_EVERY = 0.5  # seconds
+_CLOSE_S = 0.5  # seconds that a viewer may take to say goodbye
 _BODY_S = 5.0  # seconds that a token may take to arrive
 _FREE = frozenset({"/", "/login", "/healthz", "/favicon.ico"})  # nothing in them needs a token
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -40,6 +41,7 @@ class Pages:
         self._guard = guard
         self._hub = hub
         self._rate = Rate()
+        self._sockets: set[web.WebSocketResponse] = set()
         self._page = files("fer_edge.device.web").joinpath("page.html").read_text("utf-8")
 
     def app(self) -> web.Application:
@@ -58,6 +60,7 @@ class Pages:
                 web.get("/healthz", self._healthz),
             ]
         )
+        app.on_shutdown.append(self._say_goodbye)
         return app
 
     async def tick(self) -> None:
@@ -151,11 +154,14 @@ class Pages:
     async def _watch(self, request: web.Request) -> web.StreamResponse:
         if len(self._hub.viewers) >= MAX_VIEWERS:
             raise web.HTTPServiceUnavailable(text=f"{MAX_VIEWERS} viewers are enough")
-        socket = web.WebSocketResponse(heartbeat=20, max_msg_size=1024, compress=False)
+        socket = web.WebSocketResponse(
+            heartbeat=20, timeout=_CLOSE_S, max_msg_size=1024, compress=False
+        )
         viewer = Viewer()
         self._hub.viewers.add(viewer)
         try:
             await socket.prepare(request)
+            self._sockets.add(socket)
             viewer.tell(json.dumps(self._message()))
             sending = asyncio.create_task(_send(socket, viewer))
             try:
@@ -166,7 +172,13 @@ class Pages:
                 sending.cancel()
         finally:
             self._hub.leave(viewer)
+            self._sockets.discard(socket)
         return socket
+
+    async def _say_goodbye(self, app: web.Application) -> None:
+        """Tell viewers that the run has ended; those that do not answer are not waited for."""
+        leaving = (socket.close(code=WSCloseCode.GOING_AWAY) for socket in list(self._sockets))
+        await asyncio.gather(*leaving, return_exceptions=True)
 
     async def _status(self, request: web.Request) -> web.Response:
         return web.json_response(self._vitals.status())
