@@ -71,6 +71,7 @@ def test_a_source_on_the_command_line_stands_for_the_files(config):
 
 def test_an_address_may_follow_serve_and_a_bundle_as_well():
     assert _resolved("--serve", "0.0.0.0:80", "b.fer")["serve"] == "0.0.0.0:80"
+    assert _resolved("--serve", "localhost:x")["serve"] == "localhost:x"  # to be refused as such
     found = _resolved("--serve", "b.fer")
     assert (found["serve"], found["bundle"]) == ("127.0.0.1:8080", "b.fer")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -32,7 +31,7 @@ def _is_camera(word: str) -> bool:
 
 
 def _is_address(word: str) -> bool:
-    return word.isdecimal() or re.fullmatch(r"[^/]*:\d+", word) is not None
+    return word.isdecimal() or (":" in word and "/" not in word)
 
 
 def _on_command_line(ctx: Any, name: str) -> bool:
