@@ -47,7 +47,13 @@ def test_every_frame_and_face_is_accounted_for(bundle, clip, capsys):
     faces = [event for event in events if "event" not in event]
     assert {face["track"] for face in faces} == {1, 2}
     assert summary["summary"] is True
-    assert summary["frames"] == {"read": 24, "with_faces": 24, "unreadable": 0, "dropped": 0}
+    assert summary["frames"] == {
+        "read": 24,
+        "with_faces": 24,
+        "unreadable": 0,
+        "dropped": 0,
+        "paused": 0,
+    }
     assert summary["faces"] == len(faces) == sum(summary["labels"].values())
     assert sum(summary["events"].values()) == len(told)
     assert summary["detector"]["name"] == "haar"
