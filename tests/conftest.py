@@ -19,14 +19,14 @@ from fer_edge.labels import LABELS
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
-def blobs(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def blobs(count: int, seed: int, contrast: int = 130) -> tuple[np.ndarray, np.ndarray]:
     """Noisy (N, 48, 48) uint8 pictures whose class is where a bright blob lies, and (N,) uint8."""
     rng = np.random.default_rng(seed)
     targets = rng.integers(0, len(LABELS), count).astype(np.uint8)
     faces = rng.integers(0, 90, (count, 48, 48)).astype(np.uint8)
     for face, target in zip(faces, targets, strict=True):
         row, column = divmod(int(target), 3)
-        face[4 + 14 * row : 16 + 14 * row, 4 + 14 * column : 16 + 14 * column] += 130
+        face[4 + 14 * row : 16 + 14 * row, 4 + 14 * column : 16 + 14 * column] += contrast
     return faces, targets
 
 
@@ -36,6 +36,14 @@ def blob_dataset() -> Dataset:
     faces, targets = blobs(640, seed=3)
     splits = np.repeat(["Training", "PublicTest", "PrivateTest"], [448, 96, 96])
     return Dataset("blobs", LABELS, faces, targets, splits)
+
+
+@pytest.fixture(scope="session")
+def faint_dataset() -> Dataset:
+    """900 training and 300 validation pictures whose blobs are hardly brighter than the noise."""
+    faces, targets = blobs(1200, seed=3, contrast=40)
+    splits = np.repeat(["Training", "PublicTest"], [900, 300])
+    return Dataset("faint", LABELS, faces, targets, splits)
 
 
 @pytest.fixture(scope="session")

@@ -30,6 +30,24 @@ def export(
     calibration: Annotated[
         int, typer.Option("--calibration", help="Training images for the quantizers.", min=1)
     ] = 350,
+    balance: Annotated[
+        bool,
+        typer.Option("--balance/--no-balance", help="As many calibration images of each class."),
+    ] = True,
+    ranges: Annotated[
+        str,
+        typer.Option("--ranges", help="auto, coverage, minmax, percentile, mse or kl."),
+    ] = "auto",
+    ladder: Annotated[
+        bool,
+        typer.Option("--ladder/--no-ladder", help="Try remedies until the budget is kept."),
+    ] = True,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Show what int8 costs layer by layer; no bundle.")
+    ] = False,
+    plot: Annotated[
+        Path | None, typer.Option("--plot", help="With --explain: draw it, as PNG.")
+    ] = None,
     slim: Annotated[
         bool, typer.Option("--slim", help="Ship the int8 TFLite alone, without float and ONNX.")
     ] = False,
@@ -39,10 +57,12 @@ def export(
 
     Example: [bold]fer-edge export runs/triwijoyo --int8[/]
     """
-    if not int8:
+    if not (int8 or explain):
         raise FerEdgeError(
             "a bundle holds an int8 model", "say so with: fer-edge export RUN --int8"
         )
+    if plot and not explain:
+        raise FerEdgeError("--plot draws what --explain finds", "add --explain")
     for module in ("pydantic", "ai_edge_litert", "cv2", "onnxruntime", "tensorflow", "tf2onnx"):
         require_extra(module, "export")
     from fer_edge.export.budget import load_budget
@@ -50,16 +70,33 @@ def export(
     limits = load_budget(budget)
     # the converters are TensorFlow's, whatever the network was trained on
     import_keras(backend="tensorflow")
+    from fer_edge.export.explaining import explain_run, plot_explanation, print_explanation
     from fer_edge.export.exporter import export as export_run
     from fer_edge.export.report import print_export
     from fer_edge.export.source import newest_run
 
+    if explain:
+        found = explain_run(
+            run or newest_run(),
+            data=data,
+            calibration=calibration,
+            balance=balance,
+            ranges=ranges,
+            say=lambda line: typer.echo(line, err=True),
+        )
+        if plot:
+            plot_explanation(found, plot)
+        print_explanation(found, as_json=as_json)
+        return
     result = export_run(
         run or newest_run(),
         budget=limits,
         data=data,
         output=output,
         calibration=calibration,
+        balance=balance,
+        ranges=ranges,
+        ladder=ladder,
         slim=slim,
         say=lambda line: typer.echo(line, err=True),
     )

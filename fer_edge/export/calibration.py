@@ -24,11 +24,22 @@ the calibration set: agreement with the float model 97.4% with everything covere
 
 
 def calibration_images(
-    dataset: Dataset, train_splits: Sequence[str], count: int, seed: int = 0
+    dataset: Dataset,
+    train_splits: Sequence[str],
+    count: int,
+    seed: int = 0,
+    *,
+    balance: bool = True,
 ) -> np.ndarray:
-    """Choose about ``count`` training images, balanced over the classes.
+    """Choose about ``count`` training images.
 
-    A class with fewer images than its share gives all that it has.
+    Args:
+        dataset: has the training splits.
+        train_splits: no other image is chosen.
+        count: at most so many.
+        seed: of the draw.
+        balance: as many of each class; one with fewer images than its share gives all that it has.
+            Otherwise any images, so that the classes are as frequent as in training.
 
     Returns:
         (M, 48, 48, 1) uint8, with M at most ``count`` and at least 1.
@@ -43,6 +54,8 @@ def calibration_images(
             f"{count} calibration images do not cover {classes} classes", "use at least 100"
         )
     rng = np.random.default_rng(seed)
+    if not balance:
+        return training.faces[rng.permutation(len(training))[:count]][..., None]
     chosen = [
         rng.permutation(np.flatnonzero(training.targets == target))[: count // classes]
         for target in range(classes)

@@ -10,7 +10,6 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 
 import fer_edge
@@ -19,12 +18,13 @@ from fer_edge.bundle.shapes import MOST_TOLERANCE
 from fer_edge.errors import FerEdgeError, GateRefused
 from fer_edge.export import onnx_model, tflite
 from fer_edge.export.budget import Budget
-from fer_edge.export.calibration import calibration_images
-from fer_edge.export.equalizing import equalize
-from fer_edge.export.folding import fold_batch_norms
+from fer_edge.export.gate import Check
 from fer_edge.export.golden import golden_set
+from fer_edge.export.ladder import Candidate, Climb, Ladder
+from fer_edge.export.material import prepare
 from fer_edge.export.measure import Format, HeldOut, check_parity, hold_out, measure
 from fer_edge.export.model_card import model_card
+from fer_edge.export.ranges import AUTO
 from fer_edge.export.source import Source, open_run
 from fer_edge.face import HAAR
 from fer_edge.metrics import Report
@@ -49,6 +49,7 @@ class Export:
         precision: the dtype policy of the saved network; exported and compared in float32.
         folded: batch norms folded by ``fold_batch_norms``.
         calibration_images: how many the quantizers saw.
+        climb: the remedies that were tried, and what each bought.
     """
 
     bundle: Path
@@ -58,6 +59,7 @@ class Export:
     precision: str
     folded: int
     calibration_images: int
+    climb: Climb
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready."""
@@ -70,6 +72,7 @@ class Export:
             "precision": self.precision,
             "folded_batch_norms": self.folded,
             "calibration_images": self.calibration_images,
+            "ladder": asdict(self.climb),
             "formats": [asdict(each) for each in self.formats],
         }
 
@@ -81,6 +84,9 @@ def export(
     data: str | None = None,
     output: Path = Path("bundles"),
     calibration: int = 350,
+    balance: bool = True,
+    ranges: str = AUTO,
+    ladder: bool = True,
     slim: bool = False,
     say: Say = lambda line: None,
 ) -> Export:
@@ -91,7 +97,10 @@ def export(
         budget: what int8 may lose.
         data: the dataset's path; None takes the one recorded in the run.
         output: folder of the bundle, which is named after the recipe.
-        calibration: training images for the quantizers, balanced over the classes.
+        calibration: training images for the quantizers.
+        balance: as many of each class.
+        ranges: one of ``ranges.METHODS``, or ``auto`` to choose when the default does not do.
+        ladder: try remedies until the budget is kept.
         slim: make the int8 TFLite alone (and the float one, which it is timed against).
         say: told what is being done.
 
@@ -103,28 +112,41 @@ def export(
     _check_writable(output)
     say(f"reading {run} and its dataset")
     source = open_run(run, data)
-    images = calibration_images(source.dataset, source.roles["train"], calibration)
-    folded, count = fold_batch_norms(source.network)
-    folded = equalize(folded, images)
-    say(f"converting ({count} batch norms folded behind a ReLU)")
-    float_tflite = tflite.to_float32(folded)
-    content = {bundle.FLOAT_TFLITE: float_tflite}
-    if not slim:
-        content[bundle.FLOAT_ONNX] = onnx_model.to_float32(float_tflite)
-    say(f"quantizing with {len(images)} training images")
-    content[bundle.INT8_TFLITE] = tflite.to_int8(folded, images)
-    if not slim:
-        content[bundle.INT8_ONNX] = onnx_model.to_int8(content[bundle.FLOAT_ONNX], images)
+    material = prepare(
+        source, budget, calibration=calibration, balance=balance, ranges=ranges, say=say
+    )
+    images = material.calibration
     held_out = hold_out(source)
-    say(f"measuring on {len(held_out.dataset):,} images of {', '.join(held_out.splits)}")
-    check_parity(content, held_out)
-    formats = measure(content, held_out, budget)
-    _refuse_if_failed(formats, folded, images)
+    floats = {bundle.FLOAT_TFLITE: material.exact}
+    if not slim:
+        floats[bundle.FLOAT_ONNX] = onnx_model.to_float32(material.exact)
+    check_parity(floats, held_out)
+    climbing = Ladder(material, say, plain=not ladder)
+    say(f"quantizing with {len(images)} training images, {material.rehearsal}")
+    while climbing.climb():
+        content = floats | _int8_files(climbing.best, images, slim)
+        say(f"measuring on {len(held_out.dataset):,} images of {', '.join(held_out.splits)}")
+        formats = measure(content, held_out, budget)
+        if not (ladder and _failed(formats)):
+            break
+        climbing.refused()
+        say("the gate refused it on the test images; climbing on")
+    _refuse_if_failed(formats, climbing.best, images)
     golden, tolerance = golden_set(content[bundle.INT8_TFLITE], content.get(bundle.INT8_ONNX))
     _check_tolerance(tolerance)
     reference, unleaked = held_out.reports(held_out.reference)
     target = output / f"{source.name}.fer"
-    result = Export(target, reference, unleaked, formats, source.precision, count, len(images))
+    climb = climbing.summary()
+    result = Export(
+        target,
+        reference,
+        unleaked,
+        formats,
+        source.precision,
+        material.batch_norms,
+        len(images),
+        climb,
+    )
     card = model_card(source, held_out.splits, _int8(formats))
     if slim:
         del content[bundle.FLOAT_TFLITE]
@@ -134,6 +156,26 @@ def export(
         {**content, bundle.GOLDEN: golden, bundle.MODEL_CARD: card.encode()},
     )
     return result
+
+
+def _int8_files(best: Candidate, images: np.ndarray, slim: bool) -> dict[str, bytes]:
+    files = {bundle.INT8_TFLITE: best.int8}
+    if not slim:
+        # of the network that was quantized: its channels may be rescaled, its weights fine-tuned
+        source = onnx_model.to_float32(tflite.to_float32(best.network))
+        files[bundle.INT8_ONNX] = onnx_model.to_int8(
+            source, images, best.ranges, keep_float=best.float_places
+        )
+    return files
+
+
+def _failed(formats: tuple[Format, ...]) -> dict[str, tuple[Check, ...]]:
+    """The checks that int8 files did not pass, by file."""
+    return {
+        each.name: each.verdict.failures
+        for each in formats
+        if each.verdict and not each.verdict.passed
+    }
 
 
 def _check_writable(folder: Path) -> None:
@@ -188,6 +230,7 @@ def _manifest(
             "precision": result.precision,
             "folded_batch_norms": result.folded,
             "calibration_images": result.calibration_images,
+            "ladder": asdict(result.climb),
         },
         tools=_tools(),
         description=" ".join(source.description.split()),
@@ -195,13 +238,9 @@ def _manifest(
 
 
 def _refuse_if_failed(
-    formats: tuple[Format, ...], network: keras.Model, images: np.ndarray
+    formats: tuple[Format, ...], candidate: Candidate, images: np.ndarray
 ) -> None:
-    failed = {
-        each.name: each.verdict.failures
-        for each in formats
-        if each.verdict and not each.verdict.passed
-    }
+    failed = _failed(formats)
     if not failed:
         return
     lines = [
@@ -211,7 +250,7 @@ def _refuse_if_failed(
     ]
     worst = [
         f"  {decibels:5.1f} dB  {name}"
-        for name, decibels in tflite.layer_errors(network, images)[:WORST_LAYERS]
+        for name, decibels in tflite.layer_errors(candidate.ranged, images)[:WORST_LAYERS]
     ]
     tflite_passed = bundle.INT8_TFLITE not in failed
     raise GateRefused(

@@ -74,6 +74,28 @@ def fold_batch_norms(network: keras.Model) -> tuple[keras.Model, int]:
     return _build(network, _move_shifts(steps)), folded
 
 
+def absorb_batch_norms(network: keras.Model) -> keras.Model:
+    """Fold every batch norm that stands right behind a convolution or a dense layer.
+
+    The converter does this by itself; training with rounded weights needs the same weights.
+
+    Args:
+        network: one chain, as ``fold_batch_norms`` gives it; unchanged.
+
+    Returns:
+        A network that computes the same function.
+    """
+    found = chain(network)
+    assert found is not None
+    steps: list[_Step] = []
+    for layer in found:
+        if isinstance(layer, layers.BatchNormalization) and steps and _is_linear(steps[-1].layer):
+            _absorb(layer, steps[-1])
+        else:
+            steps.append(_Step(type(layer).from_config(layer.get_config()), layer.get_weights()))
+    return _build(network, steps)
+
+
 def chain(network: keras.Model) -> list[layers.Layer] | None:
     """The layers behind the input in order, or None when the network branches."""
     inner = [layer for layer in network.layers if not isinstance(layer, layers.InputLayer)]
@@ -125,6 +147,22 @@ def _fold(norm: layers.BatchNormalization, conv: _Step) -> list[_Step]:
         left.append(_Step(ChannelAffine(scale=kept.tolist(), name=f"{norm.name}_scale")))
     left.append(_Step(ChannelAffine(shift=shift.tolist(), name=f"{norm.name}_shift")))
     return left
+
+
+def _is_linear(layer: layers.Layer) -> bool:
+    kinds = (layers.Conv2D, layers.DepthwiseConv2D, layers.Dense)
+    return type(layer) in kinds and layer.activation is keras.activations.linear
+
+
+def _absorb(norm: layers.BatchNormalization, step: _Step) -> None:
+    """Scale a layer's kernel by output channel and give it a bias."""
+    scale, shift = _affine(norm)
+    kernel, *bias = step.weights
+    # a depthwise one is (rows, columns, channels, multiplier): outputs are its last two axes
+    outputs = kernel.shape[-2:] if type(step.layer) is layers.DepthwiseConv2D else (-1,)
+    moved = shift + (bias[0] * scale if bias else 0)
+    step.layer = type(step.layer).from_config({**step.layer.get_config(), "use_bias": True})
+    step.weights = [kernel * scale.reshape(outputs), moved]
 
 
 def _affine(norm: layers.BatchNormalization) -> tuple[np.ndarray, np.ndarray]:

@@ -11,14 +11,14 @@ import io
 import logging
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from fer_edge.chatter import silenced_stderr
-from fer_edge.export.calibration import COVERAGE, Ranges
+from fer_edge.export.ranges import DEFAULT, Observer
 
 OPSET = 17
 """Read by every ONNX Runtime since 1.12 (2022)."""
@@ -41,13 +41,19 @@ def to_float32(tflite: bytes) -> bytes:
         return _renamed(target.read_bytes())
 
 
-def to_int8(model: bytes, calibration: np.ndarray, coverage: float = COVERAGE) -> bytes:
+def to_int8(
+    model: bytes,
+    calibration: np.ndarray,
+    ranges: str = DEFAULT,
+    keep_float: Collection[int] = (),
+) -> bytes:
     """Quantize a float ONNX model: weights by channel, activations by tensor.
 
     Args:
         model: the float32 model, with batch size 1.
         calibration: (M, 48, 48, 1) uint8 training images.
-        coverage: share of a tensor's values that its range covers at either end.
+        ranges: one of ``ranges.METHODS``.
+        keep_float: layers with weights that go on computing in float, counted from the first.
 
     Returns:
         The model in QDQ form; input and output stay float32.
@@ -60,7 +66,7 @@ def to_int8(model: bytes, calibration: np.ndarray, coverage: float = COVERAGE) -
         source.write_bytes(model)
         # without it, what shape inference could have fused is quantized apart
         quant_pre_process(str(source), str(prepared), skip_symbolic_shape=True)
-        ranges = _observed(prepared.read_bytes(), calibration, coverage)
+        known = _observed(prepared.read_bytes(), calibration, ranges)
         quantization.quantize_static(
             str(prepared),
             str(target),
@@ -70,12 +76,13 @@ def to_int8(model: bytes, calibration: np.ndarray, coverage: float = COVERAGE) -
             activation_type=quantization.QuantType.QUInt8,
             weight_type=quantization.QuantType.QInt8,
             per_channel=True,
-            extra_options={"TensorQuantOverrides": ranges},
+            nodes_to_exclude=_weighted_nodes(prepared, keep_float),
+            extra_options={"TensorQuantOverrides": known},
         )
         return target.read_bytes()
 
 
-def _observed(model: bytes, calibration: np.ndarray, coverage: float) -> dict[str, Any]:
+def _observed(model: bytes, calibration: np.ndarray, method: str) -> dict[str, Any]:
     """Ranges of the input and every operator's output, as ONNX Runtime's quantizer takes them."""
     import onnx
     import onnxruntime
@@ -90,12 +97,12 @@ def _observed(model: bytes, calibration: np.ndarray, coverage: float) -> dict[st
     # the outputs are those of the graph as it stands
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     session = onnxruntime.InferenceSession(content.SerializeToString(), options)
-    ranges = Ranges(len(calibration), coverage)
+    observer = Observer(len(calibration), (method,))
     for image in calibration.astype(np.float32):
         for name, values in zip(names, session.run(names, {pixels: image[None]}), strict=True):
             if values.dtype == np.float32:
-                ranges.add(name, values)
-    known = {name: ranges[name] for name in ranges} | _known(content.graph, pixels)
+                observer.add(name, values)
+    known = observer.ranges(method) | _known(content.graph, pixels)
     return {
         name: [{"rmin": np.float32(low), "rmax": np.float32(high)}]
         for name, (low, high) in known.items()
@@ -141,6 +148,20 @@ def _renamed(model: bytes) -> bytes:
     graph.initializer.extend(copies)
     renamed: bytes = content.SerializeToString(deterministic=True)
     return renamed
+
+
+def _weighted_nodes(model: Path, places: Collection[int]) -> list[str]:
+    """Names of the operators with weights at these places among them."""
+    import onnx
+
+    graph = onnx.load(model).graph
+    constants = {tensor.name for tensor in graph.initializer}
+    weighted = [
+        node.name
+        for node in graph.node
+        if node.op_type in ("Conv", "Gemm", "MatMul") and node.input[1] in constants
+    ]
+    return [weighted[place] for place in places if place < len(weighted)]
 
 
 def _reader(model: Path, calibration: np.ndarray) -> object:

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from fer_edge.board import read_board
 from fer_edge.export.exporter import Export
+from fer_edge.export.ladder import Climb
 from fer_edge.export.measure import Format
 from fer_edge.export.timing import RUNS, WARM_UP
 
@@ -60,9 +61,36 @@ def print_export(result: Export, *, as_json: bool = False) -> None:
             f"[yellow]warning:[/] no held-out image shows '{label}': its recall was not checked",
             highlight=False,
         )
+    if len(result.climb.rungs) > 1:
+        print_climb(result.climb, console)
     console.print(f"gate passed: {result.bundle}", highlight=False)
     path = shlex.quote(str(result.bundle))
     console.print(f"next: fer-edge run {path} --video FILE", highlight=False)
+
+
+def print_climb(climb: Climb, console: Console) -> None:
+    """Print a row for each remedy that was tried."""
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("remedy", no_wrap=True)
+    table.add_column("", overflow="fold")
+    for name in ("drop", "agree", "mean Δp", "max Δp", ""):
+        table.add_column(name, justify="right", no_wrap=True)
+    for rung in climb.rungs:
+        verdict = "kept" if rung.kept else "–"
+        table.add_row(
+            rung.name,
+            rung.tried,
+            f"{rung.accuracy_drop:+.2f}",
+            f"{rung.agreement:.1%}",
+            f"{rung.mean_difference:.4f}",
+            f"{rung.largest_difference:.3f}",
+            "kept, then refused" if rung.refused else verdict,
+        )
+    console.print(table)
+    console.print(
+        f"remedies: compared on {climb.images} images {climb.origin}; needed: {climb.needed}",
+        highlight=False,
+    )
 
 
 def _row(each: Format) -> list[str]:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import contextlib
 import csv
 import io
-import os
 import re
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
 import keras
@@ -16,7 +15,8 @@ import numpy as np
 
 from fer_edge.chatter import silenced_stderr
 from fer_edge.errors import FerEdgeError
-from fer_edge.export.calibration import COVERAGE, Ranges
+from fer_edge.export import flatbuffer
+from fer_edge.export.ranges import DEFAULT, Observer
 
 DEBUG_IMAGES = 32
 """Calibration images behind ``layer_errors``."""
@@ -27,13 +27,13 @@ def to_float32(network: keras.Model) -> bytes:
     return _convert(_converter(network))
 
 
-def to_int8(network: keras.Model, calibration: np.ndarray, coverage: float = COVERAGE) -> bytes:
+def to_int8(network: keras.Model, calibration: np.ndarray, ranges: str = DEFAULT) -> bytes:
     """Quantize weights by channel and activations by tensor to int8.
 
     Args:
         network: float32, batch size 1.
         calibration: (M, 48, 48, 1) uint8 training images.
-        coverage: share of a tensor's values that its range covers at either end.
+        ranges: one of ``ranges.METHODS``.
 
     Returns:
         The flatbuffer; its input and output are uint8, and it holds no float tensor.
@@ -41,14 +41,68 @@ def to_int8(network: keras.Model, calibration: np.ndarray, coverage: float = COV
     Raises:
         FerEdgeError: a layer has no int8 kernel.
     """
+    rangeless = calibratable(network, calibration)
+    return quantize(with_ranges(rangeless, observe(rangeless, calibration, (ranges,)), ranges))
+
+
+def calibratable(network: keras.Model, calibration: np.ndarray) -> bytes:
+    """The flatbuffer between conversion and quantization: float, with a place for each range."""
+    import tensorflow as tf
+
+    converter = _converter(network)
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    # one image shows which tensors have a range; the ranges are ours
+    converter.representative_dataset = lambda: _samples(calibration[:1])
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    # TensorFlow's QuantizationDebugger takes the same two steps
+    converter._experimental_calibrate_only = True
+    return _convert(converter)
+
+
+def observe(rangeless: bytes, calibration: np.ndarray, methods: Sequence[str]) -> Observer:
+    """Watch what ``calibratable`` gave over (M, 48, 48, 1) uint8, by the tensors' index."""
+    (graph,) = flatbuffer.read(rangeless).subgraphs
+    watched = [i for i in _ranged(graph) if i != graph.inputs[0]]
+    observer = Observer(len(calibration), methods)
+    for values in flatbuffer.run(rangeless, calibration, watched):
+        for index, tensor in values.items():
+            observer.add(str(index), tensor)
+    return observer
+
+
+def with_ranges(rangeless: bytes, seen: Observer, method: str) -> bytes:
+    """Put a method's ranges into what ``calibratable`` gave."""
+    model = flatbuffer.read(rangeless)
+    (graph,) = model.subgraphs
+    found = seen.ranges(method)
+    for index in _ranged(graph):
+        # uint8 pixels go in as they are, whichever of them the images hold
+        low, high = (0.0, 255.0) if index == graph.inputs[0] else found[str(index)]
+        quantization = graph.tensors[index].quantization
+        quantization.min, quantization.max = [low], [high]
+    return flatbuffer.write(model)
+
+
+def quantize(ranged: bytes, keep_float: Collection[str] = ()) -> bytes:
+    """Quantize a float flatbuffer that has its ranges; input and output become uint8.
+
+    Args:
+        ranged: of ``with_ranges``.
+        keep_float: operators that go on computing in float, by their output tensor's name.
+
+    Raises:
+        FerEdgeError: another layer has no int8 kernel.
+    """
     import tensorflow as tf
 
     content = _quantized(
-        _with_ranges(network, calibration, coverage),
+        ranged,
         input_data_type=tf.uint8,
         output_data_type=tf.uint8,
+        # an empty list would stand for everything
+        denylisted_nodes=sorted(keep_float) or None,
     )
-    if left := float_tensors(content):
+    if not keep_float and (left := float_tensors(content)):
         raise FerEdgeError(
             f"{len(left)} tensors stayed in float after quantization, around "
             f"{', '.join(float_operators(content))}",
@@ -57,8 +111,12 @@ def to_int8(network: keras.Model, calibration: np.ndarray, coverage: float = COV
     return content
 
 
-def layer_errors(network: keras.Model, calibration: np.ndarray) -> list[tuple[str, float]]:
+def layer_errors(ranged: bytes, calibration: np.ndarray) -> list[tuple[str, float]]:
     """Quantization noise of every layer by TensorFlow's QuantizationDebugger, worst first.
+
+    Args:
+        ranged: of ``with_ranges``.
+        calibration: (M, 48, 48, 1) uint8; the first ``DEBUG_IMAGES`` are used.
 
     Returns:
         Pairs of the layer's output tensor and its signal-to-noise ratio in dB, each layer given
@@ -67,7 +125,7 @@ def layer_errors(network: keras.Model, calibration: np.ndarray) -> list[tuple[st
     import tensorflow as tf
 
     debugging = tf.lite.experimental
-    content = _quantized(_with_ranges(network, calibration, COVERAGE), enable_numeric_verify=True)
+    content = _quantized(ranged, enable_numeric_verify=True)
     with _quiet():
         debugger = debugging.QuantizationDebugger(
             quant_debug_model_content=content,
@@ -102,7 +160,7 @@ def float_operators(content: bytes) -> list[str]:
 
 def tensors(content: bytes) -> list[dict[str, Any]]:
     """Every tensor of every subgraph of a flatbuffer: ``name``, ``type`` and ``shape``."""
-    schema = _schema()
+    schema = flatbuffer.schema()
     types = {v: k for k, v in vars(schema.TensorType).items() if isinstance(v, int)}
     return [
         {
@@ -110,7 +168,7 @@ def tensors(content: bytes) -> list[dict[str, Any]]:
             "type": types[tensor.type],
             "shape": [] if tensor.shape is None else [int(side) for side in tensor.shape],
         }
-        for graph in schema.ModelT.InitFromPackedBuf(content, 0).subgraphs
+        for graph in flatbuffer.read(content).subgraphs
         for tensor in graph.tensors
     ]
 
@@ -122,26 +180,13 @@ def operators(content: bytes) -> list[str]:
 
 def _operators(content: bytes) -> list[tuple[str, list[str]]]:
     """Each operator with the names of its input and output tensors."""
-    schema = _schema()
-    names = {v: k for k, v in vars(schema.BuiltinOperator).items() if isinstance(v, int)}
-    model = schema.ModelT.InitFromPackedBuf(content, 0)
-    # files from before 2020 keep the code in the deprecated byte, newer ones in both
-    codes = [max(code.builtinCode, code.deprecatedBuiltinCode) for code in model.operatorCodes]
+    model = flatbuffer.read(content)
     return [
-        (
-            names[codes[op.opcodeIndex]],
-            # -1 stands for an input left out
-            [graph.tensors[i].name.decode() for i in (*op.inputs, *op.outputs) if i >= 0],
-        )
+        # -1 stands for an input left out
+        (kind, [graph.tensors[i].name.decode() for i in (*op.inputs, *op.outputs) if i >= 0])
         for graph in model.subgraphs
-        for op in graph.operators
+        for kind, op in flatbuffer.operators(model, graph)
     ]
-
-
-def _schema() -> Any:
-    with silenced_stderr():
-        from tensorflow.lite.python import schema_py_generated
-    return schema_py_generated
 
 
 def _converter(network: keras.Model) -> Any:
@@ -150,64 +195,13 @@ def _converter(network: keras.Model) -> Any:
     return tf.lite.TFLiteConverter.from_keras_model(network)
 
 
-def _with_ranges(network: keras.Model, calibration: np.ndarray, coverage: float) -> bytes:
-    """The flatbuffer between calibration and quantization: float, with a range for each tensor."""
-    import tensorflow as tf
-
-    converter = _converter(network)
-    converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    # one image shows which tensors have a range; the ranges are ours
-    converter.representative_dataset = lambda: _samples(calibration[:1])
-    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-    # TensorFlow's QuantizationDebugger takes the same two steps
-    converter._experimental_calibrate_only = True
-    return _set_ranges(_convert(converter), calibration, coverage)
-
-
-def _set_ranges(calibrated: bytes, calibration: np.ndarray, coverage: float) -> bytes:
-    import flatbuffers  # type: ignore[import-untyped]
-
-    model = _schema().ModelT.InitFromPackedBuf(calibrated, 0)
-    (graph,) = model.subgraphs
-    ranged = {
-        index: tensor.quantization
+def _ranged(graph: Any) -> list[int]:
+    """The tensors that the quantizer wants a range of."""
+    return [
+        index
         for index, tensor in enumerate(graph.tensors)
         if tensor.quantization is not None and tensor.quantization.max is not None
-    }
-    (pixels,) = graph.inputs
-    ranges = _observed(calibrated, calibration, [i for i in ranged if i != pixels], coverage)
-    for index, quantization in ranged.items():
-        # uint8 pixels go in as they are, whichever of them the images hold
-        low, high = (0.0, 255.0) if index == pixels else ranges[str(index)]
-        quantization.min, quantization.max = [low], [high]
-    builder = flatbuffers.Builder(len(calibrated))
-    builder.Finish(model.Pack(builder), b"TFL3")
-    return bytes(builder.Output())
-
-
-def _observed(
-    calibrated: bytes, calibration: np.ndarray, tensors: list[int], coverage: float
-) -> Ranges:
-    """Ranges of a float flatbuffer's tensors, by their index, over the calibration images."""
-    with silenced_stderr():
-        from ai_edge_litert.interpreter import Interpreter, OpResolverType
-
-        interpreter = Interpreter(
-            model_content=calibrated,
-            num_threads=os.cpu_count(),
-            # a delegate keeps what lies between its operators to itself
-            experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
-            experimental_preserve_all_tensors=True,
-        )
-        interpreter.allocate_tensors()
-    ranges = Ranges(len(calibration), coverage)
-    given = interpreter.get_input_details()[0]["index"]
-    for (image,) in _samples(calibration):
-        interpreter.set_tensor(given, image)
-        interpreter.invoke()
-        for index in tensors:
-            ranges.add(str(index), interpreter.get_tensor(index))
-    return ranges
+    ]
 
 
 def _quantized(with_ranges: bytes, **options: Any) -> bytes:

@@ -186,7 +186,7 @@ def test_calibration_sees_training_images_only_and_none_that_were_dropped_as_lea
         seen.append(images)
         raise FerEdgeError("enough seen")
 
-    monkeypatch.setattr(exporter.tflite, "to_int8", stop)
+    monkeypatch.setattr(exporter.tflite, "calibratable", stop)
     with pytest.raises(FerEdgeError, match="enough seen"):
         export(run, budget=Budget(), output=tmp_path / "out", calibration=448)
     training, test = (exported.dataset.select(split) for split in ("Training", "PrivateTest"))
@@ -224,7 +224,7 @@ def test_gate_refuses_a_network_that_int8_ruins_names_its_layers_and_exits_3(
     before = _listing(tmp_path)
     command = [sys.executable, "-m", "fer_edge", "export", str(run), "--int8", "--slim"]
     done = subprocess.run(
-        [*command, "--calibration", "70", "-o", str(tmp_path / "out")],
+        [*command, "--no-ladder", "--calibration", "70", "-o", str(tmp_path / "out")],
         capture_output=True,
         text=True,
         cwd=tmp_path,
@@ -308,6 +308,12 @@ class Bad:
     def too_few_calibration_images(self) -> list[str]:
         return [str(self.run), "--calibration", "3"]
 
+    def unknown_ranges(self) -> list[str]:
+        return [str(self.run), "--ranges", "best"]
+
+    def plot_of_nothing(self) -> list[str]:
+        return [str(self.run), "--plot", "layers.png"]
+
     def no_run_at_all(self) -> list[str]:
         return []
 
@@ -325,6 +331,8 @@ CASES = {
     "dataset_gone": "gone.npz",
     "output_below_a_file": "is not a folder",
     "too_few_calibration_images": "3 calibration images do not cover 7 classes",
+    "unknown_ranges": "there are no ranges 'best'",
+    "plot_of_nothing": "--plot draws what --explain finds",
     "no_run_at_all": "no finished run in ./runs",
     "a_file_as_run": "is not a run folder",
 }
@@ -394,3 +402,48 @@ def test_the_newest_run_is_the_one_whose_model_was_written_last(tmp_path: Path) 
         os.utime(tmp_path / name / "model.keras", (1e9 - age, 1e9 - age))
     (tmp_path / "unfinished").mkdir()
     assert newest_run(tmp_path) == tmp_path / "b"
+
+
+# --- remedies and explanations ------------------------------------------------------------------
+
+
+def test_the_ladder_carries_over_the_gate_what_plain_int8_ruins_and_tells_how(
+    exported: Exported, tmp_path: Path
+) -> None:
+    said: list[str] = []
+    result = export(
+        _broken(exported, tmp_path),
+        budget=Budget(),
+        output=tmp_path / "out",
+        calibration=70,
+        slim=True,
+        ranges="coverage",
+        say=said.append,
+    )
+    climb = open_bundle(result.bundle).manifest.export["ladder"]
+    assert climb["needed"] == "float layers"
+    assert 0 < len(climb["float_layers"]) < 5
+    assert climb["rungs"][0]["name"] == "rewrites"
+    assert "96 images of PublicTest" in " ".join(said)
+    int8 = next(each for each in result.formats if each.name == INT8_TFLITE)
+    assert int8.drop.accuracy.value <= 0.01
+
+
+def test_explain_prints_and_draws_every_layer_and_writes_no_bundle(
+    exported: Exported,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    options = ["--calibration", "70", "--explain", "--json", "--plot", "layers.png"]
+    monkeypatch.setattr(sys, "argv", ["fer-edge", "export", str(exported.run), *options])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert not ended.value.code
+    found = json.loads(capfd.readouterr().out)
+    kinds = [layer["kind"] for layer in found["layers"]]
+    assert kinds.count("CONV_2D") == 4
+    assert kinds[-1] == "SOFTMAX"
+    assert all(layer["agreement"] > 0.9 for layer in found["layers"])
+    assert _listing(tmp_path) == ["layers.png"]

@@ -71,7 +71,7 @@ def test_a_value_in_a_million_does_not_take_the_resolution_of_all_others() -> No
 
     float_onnx = onnx_model.to_float32(tflite.to_float32(network))
     for convert, source in ((tflite.to_int8, network), (onnx_model.to_int8, float_onnx)):
-        covering_all = error(convert(source, pictures, coverage=1.0))
+        covering_all = error(convert(source, pictures, ranges="minmax"))
         assert error(convert(source, pictures)) < 0.3 * covering_all
 
 
@@ -108,7 +108,7 @@ def test_with_everything_covered_it_is_the_quantizer_that_tensorflow_runs(
     converter.inference_input_type = converter.inference_output_type = tf.uint8
     with silenced_stderr(), warnings.catch_warnings(action="ignore"):
         theirs = bytes(converter.convert())
-    ours = tflite.to_int8(network, images, coverage=1.0)
+    ours = tflite.to_int8(network, images, ranges="minmax")
     assert tflite.operators(ours) == tflite.operators(theirs)
     faces = exported.dataset.faces[-96:]
     said = [load_model(model).probabilities(faces) for model in (ours, theirs)]
@@ -192,7 +192,9 @@ def test_the_int8_onnx_computes_between_quantizers_with_int8_weights(
 
 def test_layer_errors_name_layers_worst_first(exported: Exported) -> None:
     network = load_model(exported.run / "model.keras").network
-    errors = tflite.layer_errors(fold_batch_norms(network)[0], IMAGES)
+    rangeless = tflite.calibratable(fold_batch_norms(network)[0], IMAGES)
+    seen = tflite.observe(rangeless, IMAGES, ("coverage",))
+    errors = tflite.layer_errors(tflite.with_ranges(rangeless, seen, "coverage"), IMAGES)
     assert len(errors) > 5
     decibels = [ratio for _, ratio in errors]
     assert decibels == sorted(decibels)

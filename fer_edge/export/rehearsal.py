@@ -1,0 +1,94 @@
+"""Held-out images to develop the int8 model on, so that the test split is judged on once."""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from fer_edge.export.budget import Budget
+from fer_edge.export.gate import Verdict, judge
+from fer_edge.export.source import Source
+from fer_edge.metrics import Drop, drop
+from fer_edge.runtime import load_model
+
+IMAGES = 400
+"""Enough to see 97% agreement, few enough to be asked for every remedy."""
+
+
+@dataclass(frozen=True)
+class Rehearsal:
+    """Images that are neither calibrated on nor tested on, with the float model's answers.
+
+    Attributes:
+        origin: where they are from, for people.
+        faces: (N, 48, 48) uint8.
+        targets: (N,) uint8.
+        labels: class names.
+        reference: (N, classes) float32, the float model's probabilities.
+    """
+
+    origin: str
+    faces: np.ndarray
+    targets: np.ndarray
+    labels: tuple[str, ...]
+    reference: np.ndarray
+
+    def __str__(self) -> str:
+        return f"rehearsing on {len(self.faces)} images {self.origin}"
+
+    def first(self, count: int) -> Rehearsal:
+        """The first ``count`` images alone."""
+        return replace(
+            self,
+            faces=self.faces[:count],
+            targets=self.targets[:count],
+            reference=self.reference[:count],
+        )
+
+    def compare(self, model: bytes) -> Drop:
+        """What a model file loses against the float model."""
+        said = _answers(model, self.faces)
+        return drop(self.reference, said, self.targets, self.labels)
+
+    def judge(self, lost: Drop, budget: Budget) -> Verdict:
+        """The gate's answer, had these been the test images."""
+        counts = np.bincount(self.targets, minlength=len(self.labels))
+        return judge(lost, dict(zip(self.labels, counts.tolist(), strict=True)), budget)
+
+
+def rehearse(
+    source: Source, model: bytes, calibration: np.ndarray, count: int = IMAGES, seed: int = 1
+) -> Rehearsal:
+    """Choose the images: of the validation splits, else of the training splits.
+
+    A network knows its training images, and what int8 costs it on them says little; so they are
+    mirrored, and those that calibrate are left out.
+
+    Args:
+        source: the run; its test splits are not touched.
+        model: the float TFLite.
+        calibration: (M, 48, 48, 1) uint8, the images that calibrate.
+        count: at most so many images.
+        seed: of the draw.
+    """
+    validation = list(source.roles.get("validation") or ())
+    chosen = source.dataset.select(validation or source.roles["train"])
+    origin = f"of {', '.join(validation)}" if validation else "of training, mirrored"
+    taken = {image.tobytes() for image in calibration}
+    free = [i for i, face in enumerate(chosen.faces) if face.tobytes() not in taken]
+    # a small dataset may calibrate on all it has
+    order = np.random.default_rng(seed).permutation(free or len(chosen))
+    chosen = chosen.subset(order[:count])
+    faces = chosen.faces if validation else np.ascontiguousarray(chosen.faces[:, :, ::-1])
+    reference = _answers(model, faces)
+    return Rehearsal(origin, faces, chosen.targets, source.dataset.labels, reference)
+
+
+def _answers(model: bytes, faces: np.ndarray) -> np.ndarray:
+    """Of several interpreters side by side, a part of the images each."""
+    parts = np.array_split(faces, os.cpu_count() or 1)
+    with ThreadPoolExecutor(len(parts)) as pool:
+        return np.concatenate(list(pool.map(lambda p: load_model(model).probabilities(p), parts)))
