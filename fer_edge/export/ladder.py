@@ -41,8 +41,8 @@ class Rung:
     """One remedy, tried.
 
     Attributes:
-        name: ``folding`` (plain int8), ``rewrites``, ``ranges``, ``equalization``, ``bias correction``, ``float layers`` or
-            ``fine-tuning``.
+        name: ``folding`` (plain int8), ``rewrites``, ``ranges``, ``equalization``, ``bias
+            correction``, ``float layers`` or ``fine-tuning``.
         tried: what exactly, such as ``percentile`` or the layers in float.
         accuracy_drop: points, on the rehearsal; negative where int8 is better.
         agreement: with the float model, 0..1.
