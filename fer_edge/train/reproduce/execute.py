@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import queue
-import signal
 import socket
 import subprocess
 import sys
@@ -68,8 +67,7 @@ class LocalExecutor:
             self._gpus.put(gpus[job % len(gpus)])
 
     def run(self, tasks: Sequence[Task], tick: Callable[[], None]) -> Iterator[tuple[Task, int]]:
-        """Run all; on Ctrl-C or SIGTERM each running task is interrupted and waited for."""
-        before = signal.signal(signal.SIGTERM, _interrupt)
+        """Run all; when interrupted, each running task is interrupted too and waited for."""
         pool = ThreadPoolExecutor(self.jobs)
         waiting = {pool.submit(self._one, task): task for task in tasks}
         try:
@@ -80,7 +78,6 @@ class LocalExecutor:
             raise
         finally:
             pool.shutdown(wait=True)
-            signal.signal(signal.SIGTERM, before)
 
     def _one(self, task: Task) -> int:
         gpu = None if self._gpus.empty() else self._gpus.get()
@@ -169,9 +166,13 @@ def _start(
 
 
 def _interrupted(process: subprocess.Popen[bytes]) -> int:
-    """Ask a process to end, again if it seems not to have heard; its exit code."""
+    """Ask a process to end, again if it seems not to have heard; its exit code.
+
+    SIGTERM does to ``fer-edge`` what Ctrl-C does, and is not ignored where SIGINT is, as in what a
+    shell started in the background.
+    """
     while True:
-        process.send_signal(signal.SIGINT)
+        process.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):
             return process.wait(_PATIENCE_SECONDS)
 
@@ -184,7 +185,3 @@ def _as_completed(
         tick()
         for future in done:
             yield waiting.pop(future), future.result()
-
-
-def _interrupt(number: int, frame: object) -> None:
-    raise KeyboardInterrupt
