@@ -52,7 +52,7 @@ test-ray: $(VENV)/.ready ## the papers' runs on a Ray cluster of two workers
 wheel: $(VENV)/.ready ## build the wheel, install it without a checkout, run the demo from it
 	$(SLOW) tests/slow/test_wheel.py
 
-fuzz: $(VENV)/.ready ## 10,000 mutated bundles and 10,000 mutated models, about 4 minutes on 2 cores
+fuzz: $(VENV)/.ready ## 10,000 mutated bundles and 10,000 mutated models, 5 minutes on 2 cores
 	$(SLOW) tests/slow/test_fuzz_bundle.py
 
 schema: $(VENV)/.ready ## write the JSON Schema of a bundle's manifest from its definition

@@ -8,17 +8,23 @@ import os
 import resource
 import signal
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 from fer_edge.errors import FerEdgeError
+
+ROOM = 512 << 20
+"""Bytes that a model may take; the paper networks take under a tenth."""
 
 
 def rehearse(what: Callable[[], object], *, seconds: int) -> None:
     """Run ``what`` in a forked child, before it is done in this process.
 
     Only whether it ends matters: an exception in the child is an ending too, and will come again in
-    this process. The child is a copy of the process as it is, so that nothing is imported or opened
-    twice; it costs a few milliseconds beside the work itself.
+    this process, which is why both must work under the same limit of memory. The child is a copy of
+    the process as it is, so that nothing is imported or opened twice; it costs a few milliseconds
+    beside the work itself.
 
     Args:
         what: done in the child; its result is lost.
@@ -41,6 +47,32 @@ def rehearse(what: Callable[[], object], *, seconds: int) -> None:
     raise FerEdgeError(f"it ended the process with {signal.Signals(number).name}")
 
 
+@contextmanager
+def limited_memory(room: int = ROOM) -> Iterator[None]:
+    """Let this process take at most ``room`` bytes more, so that it fails before the machine does.
+
+    A few damaged bytes can make an operator's output gigabytes large. Native code then raises
+    MemoryError or an error of its own.
+    """
+    kind = resource.RLIMIT_DATA
+    soft, hard = resource.getrlimit(kind)
+    limit = _writable() + room
+    if soft != resource.RLIM_INFINITY:
+        limit = min(limit, soft)
+    resource.setrlimit(kind, (limit, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(kind, (soft, hard))
+
+
+def _writable() -> int:
+    """Bytes of private writable memory, as the limit counts them."""
+    status = Path("/proc/self/status").read_text()
+    line = next(line for line in status.splitlines() if line.startswith("VmData:"))
+    return int(line.split()[1]) << 10
+
+
 def _perform(what: Callable[[], object], seconds: int) -> None:
     try:
         # the kernel ends a hung child, whatever native code it is in, and if its parent is gone
@@ -56,7 +88,8 @@ def _perform(what: Callable[[], object], seconds: int) -> None:
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, 1)
         os.dup2(nowhere, 2)
-        what()
+        with limited_memory():
+            what()
     except BaseException:
         pass
     finally:

@@ -124,7 +124,7 @@ def open_tflite(
                 experimental_op_resolver_type=resolver,
             )
             interpreter.allocate_tensors()
-    except (ValueError, RuntimeError) as error:
+    except (ValueError, RuntimeError, MemoryError) as error:
         raise _not_runnable(name, runtime, error) from error
     return interpreter, runtime
 

@@ -18,18 +18,20 @@ def _fer_edge(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedP
 
 
 def test_help_answers_in_under_300_milliseconds_of_processor_time() -> None:
-    # processor time of the child, since the clock on a busy machine measures its neighbours
+    # processor time of the child, and the best of three: the clock on a busy machine measures its
+    # neighbours
     import resource
 
-    _fer_edge("--help")
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    started = time.monotonic()
-    done = _fer_edge("--help")
-    wall = time.monotonic() - started
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    spent = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    assert done.returncode == 0
-    assert min(wall, spent) < 0.3
+    def seconds() -> float:
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        started = time.monotonic()
+        assert _fer_edge("--help").returncode == 0
+        wall = time.monotonic() - started
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        spent = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        return min(wall, spent)
+
+    assert min(seconds() for _ in range(3)) < 0.3
 
 
 @pytest.mark.parametrize("heavy", ["numpy", "cv2", "tensorflow", "keras", "matplotlib"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import resource
 import signal
 import time
 from pathlib import Path
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from fer_edge.errors import FerEdgeError
-from fer_edge.rehearsal import rehearse
+from fer_edge.rehearsal import limited_memory, rehearse
 
 
 def test_what_returns_or_raises_is_survived_and_leaves_nothing_behind() -> None:
@@ -46,6 +47,29 @@ def test_native_code_that_hangs_is_ended() -> None:
         # holding the interpreter's lock, so that no Python code could end it
         rehearse(lambda: libc.sleep(60), seconds=1)
     assert time.monotonic() - began < 30
+
+
+def test_memory_is_limited_while_a_model_is_tried_and_not_afterwards() -> None:
+    before = resource.getrlimit(resource.RLIMIT_DATA)
+    with limited_memory(64 << 20):
+        assert len(bytearray(32 << 20)) == 32 << 20
+        with pytest.raises(MemoryError):
+            bytearray(128 << 20)
+    assert resource.getrlimit(resource.RLIMIT_DATA) == before
+    bytearray(128 << 20)
+
+
+def test_a_child_that_takes_all_memory_is_ended_by_its_limit() -> None:
+    def fill() -> None:
+        kept = []
+        try:
+            while True:
+                kept.append(bytearray(64 << 20))
+        except MemoryError:
+            os.kill(os.getpid(), signal.SIGUSR1)
+
+    with pytest.raises(FerEdgeError, match="SIGUSR1"):
+        rehearse(fill, seconds=60)
 
 
 def test_the_child_prints_nothing(capfd: pytest.CaptureFixture[str]) -> None:

@@ -12,7 +12,7 @@ from fer_edge.bundle import archive
 from fer_edge.bundle.manifest import INPUT
 from fer_edge.bundle.opening import GOLDEN, Bundle
 from fer_edge.errors import FerEdgeError
-from fer_edge.rehearsal import rehearse
+from fer_edge.rehearsal import limited_memory, rehearse
 from fer_edge.runtime import Model, import_runtime, load_model
 
 GOLDEN_ARRAYS = ("faces", "probabilities", "probabilities_onnx")
@@ -99,8 +99,9 @@ def prove(bundle: Bundle, member: str, *, threads: int = 1) -> tuple[Model, floa
             f"{member} of bundle {bundle.path} cannot be run: {error.message}",
             "export it again; if it was signed by somebody you trust, tell them",
         ) from error
-    model = load_model(content, threads=threads)
-    return model, verify_golden(bundle, model)
+    with limited_memory():
+        model = load_model(content, threads=threads)
+        return model, verify_golden(bundle, model)
 
 
 def verify_golden(bundle: Bundle, model: Model) -> float:
@@ -125,7 +126,7 @@ def verify_golden(bundle: Bundle, model: Model) -> float:
         )
     try:
         said = model.probabilities(faces)
-    except (RuntimeError, ValueError) as error:
+    except (RuntimeError, ValueError, MemoryError) as error:
         raise FerEdgeError(
             f"{model.runtime} cannot compute the model of bundle {bundle.path}: "
             f"{ascii(str(error))[1:-1][:120]}",

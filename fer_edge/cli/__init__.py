@@ -7,6 +7,7 @@ answers at once.
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import threading
 from typing import Annotated
@@ -55,8 +56,12 @@ app.command()(demo.demo)
 
 
 def main() -> None:
-    """Run the command line; a FerEdgeError becomes one line and its exit code."""
+    """Run the command line; a FerEdgeError becomes one line and its exit code.
+
+    SIGTERM ends a command as Ctrl-C does, so that what it has begun is finished properly.
+    """
     code: str | int | None
+    signal.signal(signal.SIGTERM, _interrupt)
     try:
         code = app()
     except FerEdgeError as error:
@@ -74,3 +79,7 @@ def main() -> None:
         sys.stderr.flush()
         os._exit(code)
     sys.exit(code)
+
+
+def _interrupt(number: int, frame: object) -> None:
+    raise KeyboardInterrupt

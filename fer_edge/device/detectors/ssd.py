@@ -16,7 +16,7 @@ from fer_edge.device.detectors.base import check_min_face, enlarge, largest_firs
 from fer_edge.device.opencv import load_opencv
 from fer_edge.errors import FerEdgeError
 from fer_edge.face import BLAZEFACE, BLAZEFACE_FULL, YUNET, Box, Pixels
-from fer_edge.rehearsal import rehearse
+from fer_edge.rehearsal import limited_memory, rehearse
 from fer_edge.runtime import import_runtime, open_tflite
 
 Floats = npt.NDArray[np.float32]
@@ -74,7 +74,8 @@ class SsdDetector:
             rehearse(lambda: _try(content, self.name), seconds=_REHEARSAL)
         except FerEdgeError as error:
             raise _no_detector(path, f"cannot be run: {error.message}") from error
-        self._network, _ = open_tflite(content, self.name, threads=threads)
+        with limited_memory():
+            self._network, _ = open_tflite(content, self.name, threads=threads)
         given = self._network.get_input_details()
         if len(given) != 1 or len(given[0]["shape"]) != 4 or given[0]["shape"][3] not in (1, 3):
             raise _no_detector(path, f"takes {[detail['shape'].tolist() for detail in given]}")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import queue
-import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ from fer_edge.errors import FerEdgeError, require_extra
 
 INTERRUPTED = 130
 _POLL_SECONDS = 2.0
+_PATIENCE_SECONDS = 30.0
+"""Given to a training to measure what it has; one that was starting up may not have heard."""
 
 
 @dataclass(frozen=True)
@@ -57,36 +60,34 @@ class LocalExecutor:
             raise FerEdgeError(f"--jobs is {jobs}", "give 1 or more")
         self.jobs = jobs
         self.threads = max(1, len(os.sched_getaffinity(0)) // jobs)
-        self._running: set[subprocess.Popen[bytes]] = set()
+        self._stopping = threading.Event()
         gpus = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
         self._gpus: queue.SimpleQueue[str] = queue.SimpleQueue()
         for job in range(jobs if len(gpus) > 1 else 0):
             self._gpus.put(gpus[job % len(gpus)])
 
     def run(self, tasks: Sequence[Task], tick: Callable[[], None]) -> Iterator[tuple[Task, int]]:
-        """Run all; on Ctrl-C or SIGTERM each running task is interrupted once and waited for."""
-        before = signal.signal(signal.SIGTERM, _interrupt)
+        """Run all; when interrupted, each running task is interrupted too and waited for."""
         pool = ThreadPoolExecutor(self.jobs)
         waiting = {pool.submit(self._one, task): task for task in tasks}
         try:
             yield from _as_completed(waiting, tick)
         except BaseException:
+            self._stopping.set()
             pool.shutdown(wait=False, cancel_futures=True)
-            for process in list(self._running):
-                process.send_signal(signal.SIGINT)
             raise
         finally:
             pool.shutdown(wait=True)
-            signal.signal(signal.SIGTERM, before)
 
     def _one(self, task: Task) -> int:
         gpu = None if self._gpus.empty() else self._gpus.get()
         process = _start(task, self.threads, {"CUDA_VISIBLE_DEVICES": gpu} if gpu else {})
-        self._running.add(process)
         try:
-            return process.wait()
+            while not self._stopping.wait(0.1):
+                if (code := process.poll()) is not None:
+                    return code
+            return _interrupted(process)
         finally:
-            self._running.discard(process)
             if gpu:
                 self._gpus.put(gpu)
 
@@ -164,6 +165,18 @@ def _start(
         )
 
 
+def _interrupted(process: subprocess.Popen[bytes]) -> int:
+    """Ask a process to end, again if it seems not to have heard; its exit code.
+
+    SIGTERM does to ``fer-edge`` what Ctrl-C does, and is not ignored where SIGINT is, as in what a
+    shell started in the background.
+    """
+    while True:
+        process.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return process.wait(_PATIENCE_SECONDS)
+
+
 def _as_completed(
     waiting: dict[Future[int], Task], tick: Callable[[], None]
 ) -> Iterator[tuple[Task, int]]:
@@ -172,7 +185,3 @@ def _as_completed(
         tick()
         for future in done:
             yield waiting.pop(future), future.result()
-
-
-def _interrupt(number: int, frame: object) -> None:
-    raise KeyboardInterrupt

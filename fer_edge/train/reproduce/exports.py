@@ -52,7 +52,8 @@ def read_exports(records: list[Record], runs: Path) -> list[dict[str, Any]]:
         text = output.read_text(encoding="utf-8")
         said = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
         if text:
-            entry["result"] = json.loads(text)
+            # but for where the bundle lies on this machine
+            entry["result"] = {k: v for k, v in json.loads(text).items() if k != "bundle"}
         elif "fer-edge: the gate refused" in said:
             entry["refused"] = said[said.index("fer-edge: the gate refused") + 10 :].strip()
         else:

@@ -80,9 +80,14 @@ class Record:
             "validation": metrics.get("validation"),
             "test": metrics.get("test"),
             "seconds": metrics.get("seconds"),
-            "environment": self._json("environment.json"),
+            "environment": self._environment(),
             "command": self.command,
         }
+
+    def _environment(self) -> dict[str, Any]:
+        """Without the commands, which name folders of the machine; ``command`` does not."""
+        content = self._json("environment.json")
+        return {k: v for k, v in content.items() if k not in ("command", "resumed")}
 
     def _json(self, name: str) -> dict[str, Any]:
         if self.folder is None:
