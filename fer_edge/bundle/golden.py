@@ -12,8 +12,8 @@ from fer_edge.bundle import archive
 from fer_edge.bundle.manifest import INPUT
 from fer_edge.bundle.opening import GOLDEN, Bundle
 from fer_edge.errors import FerEdgeError
-from fer_edge.rehearsal import limited_memory, rehearse
 from fer_edge.runtime import Model, import_runtime, load_model
+from fer_edge.runtime.trial import limited_memory, rehearse
 
 GOLDEN_ARRAYS = ("faces", "probabilities", "probabilities_onnx")
 MOST_FACES = 256

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from fer_edge.export import flatbuffer
+from fer_edge.export import tflite_graph
 from fer_edge.export.isolating import WEIGHTED
 
 IMAGES = 64
@@ -49,12 +49,12 @@ Means = tuple[np.ndarray, np.ndarray]
 
 def _biased(int8: bytes) -> list[tuple[str, int]]:
     """Operators with an int32 bias: the name of their output, and their place."""
-    model = flatbuffer.read(int8)
+    model = tflite_graph.read(int8)
     (graph,) = model.subgraphs
-    int32 = flatbuffer.schema().TensorType.INT32
+    int32 = tflite_graph.schema().TensorType.INT32
     return [
         (graph.tensors[op.outputs[0]].name.decode(), place)
-        for place, (kind, op) in enumerate(flatbuffer.operators(model, graph))
+        for place, (kind, op) in enumerate(tflite_graph.operators(model, graph))
         if kind in WEIGHTED
         and len(op.inputs) == 3
         and op.inputs[2] >= 0
@@ -63,12 +63,12 @@ def _biased(int8: bytes) -> list[tuple[str, int]]:
 
 
 def _means(content: bytes, images: np.ndarray, names: list[str]) -> dict[str, Means]:
-    (graph,) = flatbuffer.read(content).subgraphs
+    (graph,) = tflite_graph.read(content).subgraphs
     found = {
         index: tensor for index, tensor in enumerate(graph.tensors) if tensor.name.decode() in names
     }
     sums: dict[str, Any] = {}
-    for values in flatbuffer.run(content, images, list(found)):
+    for values in tflite_graph.run(content, images, list(found)):
         for index, value in values.items():
             real = _real(value, found[index].quantization).reshape(-1, value.shape[-1])
             seen = np.stack([real.mean(axis=0), (real != 0).mean(axis=0)])
@@ -92,13 +92,13 @@ def _shift(wanted: Means, given: Means) -> np.ndarray:
 
 
 def _moved(int8: bytes, place: int, shift: np.ndarray) -> bytes:
-    model = flatbuffer.read(int8)
+    model = tflite_graph.read(int8)
     (graph,) = model.subgraphs
     bias = graph.tensors[graph.operators[place].inputs[2]]
-    values = flatbuffer.constant(model, bias)
+    values = tflite_graph.constant(model, bias)
     assert values is not None
     steps = np.round(shift / np.asarray(bias.quantization.scale, np.float64))
     limits = np.iinfo(np.int32)
     moved = np.clip(values.astype(np.int64) + steps.astype(np.int64), limits.min, limits.max)
-    flatbuffer.set_constant(model, bias, moved.astype(np.int32))
-    return flatbuffer.write(model)
+    tflite_graph.set_constant(model, bias, moved.astype(np.int32))
+    return tflite_graph.write(model)

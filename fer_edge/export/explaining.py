@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from fer_edge.errors import require_extra
-from fer_edge.export import flatbuffer, tflite
+from fer_edge.export import tflite, tflite_graph
 from fer_edge.export.budget import Budget
 from fer_edge.export.equalizing import equalize
 from fer_edge.export.isolating import Operator, isolated, quantizable
@@ -242,10 +242,10 @@ def _row(each: LayerCost) -> list[str]:
 
 
 def _clipped(ranged: bytes, operators: Sequence[Operator], images: np.ndarray) -> list[float]:
-    (graph,) = flatbuffer.read(ranged).subgraphs
+    (graph,) = tflite_graph.read(ranged).subgraphs
     outputs = [int(graph.operators[op.place].outputs[0]) for op in operators]
     shares = np.zeros(len(operators))
-    for values in flatbuffer.run(ranged, images, outputs):
+    for values in tflite_graph.run(ranged, images, outputs):
         for place, (operator, index) in enumerate(zip(operators, outputs, strict=True)):
             beyond = (values[index] < operator.low) | (values[index] > operator.high)
             shares[place] += beyond.mean() / len(images)

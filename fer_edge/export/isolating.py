@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from fer_edge.export import flatbuffer
+from fer_edge.export import tflite_graph
 
 WEIGHTED = {"CONV_2D": 0, "DEPTHWISE_CONV_2D": 3, "FULLY_CONNECTED": 0}
 """Operators with weights, and the axis of the weights that is quantized by channel."""
@@ -37,10 +37,10 @@ class Operator:
 
 def quantizable(ranged: bytes) -> list[Operator]:
     """The operators of a float flatbuffer with ranges that quantization changes, in order."""
-    model = flatbuffer.read(ranged)
+    model = tflite_graph.read(ranged)
     (graph,) = model.subgraphs
     found = []
-    for place, (kind, op) in enumerate(flatbuffer.operators(model, graph)):
+    for place, (kind, op) in enumerate(tflite_graph.operators(model, graph)):
         output = graph.tensors[op.outputs[0]]
         limits = output.quantization
         if kind in _MOVING or limits is None or limits.max is None:
@@ -54,15 +54,15 @@ def quantizable(ranged: bytes) -> list[Operator]:
 
 def isolated(ranged: bytes, operator: Operator) -> bytes:
     """Round the weights of one operator to int8 and pass its output through int8."""
-    model = flatbuffer.read(ranged)
+    model = tflite_graph.read(ranged)
     (graph,) = model.subgraphs
     op = graph.operators[operator.place]
     if operator.kind in WEIGHTED:
         weights = graph.tensors[op.inputs[1]]
-        rounded = _rounded(flatbuffer.constant(model, weights), WEIGHTED[operator.kind])
-        flatbuffer.set_constant(model, weights, rounded)
+        rounded = _rounded(tflite_graph.constant(model, weights), WEIGHTED[operator.kind])
+        tflite_graph.set_constant(model, weights, rounded)
     _through_int8(model, graph, operator)
-    return flatbuffer.write(model)
+    return tflite_graph.write(model)
 
 
 def step_of(low: float, high: float) -> tuple[float, int]:
@@ -74,7 +74,7 @@ def step_of(low: float, high: float) -> tuple[float, int]:
 def _spread(model: Any, graph: Any, kind: str, op: Any) -> float | None:
     if kind not in WEIGHTED:
         return None
-    weights = flatbuffer.constant(model, graph.tensors[op.inputs[1]])
+    weights = tflite_graph.constant(model, graph.tensors[op.inputs[1]])
     largest = _by_channel(weights, WEIGHTED[kind])
     alive = largest[largest > 0]
     return float(alive.max() / alive.min()) if len(alive) else None
@@ -95,7 +95,7 @@ def _rounded(weights: Any, axis: int) -> np.ndarray:
 
 def _through_int8(model: Any, graph: Any, operator: Operator) -> None:
     """Insert QUANTIZE and DEQUANTIZE between an operator and whatever reads its output."""
-    kinds = flatbuffer.schema()
+    kinds = tflite_graph.schema()
     op = graph.operators[operator.place]
     scale, zero = step_of(operator.low, operator.high)
     output = graph.tensors[op.outputs[0]]

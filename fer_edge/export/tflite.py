@@ -15,7 +15,7 @@ import numpy as np
 
 from fer_edge.chatter import silenced_stderr
 from fer_edge.errors import FerEdgeError
-from fer_edge.export import flatbuffer
+from fer_edge.export import tflite_graph
 from fer_edge.export.ranges import DEFAULT, Observer
 
 DEBUG_IMAGES = 32
@@ -61,10 +61,10 @@ def calibratable(network: keras.Model, calibration: np.ndarray) -> bytes:
 
 def observe(rangeless: bytes, calibration: np.ndarray, methods: Sequence[str]) -> Observer:
     """Watch what ``calibratable`` gave over (M, 48, 48, 1) uint8, by the tensors' index."""
-    (graph,) = flatbuffer.read(rangeless).subgraphs
+    (graph,) = tflite_graph.read(rangeless).subgraphs
     watched = [i for i in _ranged(graph) if i != graph.inputs[0]]
     observer = Observer(len(calibration), methods)
-    for values in flatbuffer.run(rangeless, calibration, watched):
+    for values in tflite_graph.run(rangeless, calibration, watched):
         for index, tensor in values.items():
             observer.add(str(index), tensor)
     return observer
@@ -72,7 +72,7 @@ def observe(rangeless: bytes, calibration: np.ndarray, methods: Sequence[str]) -
 
 def with_ranges(rangeless: bytes, seen: Observer, method: str) -> bytes:
     """Put a method's ranges into what ``calibratable`` gave."""
-    model = flatbuffer.read(rangeless)
+    model = tflite_graph.read(rangeless)
     (graph,) = model.subgraphs
     found = seen.ranges(method)
     for index in _ranged(graph):
@@ -80,7 +80,7 @@ def with_ranges(rangeless: bytes, seen: Observer, method: str) -> bytes:
         low, high = (0.0, 255.0) if index == graph.inputs[0] else found[str(index)]
         quantization = graph.tensors[index].quantization
         quantization.min, quantization.max = [low], [high]
-    return flatbuffer.write(model)
+    return tflite_graph.write(model)
 
 
 def quantize(ranged: bytes, keep_float: Collection[str] = ()) -> bytes:
@@ -160,7 +160,7 @@ def float_operators(content: bytes) -> list[str]:
 
 def tensors(content: bytes) -> list[dict[str, Any]]:
     """Every tensor of every subgraph of a flatbuffer: ``name``, ``type`` and ``shape``."""
-    schema = flatbuffer.schema()
+    schema = tflite_graph.schema()
     types = {v: k for k, v in vars(schema.TensorType).items() if isinstance(v, int)}
     return [
         {
@@ -168,7 +168,7 @@ def tensors(content: bytes) -> list[dict[str, Any]]:
             "type": types[tensor.type],
             "shape": [] if tensor.shape is None else [int(side) for side in tensor.shape],
         }
-        for graph in flatbuffer.read(content).subgraphs
+        for graph in tflite_graph.read(content).subgraphs
         for tensor in graph.tensors
     ]
 
@@ -180,12 +180,12 @@ def operators(content: bytes) -> list[str]:
 
 def _operators(content: bytes) -> list[tuple[str, list[str]]]:
     """Each operator with the names of its input and output tensors."""
-    model = flatbuffer.read(content)
+    model = tflite_graph.read(content)
     return [
         # -1 stands for an input left out
         (kind, [graph.tensors[i].name.decode() for i in (*op.inputs, *op.outputs) if i >= 0])
         for graph in model.subgraphs
-        for kind, op in flatbuffer.operators(model, graph)
+        for kind, op in tflite_graph.operators(model, graph)
     ]
 
 

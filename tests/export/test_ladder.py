@@ -9,7 +9,7 @@ import pytest
 from fragile import CHANNELS, features, material, scale_channels, with_readout
 
 from fer_edge.data.dataset import Dataset
-from fer_edge.export import flatbuffer, tflite
+from fer_edge.export import tflite, tflite_graph
 from fer_edge.export.bias_correction import correct_biases
 from fer_edge.export.explaining import explain, plot_explanation, short_name
 from fer_edge.export.isolating import isolated, quantizable
@@ -91,8 +91,8 @@ def test_a_layer_alone_in_int8_leaves_the_others_as_they_were(thousandfold: Mate
     names = {tensor["name"]: i for i, tensor in enumerate(tflite.tensors(ranged))}
     third = next(op for op in operators if short_name(op.name) == "third")
     before = [names[op.name] for op in operators if op.place < third.place]
-    exact = list(flatbuffer.run(ranged, faces, [*before, names[third.name]]))
-    changed = list(flatbuffer.run(isolated(ranged, third), faces, [*before, names[third.name]]))
+    exact = list(tflite_graph.run(ranged, faces, [*before, names[third.name]]))
+    changed = list(tflite_graph.run(isolated(ranged, third), faces, [*before, names[third.name]]))
     for one, other in zip(exact, changed, strict=True):
         for index in before:
             np.testing.assert_array_equal(one[index], other[index])
@@ -103,18 +103,18 @@ def test_a_layer_alone_in_int8_leaves_the_others_as_they_were(thousandfold: Mate
 def test_bias_correction_takes_back_a_shift_of_a_bias(sound: Material) -> None:
     ranged, images = _ranged(sound), sound.calibration
     int8 = tflite.quantize(ranged)
-    model = flatbuffer.read(int8)
+    model = tflite_graph.read(int8)
     (graph,) = model.subgraphs
-    logits = [op for kind, op in flatbuffer.operators(model, graph) if kind == "FULLY_CONNECTED"]
+    logits = [op for kind, op in tflite_graph.operators(model, graph) if kind == "FULLY_CONNECTED"]
     bias = graph.tensors[logits[-1].inputs[2]]
-    values = flatbuffer.constant(model, bias)
+    values = tflite_graph.constant(model, bias)
     assert values is not None
     spoilt = values.copy()
     spoilt[2] += round(4.0 / bias.quantization.scale[2 % len(bias.quantization.scale)])
-    flatbuffer.set_constant(model, bias, spoilt)
-    corrected = flatbuffer.read(correct_biases(flatbuffer.write(model), ranged, images))
+    tflite_graph.set_constant(model, bias, spoilt)
+    corrected = tflite_graph.read(correct_biases(tflite_graph.write(model), ranged, images))
     (graph,) = corrected.subgraphs
-    found = flatbuffer.constant(corrected, graph.tensors[logits[-1].inputs[2]])
+    found = tflite_graph.constant(corrected, graph.tensors[logits[-1].inputs[2]])
     assert found is not None
     np.testing.assert_allclose(found, values, atol=0.2 * abs(int(spoilt[2]) - int(values[2])))
 

@@ -16,8 +16,8 @@ from fer_edge.device.detectors.base import check_min_face, enlarge, largest_firs
 from fer_edge.device.opencv import load_opencv
 from fer_edge.errors import FerEdgeError
 from fer_edge.face import BLAZEFACE, BLAZEFACE_FULL, YUNET, Box, Pixels
-from fer_edge.rehearsal import limited_memory, rehearse
 from fer_edge.runtime import import_runtime, open_tflite
+from fer_edge.runtime.trial import limited_memory, rehearse
 
 Floats = npt.NDArray[np.float32]
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from fer_edge.flatbuffer import Table, read_model
+from fer_edge.runtime.flatbuffer import Table, read_model
 
 MOST_ITEMS = 10_000
 """Tensors, operators, buffers: a model has a few hundred of each."""

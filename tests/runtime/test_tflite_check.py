@@ -14,9 +14,9 @@ from maker import Maker
 
 from fer_edge.bundle import FLOAT_TFLITE, INT8_TFLITE, open_bundle
 from fer_edge.errors import FerEdgeError
-from fer_edge.flatbuffer import read_model
 from fer_edge.runtime import load_model
-from fer_edge.tflite_check import check_tflite
+from fer_edge.runtime.flatbuffer import read_model
+from fer_edge.runtime.tflite_check import check_tflite
 
 schema = pytest.importorskip("ai_edge_litert.schema_py_generated")
 flatbuffers = pytest.importorskip("flatbuffers")

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from fer_edge.errors import FerEdgeError
-from fer_edge.rehearsal import limited_memory, rehearse
+from fer_edge.runtime.trial import limited_memory, rehearse
 
 
 def test_what_returns_or_raises_is_survived_and_leaves_nothing_behind() -> None:

@@ -285,7 +285,7 @@ def test_a_missing_runtime_names_the_extra_to_install(
         return None if name in hidden else find(name, *rest)
 
     monkeypatch.setattr(importlib.util, "find_spec", without)
-    monkeypatch.setattr("fer_edge.runtime.find_spec", without)
+    monkeypatch.setattr("fer_edge.runtime.tflite_model.find_spec", without)
     with pytest.raises(FerEdgeError, match=r"ai_edge_litert.*not installed") as caught:
         load_model(models[INT8_TFLITE])
     assert "fer-edge[device]" in caught.value.hint
@@ -315,7 +315,9 @@ def test_tensorflow_lite_runtime_is_taken_where_litert_is_absent(
 
     from ai_edge_litert import interpreter
 
-    monkeypatch.setattr("fer_edge.runtime.find_spec", lambda name: name == "tflite_runtime" or None)
+    monkeypatch.setattr(
+        "fer_edge.runtime.tflite_model.find_spec", lambda name: name == "tflite_runtime" or None
+    )
     monkeypatch.setitem(sys.modules, "tflite_runtime", type(sys)("tflite_runtime"))
     monkeypatch.setattr(sys.modules["tflite_runtime"], "interpreter", interpreter, raising=False)
     monkeypatch.setattr(metadata, "version", lambda name: {"tflite-runtime": "2.14.0"}[name])

@@ -2,7 +2,7 @@
 
 The interpreters follow a file's offsets, indices and sizes in C++ and believe them: of 300 single
 bits flipped in a model, five made LiteRT end the process. Here every offset is followed within the
-file's bounds, before. What the numbers mean is checked in ``fer_edge.tflite_check``.
+file's bounds, before. What the numbers mean is checked in ``fer_edge.runtime.tflite_check``.
 """
 
 from __future__ import annotations
