@@ -18,6 +18,7 @@ from fer_edge.data.dataset import Dataset
 from fer_edge.errors import FerEdgeError, require_extra
 from fer_edge.files import atomic_path
 from fer_edge.metrics import Report, cross_entropy, percent, report
+from fer_edge.plots import draw_confusion
 from fer_edge.runtime import Model, load_model
 from fer_edge.subject import as_trained, find_subject
 
@@ -144,21 +145,9 @@ def plot_confusion(result: Report, title: str, target: Path) -> None:
     require_extra("matplotlib", "train")
     from matplotlib.figure import Figure
 
-    counts = np.array(result.confusion)
-    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     figure = Figure(figsize=(6.2, 5.4), layout="constrained")
     axes = figure.subplots()
-    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    axes.set_xticks(range(len(result.labels)), result.labels, rotation=40, ha="right")
-    axes.set_yticks(range(len(result.labels)), result.labels)
-    axes.set_xlabel("predicted")
-    axes.set_ylabel("labelled")
-    for row, column in np.ndindex(shares.shape):
-        dark = shares[row, column] > 0.5
-        text = f"{shares[row, column]:.0%}\n{counts[row, column]}"
-        axes.text(
-            column, row, text, ha="center", va="center", size=7, color="white" if dark else "black"
-        )
+    draw_confusion(axes, result.labels, result.confusion)
     axes.set_title(title)
     with atomic_path(target) as temporary:
         figure.savefig(temporary, dpi=120, format="png")

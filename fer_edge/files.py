@@ -5,12 +5,14 @@ from __future__ import annotations
 import errno
 import fcntl
 import hashlib
+import json
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from fer_edge.errors import FerEdgeError
 
@@ -107,6 +109,15 @@ def write_text(target: Path | str, text: str, *, private: bool = False) -> None:
     """Write ``text`` as UTF-8 to ``target``, whole or not at all; private: for its owner alone."""
     with atomic_path(target, mode=0o600 if private else 0o666) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object out of a file, empty where there is none that can be read."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
 def sha256(path: Path | str) -> str:

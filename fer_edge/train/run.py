@@ -19,7 +19,7 @@ from fer_edge.data.division import divide
 from fer_edge.data.sampling import oversample
 from fer_edge.errors import FerEdgeError
 from fer_edge.evaluate import evaluate, plot_confusion
-from fer_edge.files import atomic_path, sole_use, write_text
+from fer_edge.files import atomic_path, read_json, sole_use, write_text
 from fer_edge.runtime import load_model
 from fer_edge.subject import DIVISION, as_trained
 from fer_edge.train.batches import one_hot
@@ -278,11 +278,8 @@ def _free_folder(name: str) -> Path:
 
 def _finished(folder: Path) -> dict[str, Any] | None:
     """The metrics of a run that reached its end."""
-    try:
-        metrics: dict[str, Any] = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return None if metrics["interrupted"] else metrics
+    metrics = read_json(folder / "metrics.json")
+    return None if metrics.get("interrupted", True) else metrics
 
 
 def _determining(text: str) -> str:

@@ -37,6 +37,8 @@ from fer_edge.export import measure  # noqa: E402
 from fer_edge.export.budget import Budget  # noqa: E402
 from fer_edge.export.exporter import export  # noqa: E402
 from fer_edge.export.source import in_float32, newest_run, open_run  # noqa: E402
+from fer_edge.train.reproduce.exports import extract  # noqa: E402
+from fer_edge.train.reproduce.tables import markdown  # noqa: E402
 
 
 def _run(exported: Exported, folder: Path) -> Path:
@@ -170,6 +172,19 @@ def test_a_slim_bundle_holds_one_model_and_proves_itself(
     assert bundle.read(INT8_TFLITE) == open_bundle(exported.bundle).read(INT8_TFLITE)
     verify_golden(bundle, load_model(bundle.read(INT8_TFLITE)))
     assert {each.name for each in slim.formats} == {FLOAT_TFLITE, INT8_TFLITE}
+
+
+def test_an_export_becomes_a_row_among_the_reproduced_networks(exported: Exported) -> None:
+    result = extract(json.loads(json.dumps(exported.result.to_dict())))
+    entry = {"recipe": "tiny", "dataset": "synthetic", "variant": "by image", "result": result}
+    counts = {"tiny.int8": {"cortex-a72": 2.4e6, "cortex-a76": 1.1e6}}
+    (row,) = (line for line in markdown([], [entry], {}, counts).splitlines() if "| tiny |" in line)
+    cells = [cell.strip() for cell in row.strip("|").split("|")]
+    (int8,) = (each for each in exported.result.formats if each.name == INT8_TFLITE)
+    lost = 100 * int8.drop.accuracy.value
+    assert cells[2] == f"{exported.result.reference.accuracy.value:.1%}"
+    assert cells[4].startswith(f"{lost:.2f} (")
+    assert cells[-3:] == ["– / 2", "– / 1", exported.result.climb.needed]
 
 
 def test_calibration_sees_training_images_only_and_none_that_were_dropped_as_leaks(

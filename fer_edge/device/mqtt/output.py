@@ -8,8 +8,7 @@ import ssl
 import time
 from collections import deque
 from collections.abc import Callable
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
@@ -18,6 +17,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from fer_edge.device.mqtt.broker import Broker
 from fer_edge.device.mqtt.discovery import discovery, discovery_topic
+from fer_edge.device.outputs.base import Output
 from fer_edge.device.outputs.jsonl import track_event
 from fer_edge.device.pipeline import Result
 from fer_edge.device.vitals import Rate, Vitals
@@ -36,7 +36,7 @@ _KEEPALIVE_S = 30
 _RECONNECT_S = (1, 60)  # the first pause and the longest
 
 
-class Mqtt:
+class Mqtt(Output):
     """Publishes to ``fer-edge/DEVICE/``: ``status`` and ``state`` retained, ``event`` with QoS 1.
 
     All of it happens in a thread of paho's. While the broker is away, events wait in a queue of
@@ -78,17 +78,11 @@ class Mqtt:
         self._confirmed: deque[int] = deque()  # filled by paho's thread
         self._client = self._make_client()
 
-    def __enter__(self) -> Self:
+    def open(self) -> None:
         self._client.connect_async(self._broker.host, self._broker.port, _KEEPALIVE_S)
         self._client.loop_start()
-        return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
         self._say_goodbye()
         self._client.disconnect()
         self._client.loop_stop()

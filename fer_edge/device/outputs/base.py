@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from types import TracebackType
-from typing import Any, Protocol, Self, runtime_checkable
+from abc import abstractmethod
+from typing import Any, Protocol, runtime_checkable
 
+from fer_edge.device.opened import Opened
 from fer_edge.device.pipeline import Result
 
 
@@ -20,28 +21,19 @@ class OutputClosed(Exception):
         self.unread = unread
 
 
-class Output(Protocol):
+class Output(Opened):
     """A context manager that takes every result and, after the last one, the summary.
 
     Left by an exception, it leaves nothing half-written behind.
     """
 
-    def __enter__(self) -> Self: ...
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None: ...
-
+    @abstractmethod
     def write(self, result: Result) -> None:
         """Put out one frame's result; OutputClosed ends the run, FerEdgeError fails it."""
-        ...
 
+    @abstractmethod
     def finish(self, summary: dict[str, Any]) -> None:
         """Take the summary, after the last result."""
-        ...
 
 
 @runtime_checkable

@@ -6,15 +6,14 @@ import json
 import os
 import time
 from datetime import UTC, datetime, timedelta
-from types import TracebackType
-from typing import Any, Self, TextIO
+from typing import Any, TextIO
 
-from fer_edge.device.outputs.base import OutputClosed
+from fer_edge.device.outputs.base import Output, OutputClosed
 from fer_edge.device.pipeline import Face, Latency, Result, TrackEvent
 from fer_edge.errors import FerEdgeError
 
 
-class JsonLines:
+class JsonLines(Output):
     """Writes events to a stream, flushed after every frame, so that a reader is never behind."""
 
     def __init__(
@@ -26,16 +25,11 @@ class JsonLines:
         self._every_frame = every_frame
         self._abandoned = False
 
-    def __enter__(self) -> Self:
-        return self
+    def open(self) -> None:
+        """Nothing to do: the stream is open."""
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        pass
+    def close(self) -> None:
+        """Nothing to do: the stream is somebody else's."""
 
     def write(self, result: Result) -> None:
         """Write the events of one frame."""

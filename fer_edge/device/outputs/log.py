@@ -6,9 +6,9 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
+from fer_edge.device.outputs.base import Output
 from fer_edge.device.outputs.jsonl import as_lines, entries
 from fer_edge.device.pipeline import Result
 from fer_edge.errors import FerEdgeError
@@ -20,7 +20,7 @@ RETRY_S = 5.0
 """Seconds from a failure to the next attempt to write."""
 
 
-class LogFile:
+class LogFile(Output):
     """Appends to a file. When that fails, the run goes on; it is said once, and lines are counted.
 
     Whole lines only: what a power cut or a full disk left of a line is taken back. Once it can be
@@ -52,7 +52,7 @@ class LogFile:
         self._gap = 0
         self._retry_at = 0.0
 
-    def __enter__(self) -> Self:
+    def open(self) -> None:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._open()
@@ -61,14 +61,8 @@ class LogFile:
                 f"cannot write the log {self.path}: {_reason(error)}",
                 "name a file that you may write to, on a disk with space",
             ) from error
-        return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
         self._close()
 
     def write(self, result: Result) -> None:

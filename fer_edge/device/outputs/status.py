@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.status import Status
 
 from fer_edge.device.latency import LatencyRecorder
+from fer_edge.device.outputs.base import Output
 from fer_edge.device.pipeline import Result
 
 _EVERY = 0.2  # seconds between two updates: fast enough to read, slow enough to cost nothing
 
 
-class StatusLine:
+class StatusLine(Output):
     """Frame, rate, faces and windowed latency, on standard error; silent without a terminal."""
 
     def __init__(
@@ -35,18 +35,12 @@ class StatusLine:
         self._since = time.perf_counter()
         self._frames = 0
 
-    def __enter__(self) -> Self:
+    def open(self) -> None:
         if self._console.is_terminal:
             self._status = self._console.status("waiting for the first frame")
             self._status.start()
-        return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
         if self._status is not None:
             self._status.stop()
 

@@ -6,12 +6,13 @@ import shutil
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 
 from fer_edge.chatter import silenced_stderr
 from fer_edge.device.opencv import load_opencv
+from fer_edge.device.outputs.base import Output
 from fer_edge.device.outputs.drawing import annotated
 from fer_edge.device.pipeline import Result
 from fer_edge.errors import FerEdgeError
@@ -24,7 +25,7 @@ CODECS = {".mp4": "mp4v", ".avi": "MJPG", ".mkv": "mp4v"}
 _CHECK_EVERY = 50  # frames between two looks at the free space
 
 
-class AnnotatedVideo:
+class AnnotatedVideo(Output):
     """Writes under a temporary name; the file appears, whole, when the run ends or is stopped."""
 
     def __init__(self, path: Path, fps: float | None) -> None:
@@ -46,9 +47,8 @@ class AnnotatedVideo:
         self._size = (0, 0)
         self._written = 0
 
-    def __enter__(self) -> Self:
+    def open(self) -> None:
         self._temporary = self._files.enter_context(atomic_path(self.path))
-        return self
 
     def __exit__(
         self,
@@ -56,9 +56,13 @@ class AnnotatedVideo:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self.close()
+        # what an exception leaves must not take the file's name
+        self._files.__exit__(kind, error, trace)
+
+    def close(self) -> None:
         if self._writer is not None:
             self._writer.release()
-        self._files.__exit__(kind, error, trace)
 
     def write(self, result: Result) -> None:
         """Add one frame; one of another size than the first is fitted into the first's."""

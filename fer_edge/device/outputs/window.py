@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from fer_edge.device.opencv import load_opencv
-from fer_edge.device.outputs.base import OutputClosed
+from fer_edge.device.outputs.base import Output, OutputClosed
 from fer_edge.device.outputs.drawing import annotated
 from fer_edge.device.pipeline import Result
 from fer_edge.errors import FerEdgeError
@@ -16,10 +15,10 @@ _TITLE = "fer-edge (q closes)"
 _QUIT = frozenset({ord("q"), 27})
 
 
-class Window:
+class Window(Output):
     """Shows every frame as it is done; q or Escape ends the run."""
 
-    def __enter__(self) -> Self:
+    def open(self) -> None:
         # without a display, Qt would end the whole process
         if not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
             raise FerEdgeError(
@@ -34,14 +33,8 @@ class Window:
                 "pip uninstall opencv-python-headless, then pip install 'opencv-python>=4.10,<5'; "
                 "or use --save FILE instead",
             ) from error
-        return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
         load_opencv().destroyAllWindows()
 
     def write(self, result: Result) -> None:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
-from types import TracebackType
-from typing import Self
 
+from fer_edge.device.opened import Opened
 from fer_edge.face import Pixels
 
 
@@ -46,7 +45,7 @@ class SourceCounts:
     """Remarks for the user, one line each, such as the name of a broken picture."""
 
 
-class Source(ABC):
+class Source(Opened):
     """A context manager; ``frames`` may be iterated once, inside the ``with``."""
 
     name: str
@@ -56,29 +55,9 @@ class Source(ABC):
     fps: float | None = None
     """Frames a second, where the source says so; for the annotated video."""
 
-    def __enter__(self) -> Self:
-        self.open()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    @abstractmethod
-    def open(self) -> None:
-        """Get ready; raises FerEdgeError when there is nothing to read."""
-
     @abstractmethod
     def frames(self) -> Generator[Frame]:
         """Yield frame after frame; raises FerEdgeError when a camera stops for good."""
-
-    @abstractmethod
-    def close(self) -> None:
-        """Give everything back; called once, after ``open`` succeeded."""
 
     @property
     @abstractmethod

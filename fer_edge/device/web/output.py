@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from aiohttp import web
 
+from fer_edge.device.outputs.base import Output
 from fer_edge.device.outputs.jsonl import track_event
 from fer_edge.device.pipeline import Result
 from fer_edge.device.vitals import Pulse, Vitals
@@ -22,7 +22,7 @@ from fer_edge.device.web.server import Server
 from fer_edge.errors import FerEdgeError
 
 
-class WebPage:
+class WebPage(Output):
     """Serves until the run ends. ``write`` copies a frame at most, and only if somebody looks."""
 
     def __init__(
@@ -52,19 +52,13 @@ class WebPage:
         self._server: Server | None = None
         self._socket: socket.socket | None = None
 
-    def __enter__(self) -> Self:
+    def open(self) -> None:
         listening = listen(self.address)
         self.address = Address(self.address.host, listening.getsockname()[1])
         self._server = Server(listening, self._build, report=self._report)
         self._report(f"serving on http://{self.address}/")
-        return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
         if self._server is not None:
             self._server.close()
 

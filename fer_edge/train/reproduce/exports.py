@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from fer_edge.files import read_json
 from fer_edge.train.reproduce.execute import Task
 from fer_edge.train.reproduce.results import Record
 
@@ -33,8 +34,8 @@ def read_exports(records: list[Record], runs: Path) -> list[dict[str, Any]]:
     """What each export measured, or why the gate refused it.
 
     Returns:
-        For each: ``run``, ``recipe``, ``variant``, ``command`` and either ``result`` (see
-        ``fer-edge export --json``) or ``refused``, the gate's lines.
+        For each: ``run``, ``recipe``, ``variant``, ``command`` and either ``result``, an extract of
+        what ``fer-edge export --json`` prints, or ``refused``, the gate's lines.
     """
     found = []
     for record in _representatives(records):
@@ -52,14 +53,49 @@ def read_exports(records: list[Record], runs: Path) -> list[dict[str, Any]]:
         text = output.read_text(encoding="utf-8")
         said = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
         if text:
-            # but for where the bundle lies on this machine
-            entry["result"] = {k: v for k, v in json.loads(text).items() if k != "bundle"}
+            entry["result"] = extract(json.loads(text))
         elif "fer-edge: the gate refused" in said:
             entry["refused"] = said[said.index("fer-edge: the gate refused") + 10 :].strip()
         else:
             continue
         found.append(entry)
     return found
+
+
+def read_instructions(target: Path) -> dict[str, dict[str, float]]:
+    """Instructions of one inference, in emulation, of each model on each processor.
+
+    Args:
+        target: what ``benchmarks/arm/count.py --json`` wrote; it may be missing.
+
+    Returns:
+        Such as ``{"triwijoyo.int8": {"cortex-a72": 1.2e8}}``.
+    """
+    counts: dict[str, dict[str, float]] = {}
+    for row in read_json(target).get("counts", []):
+        counts.setdefault(row["model"], {})[row["processor"]] = row["all"]
+    return counts
+
+
+def extract(result: dict[str, Any]) -> dict[str, Any]:
+    """What the tables show; the whole is some 40 kB a network."""
+    return {
+        "accuracy": result["reference"]["accuracy"],
+        "needed": result["ladder"]["needed"],
+        "float_layers": result["ladder"]["float_layers"],
+        "formats": {
+            each["name"]: {
+                "bytes": each["size"],
+                "accuracy": each["whole"]["accuracy"],
+                "drop": each["drop"]["accuracy"],
+                "agreement": each["drop"]["agreement"],
+                "mean_difference": each["drop"]["mean_difference"],
+                "largest_difference": each["drop"]["largest_difference"],
+                "latency": each["latency"],
+            }
+            for each in result["formats"]
+        },
+    }
 
 
 def _representatives(records: list[Record]) -> list[Record]:

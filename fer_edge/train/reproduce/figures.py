@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from fer_edge.files import atomic_path
+from fer_edge.plots import draw_confusion
 from fer_edge.train.reproduce.results import Record
 
 CURVES = {
@@ -78,15 +79,7 @@ def _confusions(records: Sequence[Record], target: Path) -> None:
     figure = Figure(figsize=(5.6 * len(records), 5), layout="constrained")
     for axes, record in zip(np.atleast_1d(figure.subplots(1, len(records))), records, strict=True):
         whole = record.metrics()["test"]["whole"]
-        counts = np.array(whole["confusion"])
-        shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-        axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-        axes.set_xticks(range(len(counts)), whole["labels"], rotation=40, ha="right")
-        axes.set_yticks(range(len(counts)), whole["labels"])
-        for row, column in np.ndindex(shares.shape):
-            color = "white" if shares[row, column] > 0.5 else "black"
-            text = f"{shares[row, column]:.0%}"
-            axes.text(column, row, text, ha="center", va="center", size=7, color=color)
+        draw_confusion(axes, whole["labels"], whole["confusion"])
         axes.set_title(f"{record.experiment.base}: {whole['accuracy']['value']:.1%}")
     with atomic_path(target) as temporary:
         figure.savefig(temporary, dpi=120)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -11,6 +10,7 @@ from pathlib import Path
 from fer_edge.data.dataset import Dataset
 from fer_edge.data.splits import TEST, TRAINING, VALIDATION
 from fer_edge.errors import FerEdgeError, nearest
+from fer_edge.files import read_json
 from fer_edge.labels import CKPLUS_LABELS, LABELS
 from fer_edge.train.recipe import PaperTable, Recipe, load_recipe, override, shipped_recipes
 from fer_edge.train.run import recorded_run
@@ -123,11 +123,7 @@ def free_folder(experiment: Experiment, runs: Path) -> Path:
 
 def is_finished(folder: Path) -> bool:
     """Whether the run has its metrics on the test split."""
-    try:
-        metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
-    return "test" in metrics
+    return "test" in read_json(folder / "metrics.json")
 
 
 def _experiments(recipe: Recipe, epochs_scale: float) -> Iterator[Experiment]:
@@ -152,11 +148,7 @@ def _same(recipe: Recipe, other: Recipe) -> bool:
 
 
 def _epochs(folder: Path) -> int:
-    try:
-        state = json.loads((folder / "checkpoints" / "state.json").read_text(encoding="utf-8"))
-        return int(state["epoch"])
-    except (OSError, ValueError, KeyError):
-        return 0
+    return int(read_json(folder / "checkpoints" / "state.json").get("epoch", 0))
 
 
 def _place(recipe: Recipe) -> tuple[int, bool]:

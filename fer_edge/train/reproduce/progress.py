@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from fer_edge.files import read_json
 from fer_edge.train.reproduce.execute import Task
 from fer_edge.train.reproduce.results import Record
 
@@ -34,22 +33,10 @@ class Watch:
         self.count = self.bar.add_task("epochs", total=total)
         self.ends = 0
 
-    def __enter__(self) -> Watch:
-        self.bar.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.bar.stop()
-
     def tick(self) -> None:
         """Look at how far the runs are."""
         done = sum(
-            _read(folder / "checkpoints/state.json").get("epoch", 0)
+            read_json(folder / "checkpoints/state.json").get("epoch", 0)
             for folder in self.folders.values()
         )
         self.bar.update(self.count, completed=done)
@@ -67,16 +54,9 @@ class Watch:
             return f"failed with exit code {code}, see {task.log}"
         if task.name not in self.folders:
             return "exported"
-        metrics = _read(self.folders[task.name] / "metrics.json")
+        metrics = read_json(self.folders[task.name] / "metrics.json")
         test = metrics["test"]["whole"]["accuracy"]
         return (
             f"test {test['value']:.1%} ({test['low']:.1%} – {test['high']:.1%}), training "
             f"{metrics['training']['accuracy']:.1%}, {metrics['seconds']:.0f} s"
         )
-
-
-def _read(path: Path) -> dict:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}

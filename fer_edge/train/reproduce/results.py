@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from fer_edge.files import read_json
 from fer_edge.train.reproduce.cost import Cost, cost, training_faces
 from fer_edge.train.reproduce.plan import Experiment, Source, find_run, is_finished
 
@@ -90,13 +90,7 @@ class Record:
         return {k: v for k, v in content.items() if k not in ("command", "resumed")}
 
     def _json(self, name: str) -> dict[str, Any]:
-        if self.folder is None:
-            return {}
-        try:
-            content: dict[str, Any] = json.loads((self.folder / name).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return {}
-        return content
+        return {} if self.folder is None else read_json(self.folder / name)
 
 
 def look(experiments: list[Experiment], sources: dict[str, Source], runs: Path) -> list[Record]:

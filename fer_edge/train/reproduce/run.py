@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
@@ -19,7 +20,7 @@ from fer_edge.train.reproduce.execute import (
     RayExecutor,
     Task,
 )
-from fer_edge.train.reproduce.exports import export_tasks, read_exports
+from fer_edge.train.reproduce.exports import export_tasks, read_exports, read_instructions
 from fer_edge.train.reproduce.figures import draw_figures
 from fer_edge.train.reproduce.plan import Source, free_folder, plan
 from fer_edge.train.reproduce.progress import Watch
@@ -97,12 +98,25 @@ def reproduce(options: Options) -> list[Record]:
 
 
 def write_results(records: list[Record], report: Path, runs: Path) -> None:
-    """Write ``RESULTS.md``, ``results.json`` and the figures from what the run folders hold."""
+    """Write ``RESULTS.md``, ``results.json`` and the figures from what the run folders hold.
+
+    Instructions are those of ``instructions.json`` in the folder of the report, if it is there.
+    """
     exports = read_exports(records, runs)
+    instructions = read_instructions(report / "instructions.json")
     figures = draw_figures(records, report / "figures")
     content = {"runs": [record.to_dict() for record in records], "exports": exports}
-    write_text(report / "results.json", json.dumps(content, indent=1) + "\n")
-    write_text(report / "RESULTS.md", markdown(records, exports, figures))
+    write_text(report / "results.json", _a_line_each(content))
+    write_text(report / "RESULTS.md", markdown(records, exports, figures, instructions))
+
+
+def _a_line_each(content: dict[str, list[dict[str, Any]]]) -> str:
+    """JSON whose changes can be read: a line for each object of each list."""
+    lists = (
+        f"{json.dumps(name)}: [\n" + ",\n".join(map(json.dumps, entries)) + "\n]"
+        for name, entries in content.items()
+    )
+    return "{\n" + ",\n".join(lists) + "\n}\n"
 
 
 def _train(
@@ -123,7 +137,7 @@ def _run(
 ) -> list[Task]:
     """Run all tasks; those that failed."""
     failed = []
-    with watch:
+    with watch.bar:
         for task, code in executor.run(tasks, watch.tick):
             watch.ended(task, code)
             if code == INTERRUPTED:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -56,6 +56,10 @@ _CK48 = (
 )
 
 
+_PROCESSORS = {"cortex-a72": "A72", "cortex-a76": "A76"}
+"""Of Raspberry Pi 4 and 5, as the emulator calls them."""
+
+
 def print_plan(records: Sequence[Record], jobs: int) -> None:
     """Print every experiment with its cost, the time to expect and its state."""
     speed, source = _speed(records)
@@ -90,7 +94,10 @@ def print_plan(records: Sequence[Record], jobs: int) -> None:
 
 
 def markdown(
-    records: Sequence[Record], exports: Sequence[dict[str, Any]], figures: dict[str, str]
+    records: Sequence[Record],
+    exports: Sequence[dict[str, Any]],
+    figures: dict[str, str],
+    instructions: Mapping[str, Mapping[str, float]],
 ) -> str:
     """The page ``RESULTS.md``.
 
@@ -98,6 +105,7 @@ def markdown(
         records: all experiments, trained or not.
         exports: see ``read_exports``.
         figures: title to path, relative to the page.
+        instructions: see ``read_instructions``.
     """
     parts = [INTRODUCTION]
     for dataset, title in (("fer2013", "FER2013"), ("ck+48", "CK+48")):
@@ -119,7 +127,7 @@ def markdown(
                 parts.append(_table(header, [row(group) for group in groups]))
                 parts += _claims(groups)
     if exports:
-        parts.append(_exports(exports))
+        parts.append(_exports(exports, instructions))
     if figures:
         parts.append("## Curves and confusion\n")
         parts += [f"### {title}\n\n![{title}]({path})\n" for title, path in figures.items()]
@@ -177,7 +185,9 @@ def _ck48_row(group: list[Record]) -> list[str]:
     ]
 
 
-def _exports(exports: Sequence[dict[str, Any]]) -> str:
+def _exports(
+    exports: Sequence[dict[str, Any]], instructions: Mapping[str, Mapping[str, float]]
+) -> str:
     header = (
         "network",
         "data",
@@ -188,36 +198,59 @@ def _exports(exports: Sequence[dict[str, Any]]) -> str:
         "kB",
         "float ms",
         "int8 ms",
-        "gate",
+        *(f"{name}, M" for name in _PROCESSORS.values()),
+        "remedy",
     )
     rows = []
     for entry in exports:
         start = [entry["recipe"], f"{entry['dataset']}, {entry['variant']}"]
         if "refused" in entry:
-            rows.append([*start, *["–"] * 7, "**refused**: " + _reasons(entry["refused"])])
+            rows.append([*start, *["–"] * 9, "**refused**: " + _reasons(entry["refused"])])
             continue
-        by_name = {each["name"]: each for each in entry["result"]["formats"]}
-        int8, float32 = by_name["model.int8.tflite"], by_name["model.float32.tflite"]
-        lost = int8["drop"]["accuracy"]
+        formats = entry["result"]["formats"]
+        int8, float32 = formats["model.int8.tflite"], formats["model.float32.tflite"]
+        lost = int8["drop"]
         rows.append(
             [
                 *start,
-                _share(entry["result"]["reference"]["accuracy"]["value"]),
-                _share(int8["whole"]["accuracy"]["value"]),
+                _share(entry["result"]["accuracy"]["value"]),
+                _share(int8["accuracy"]["value"]),
                 f"{100 * lost['value']:.2f} ({100 * lost['low']:.2f} … {100 * lost['high']:.2f})",
-                f"{int8['drop']['agreement']:.1%}",
-                f"{int8['size'] / 1000:,.0f}",
+                f"{int8['agreement']:.1%}",
+                f"{int8['bytes'] / 1000:,.0f}",
                 f"{float32['latency']['p50']:.2f}",
                 f"{int8['latency']['p50']:.2f}",
-                "passed",
+                *_counted(entry["recipe"], instructions),
+                _needed(entry["result"]),
             ]
         )
     return (
         "## Exported to int8 through the gate\n\n"
         "`fer-edge export RUN --int8` of each network's first run: int8 TFLite against the float "
         "Keras model on the same held-out images; latency is the p50 of one face on one thread, "
-        "float and int8 TFLite in turns in one run.\n\n" + _table(header, rows)
+        "float and int8 TFLite in turns in one run; A72 and A76: million instructions of one "
+        "inference, float / int8, counted in emulation (`benchmarks/arm/count.py`), which are not "
+        "time; remedy: the last that the export needed.\n\n" + _table(header, rows)
     )
+
+
+def _counted(recipe: str, instructions: Mapping[str, Mapping[str, float]]) -> list[str]:
+    """Million instructions in float and in int8, on each processor."""
+    return [
+        " / ".join(
+            f"{count[processor] / 1e6:,.0f}"
+            if (count := instructions.get(f"{recipe}.{kind}"))
+            else "–"
+            for kind in ("float32", "int8")
+        )
+        for processor in _PROCESSORS
+    ]
+
+
+def _needed(result: dict[str, Any]) -> str:
+    """The last remedy that int8 needed to pass the gate."""
+    kept = len(result["float_layers"])
+    return f"{result['needed']}, {kept} layers in float" if kept else str(result["needed"])
 
 
 def _reasons(refusal: str) -> str:
