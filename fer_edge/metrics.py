@@ -62,24 +62,30 @@ class Drop:
     Attributes:
         accuracy: reference minus candidate, in 0..1, with the paired bootstrap's interval.
         recall: the same by class; None for a class that does not occur.
+        macro_f1: reference minus candidate, in 0..1.
+        calibration_error: candidate minus reference, in 0..1.
         agreement: share of images on which both say the same class.
-        mean_difference, largest_difference: of a probability, absolute.
+        mean_difference, largest_difference: of a probability, absolute. The largest one's interval
+            ends at it, since no resample holds a larger one.
         lost, won: images that only the reference, or only the candidate, has right.
         p_value: of McNemar's exact test that ``lost`` and ``won`` differ by chance alone.
     """
 
     accuracy: Estimate
     recall: dict[str, Estimate | None]
-    agreement: float
-    mean_difference: float
-    largest_difference: float
+    macro_f1: Estimate
+    calibration_error: Estimate
+    agreement: Estimate
+    mean_difference: Estimate
+    largest_difference: Estimate
     lost: int
     won: int
     p_value: float
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready."""
-        return asdict(self)
+        """JSON-ready; agreement and differences as plain numbers."""
+        plain = ("agreement", "mean_difference", "largest_difference")
+        return asdict(self) | {name: getattr(self, name).value for name in plain}
 
 
 def report(
@@ -125,12 +131,20 @@ def drop(
         by_class[label] = _mean_with_interval(own, rng) if len(own) else None
     difference = np.abs(reference - candidate)
     lost, won = int((loss > 0).sum()), int((loss < 0).sum())
+    accuracy = _mean_with_interval(loss, rng)
+    picks = rng.integers(len(targets), size=(RESAMPLES, len(targets)))
+    mean, largest = difference.mean(axis=1), difference.max(axis=1)
+    same = (before == after).astype(np.int8)
     return Drop(
-        accuracy=_mean_with_interval(loss, rng),
+        accuracy=accuracy,
         recall=by_class,
-        agreement=float((before == after).mean()),
-        mean_difference=float(difference.mean()),
-        largest_difference=float(difference.max()),
+        macro_f1=_macro_f1_drop(targets, before, after, len(labels), rng),
+        calibration_error=_calibration_rise(
+            (reference.max(axis=1), right_before), (candidate.max(axis=1), right_after), picks
+        ),
+        agreement=_mean_with_interval(same, rng),
+        mean_difference=_estimate(mean.mean(), mean[picks].mean(axis=1)),
+        largest_difference=_estimate(largest.max(), largest[picks].max(axis=1)),
         lost=lost,
         won=won,
         p_value=mcnemar(lost, won),
@@ -189,6 +203,47 @@ def _calibration(
     value = expected_calibration_error(confidence, right)
     # resampling adds noise to every bin, and absolute gaps only grow by it: take that bias out
     return _estimate(value, np.maximum(drawn - (drawn.mean() - value), 0))
+
+
+def _macro_f1_drop(
+    targets: Targets,
+    before: npt.NDArray[Any],
+    after: npt.NDArray[Any],
+    classes: int,
+    rng: np.random.Generator,
+) -> Estimate:
+    """By draws of the joint counts of true class and both answers, so that it is paired."""
+    cells = (targets.astype(np.int64) * classes + before) * classes + after
+    counts = np.bincount(cells, minlength=classes**3)
+    drawn = rng.multinomial(len(targets), counts / len(targets), RESAMPLES)
+
+    def lost(joint: npt.NDArray) -> npt.NDArray:
+        cube = joint.reshape(-1, classes, classes, classes)
+        f1 = [_mean_of_present(_rates(cube.sum(axis=axis))[2]) for axis in (3, 2)]
+        return np.asarray(f1[0] - f1[1])
+
+    return _estimate(lost(counts)[0], lost(drawn))
+
+
+def _calibration_rise(
+    before: tuple[npt.NDArray[Any], npt.NDArray[np.bool_]],
+    after: tuple[npt.NDArray[Any], npt.NDArray[np.bool_]],
+    picks: npt.NDArray[np.int64],
+) -> Estimate:
+    """From pairs of confidence and right or wrong, on the same images, (RESAMPLES, N) picks."""
+    (first, right_first), (second, right_second) = before, after
+    rise = expected_calibration_error(second, right_second) - expected_calibration_error(
+        first, right_first
+    )
+    drawn = np.array(
+        [
+            expected_calibration_error(second[pick], right_second[pick])
+            - expected_calibration_error(first[pick], right_first[pick])
+            for pick in picks
+        ]
+    )
+    # resampling raises either error by about as much, and what does not cancel is bias
+    return _estimate(rise, drawn - (drawn.mean() - rise))
 
 
 def _mean_with_interval(values: npt.NDArray[np.int8], rng: np.random.Generator) -> Estimate:

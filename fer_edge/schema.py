@@ -28,10 +28,25 @@ def parse_toml(
     Raises:
         FerEdgeError: one line about the first problem; an unknown key suggests the nearest known.
     """
+    return check_toml(schema, read_toml(text, source, example=example), source, values=values)
+
+
+def read_toml(text: str, source: str, *, example: str) -> dict[str, Any]:
+    """Parse TOML; arguments as those of ``parse_toml``.
+
+    Raises:
+        FerEdgeError: it is not TOML.
+    """
     try:
-        content = tomllib.loads(text)
+        return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise FerEdgeError(f"{source} is not valid TOML: {error}", example) from error
+
+
+def check_toml(
+    schema: type[Schema], content: dict[str, Any], source: str, *, values: str
+) -> Schema:
+    """Take what was parsed into a schema; arguments and errors as those of ``parse_toml``."""
     try:
         return schema.model_validate(content)
     except ValidationError as error:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from fer_edge.metrics import (
+    Estimate,
     drop,
     expected_calibration_error,
     mcnemar,
@@ -132,8 +133,8 @@ def test_a_drop_counts_what_was_lost_and_won_on_the_same_images() -> None:
     assert lost.recall["a"].value == pytest.approx(0)
     assert lost.recall["b"].value == pytest.approx(2 / 4)
     assert lost.recall["c"] is None
-    assert lost.agreement == pytest.approx(4 / 8)
-    assert lost.largest_difference == pytest.approx(0.7)
+    assert lost.agreement.value == pytest.approx(4 / 8)
+    assert lost.largest_difference.value == pytest.approx(0.7)
     assert lost.p_value == pytest.approx(mcnemar(3, 1))
 
 
@@ -154,7 +155,27 @@ def test_equal_models_lose_nothing() -> None:
     answers = _answers([0, 1, 2, 0])
     lost = drop(answers, answers, _targets([0, 1, 2, 1]), ABC)
     assert lost.accuracy.value == lost.accuracy.low == lost.accuracy.high == 0
-    assert (lost.agreement, lost.largest_difference, lost.p_value) == (1, 0, 1)
+    assert (lost.agreement, lost.largest_difference) == (Estimate(1, 1, 1), Estimate(0, 0, 0))
+    assert lost.macro_f1 == lost.calibration_error == Estimate(0, 0, 0)
+    assert lost.p_value == 1
+
+
+def test_the_drop_of_macro_f1_is_that_of_two_reports_and_paired() -> None:
+    rng = np.random.default_rng(6)
+    given = rng.choice(3, 1500, p=[0.6, 0.35, 0.05]).astype(np.uint8)
+    before = np.where(rng.random(1500) < 0.7, given, (given + 1) % 3)
+    after = np.where(rng.random(1500) < 0.97, before, (before + 1) % 3)
+    first, second = _answers(before.tolist()), _answers(after.tolist())
+    lost = drop(first, second, given, ABC)
+    figures = [report(answers, given, ABC) for answers in (first, second)]
+    expected = figures[0].macro_f1.value - figures[1].macro_f1.value
+    assert lost.macro_f1.value == pytest.approx(expected)
+    assert lost.macro_f1.low < expected < lost.macro_f1.high
+    alone = figures[0].macro_f1.high - figures[0].macro_f1.low
+    assert lost.macro_f1.high - lost.macro_f1.low < alone / 2
+    rise = figures[1].calibration_error.value - figures[0].calibration_error.value
+    assert lost.calibration_error.value == pytest.approx(rise)
+    assert lost.calibration_error.low < rise < lost.calibration_error.high
 
 
 def test_the_same_seed_gives_the_same_intervals_and_another_seed_others() -> None:

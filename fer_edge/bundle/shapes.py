@@ -77,6 +77,8 @@ DEFINITIONS: dict[str, Any] = {
             ("accuracy", "agreement"),
             accuracy=ESTIMATE,
             recall=BY_CLASS,
+            macro_f1=ESTIMATE,
+            calibration_error=ESTIMATE,
             agreement=NUMBER,
             mean_difference=NUMBER,
             largest_difference=NUMBER,
@@ -98,6 +100,7 @@ DEFINITIONS: dict[str, Any] = {
                     measured=ESTIMATE,
                     limit=NUMBER,
                     verdict={"enum": ["pass", "warn", "fail"]},
+                    scope=NAME,
                 ),
             },
             unchecked=NAMES,
@@ -135,6 +138,7 @@ METRICS = open_object(
     int8=REPORT,
     int8_unleaked={"anyOf": [REPORT, NULL]},
     drop={"type": "object", "additionalProperties": {"$ref": "#/$defs/drop"}},
+    drop_unleaked={"type": "object", "additionalProperties": {"$ref": "#/$defs/drop"}},
 )
 GATE: Shape = {
     "type": "object",

@@ -22,7 +22,8 @@ def export(
         str | None, typer.Option("--data", help="The dataset's path.", show_default="the run's")
     ] = None,
     budget: Annotated[
-        Path | None, typer.Option("--budget", help="What int8 may lose, as TOML.")
+        str | None,
+        typer.Option("--budget", help="What int8 may lose: default, strict, prototype or a file."),
     ] = None,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the bundle.")] = Path(
         "bundles"

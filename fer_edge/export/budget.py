@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from importlib import resources
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from fer_edge.errors import FerEdgeError
-from fer_edge.schema import parse_toml
+from fer_edge.schema import check_toml, read_toml
 
 Points = Annotated[float, Field(ge=0, le=100)]
+Kilobytes = Annotated[float, Field(gt=0)]
 
 
 class Budget(BaseModel):
@@ -22,34 +24,89 @@ class Budget(BaseModel):
     """Accuracy of the float model minus that of the int8 model."""
     recall_drop_points: Points = 3.0
     """The same for the recall of any one class."""
+    macro_f1_drop_points: Points = 1.5
+    """The same for macro-F1, in which every class weighs the same."""
+    calibration_error_rise_points: Points = 3.0
+    """Expected calibration error of the int8 model minus that of the float model."""
+    mean_difference_points: Points = 2.0
+    """Difference of a probability, over all images and classes."""
+    largest_difference_points: Points = 50.0
+    """Difference of the probability that changed most."""
     agreement_percent: Points = 97.0
     """Images on which both models say the same class."""
     recall_min_images: int = Field(default=100, ge=0)
     """A class with fewer held-out images fails by its whole interval: one image weighs too much."""
+    max_kilobytes: Kilobytes | None = None
+    """Of the int8 TFLite, of 1,000 bytes each."""
+    max_arena_kilobytes: Kilobytes | None = None
+    """Of memory that TFLite Micro needs for its tensors; for microcontrollers."""
 
 
-def load_budget(path: Path | None) -> Budget:
-    """Read a budget; keys left out keep their default, None is the default budget.
+def shipped_budgets() -> list[str]:
+    """Names of the budgets that come with the package."""
+    return sorted(
+        item.name.removesuffix(".toml")
+        for item in _folder().iterdir()
+        if item.name.endswith(".toml")
+    )
+
+
+def load_budget(name_or_path: str | Path | None) -> Budget:
+    """Read a shipped budget by name, or any by the path of its TOML file; None is the default one.
+
+    Keys left out are those of the budget that ``inherit`` names, another shipped one or a file
+    beside this one; without ``inherit`` they keep their default.
 
     Raises:
-        FerEdgeError: no such file, not TOML, an unknown key, or a value out of range.
+        FerEdgeError: no such budget, not TOML, an unknown key, a value out of range, or budgets
+            that inherit in a circle.
     """
-    if path is None:
+    if name_or_path is None:
         return Budget()
-    example = "see export/README.md for an example"
+    content = _inherited(str(name_or_path), Path(), ())
+    return check_toml(Budget, content, f"budget {name_or_path}", values=_VALUES)
+
+
+_EXAMPLE = "see export/README.md for an example"
+_VALUES = (
+    "points and percents are numbers from 0 to 100, recall_min_images is a whole number, sizes are "
+    "numbers of kilobytes"
+)
+
+
+def _inherited(name: str, folder: Path, heirs: tuple[str, ...]) -> dict[str, Any]:
+    """The keys of a budget over those that it inherits; ``heirs`` are the budgets that led here."""
+    shipped = name in shipped_budgets()
+    path = Path(name) if shipped else folder / name
+    known = name if shipped else str(path.absolute())
+    if known in heirs:
+        raise FerEdgeError(
+            f"budget {heirs[0]} inherits from itself", "take one 'inherit' out of the circle"
+        )
+    content = read_toml(_text(name, path, shipped), f"budget {path}", example=_EXAMPLE)
+    above = content.pop("inherit", None)
+    # so that a mistake names the file that it stands in
+    check_toml(Budget, content, f"budget {path}", values=_VALUES)
+    if above is None:
+        return content
+    if not isinstance(above, str):
+        raise FerEdgeError(f"budget {path}: inherit: not text, got {above!r}", _EXAMPLE)
+    return _inherited(above, path.parent, (*heirs, known)) | content
+
+
+def _text(name: str, path: Path, shipped: bool) -> str:
     try:
-        text = path.read_text(encoding="utf-8")
+        if shipped:
+            return (_folder() / f"{name}.toml").read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise FerEdgeError(f"budget {path} is not valid TOML: {error}", _EXAMPLE) from error
     except OSError as error:
         raise FerEdgeError(
             f"cannot read the budget {path}: {(error.strerror or '').lower()}",
-            "give a TOML file such as export/budgets/default.toml",
+            f"give a TOML file, or one of {', '.join(shipped_budgets())}",
         ) from error
-    except UnicodeDecodeError as error:
-        raise FerEdgeError(f"budget {path} is not valid TOML: {error}", example) from error
-    return parse_toml(
-        Budget,
-        text,
-        f"budget {path}",
-        example=example,
-        values="points and percents are numbers from 0 to 100, recall_min_images is a whole number",
-    )
+
+
+def _folder() -> Any:
+    return resources.files("fer_edge.export") / "budgets"

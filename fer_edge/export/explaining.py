@@ -150,7 +150,9 @@ def layer_costs(
     costs = []
     for operator in operators:
         lost = rehearsal.compare(isolated(ranged, operator))
-        costs.append((lost.agreement, lost.mean_difference, lost.largest_difference))
+        costs.append(
+            (lost.agreement.value, lost.mean_difference.value, lost.largest_difference.value)
+        )
     return costs
 
 

@@ -73,7 +73,7 @@ class Export:
             "folded_batch_norms": self.folded,
             "calibration_images": self.calibration_images,
             "ladder": asdict(self.climb),
-            "formats": [asdict(each) for each in self.formats],
+            "formats": [each.to_dict() for each in self.formats],
         }
 
 
@@ -221,6 +221,11 @@ def _manifest(
             "int8": figures(int8.whole),
             "int8_unleaked": figures(int8.unleaked),
             "drop": {each.name: each.drop.to_dict() for each in result.formats if each.verdict},
+            "drop_unleaked": {
+                each.name: each.drop_unleaked.to_dict()
+                for each in result.formats
+                if each.verdict and each.drop_unleaked
+            },
         },
         gate={
             "budget": budget.model_dump(),
@@ -244,7 +249,7 @@ def _refuse_if_failed(
     if not failed:
         return
     lines = [
-        f"  {name}: {check.what} {check.measured.value:.2f}, the budget is {check.limit:g}"
+        f"  {name}: {check}, the budget is {check.limit:g}"
         for name, checks in failed.items()
         for check in checks
     ]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from fer_edge.export.budget import Budget
 from fer_edge.metrics import Drop, Estimate
 
+WHOLE, UNLEAKED = "all images", "images never seen in training"
+"""Scopes of a check."""
 ROUNDING = 1e-9
 """Points; what is exactly at its limit passes, whatever binary fractions made of it."""
 
@@ -22,12 +25,20 @@ class Check:
         limit: of the budget, in the same unit.
         verdict: ``pass``, ``warn`` (the interval reaches over the limit, or the class has too few
             images to decide) or ``fail``.
+        scope: of the held-out images, ``all images`` or ``images never seen in training``.
     """
 
     what: str
     measured: Estimate
     limit: float
     verdict: str
+    scope: str
+
+    def __str__(self) -> str:
+        """Such as ``agreement 96.10 (95.20 – 96.90) on all images``."""
+        measured = self.measured
+        interval = f"{measured.low:.2f} – {measured.high:.2f}"
+        return f"{self.what} {measured.value:.2f} ({interval}) on {self.scope}"
 
 
 @dataclass(frozen=True)
@@ -66,43 +77,75 @@ class Verdict:
         }
 
 
-def judge(drop: Drop, class_images: dict[str, int], budget: Budget) -> Verdict:
-    """Hold a measured drop against a budget.
+def judge(
+    drop: Drop,
+    class_images: Mapping[str, int],
+    budget: Budget,
+    *,
+    unleaked: tuple[Drop, Mapping[str, int]] | None = None,
+    size: int | None = None,
+) -> Verdict:
+    """Hold what was measured against a budget.
 
     Args:
         drop: of the int8 model against the float batch-norm model, on the same images.
         class_images: held-out images of each class.
         budget: the limits.
+        unleaked: the same two of the held-out images that training never saw, where that is not
+            all of them. They are held against the same limits.
+        size: bytes of the file, where the budget may limit them.
 
     A check fails when its point estimate is over the limit, and warns when only the interval is. In
     a class with fewer images than ``budget.recall_min_images`` a face or two decide the estimate:
     it fails when the whole interval is over the limit, and warns before. A class without images
     is named as unchecked.
     """
-    checks = [_check("accuracy drop", drop.accuracy, budget.accuracy_drop_points)]
-    for label, estimate in drop.recall.items():
-        if estimate is None:
-            continue
-        check = _check(f"recall drop of {label}", estimate, budget.recall_drop_points)
-        few = class_images[label] < budget.recall_min_images
-        if check.verdict == "fail" and few and check.measured.low <= check.limit + ROUNDING:
-            check = Check(check.what, check.measured, check.limit, "warn")
-        checks.append(check)
-    agreement = 100 * drop.agreement
-    checks.append(
-        Check(
-            "agreement",
-            Estimate(agreement, agreement, agreement),
-            budget.agreement_percent,
-            "pass" if agreement >= budget.agreement_percent - ROUNDING else "fail",
-        )
-    )
+    checks = _checks(drop, class_images, budget, WHOLE)
+    if unleaked is not None:
+        checks += _checks(*unleaked, budget, UNLEAKED)
+    if size is not None and budget.max_kilobytes is not None:
+        kilobytes = Estimate(size / 1000, size / 1000, size / 1000)
+        checks.append(_rise("kilobytes", kilobytes, budget.max_kilobytes, WHOLE))
     unchecked = tuple(label for label, estimate in drop.recall.items() if estimate is None)
     return Verdict(tuple(checks), unchecked)
 
 
-def _check(what: str, drop: Estimate, limit: float) -> Check:
-    points = Estimate(100 * drop.value, 100 * drop.low, 100 * drop.high)
-    over = points.value > limit + ROUNDING
-    verdict = "fail" if over else "warn" if points.high > limit + ROUNDING else "pass"
-    return Check(what, points, limit, verdict)
+def _checks(drop: Drop, class_images: Mapping[str, int], budget: Budget, scope: str) -> list[Check]:
+    checks = [
+        _rise("accuracy drop", _points(drop.accuracy), budget.accuracy_drop_points, scope),
+        _rise("macro-F1 drop", _points(drop.macro_f1), budget.macro_f1_drop_points, scope),
+    ]
+    for label, estimate in drop.recall.items():
+        if estimate is None:
+            continue
+        limit = budget.recall_drop_points
+        check = _rise(f"recall drop of {label}", _points(estimate), limit, scope)
+        few = class_images[label] < budget.recall_min_images
+        if check.verdict == "fail" and few and check.measured.low <= check.limit + ROUNDING:
+            check = replace(check, verdict="warn")
+        checks.append(check)
+    for what, estimate, limit in (
+        ("calibration error rise", drop.calibration_error, budget.calibration_error_rise_points),
+        ("mean difference", drop.mean_difference, budget.mean_difference_points),
+        ("largest difference", drop.largest_difference, budget.largest_difference_points),
+    ):
+        checks.append(_rise(what, _points(estimate), limit, scope))
+    agreement, least = _points(drop.agreement), budget.agreement_percent
+    verdict = _verdict(-agreement.value, -agreement.low, -least)
+    checks.append(Check("agreement", agreement, least, verdict, scope))
+    return checks
+
+
+def _rise(what: str, measured: Estimate, limit: float, scope: str) -> Check:
+    return Check(what, measured, limit, _verdict(measured.value, measured.high, limit), scope)
+
+
+def _verdict(value: float, highest: float, limit: float) -> str:
+    # a NaN must not pass
+    if not value <= limit + ROUNDING:
+        return "fail"
+    return "warn" if highest > limit + ROUNDING else "pass"
+
+
+def _points(share: Estimate) -> Estimate:
+    return Estimate(100 * share.value, 100 * share.low, 100 * share.high)

@@ -117,9 +117,9 @@ class Candidate:
         return self._demerit() < other._demerit()
 
     def _demerit(self) -> tuple[bool, float, float]:
-        mean = self.lost.mean_difference
+        mean = self.lost.mean_difference.value
         # a NaN, of a file that computes none, must not win
-        return not self.passed, mean if mean == mean else float("inf"), -self.lost.agreement
+        return not self.passed, mean if mean == mean else float("inf"), -self.lost.agreement.value
 
 
 class Ladder:
@@ -194,16 +194,16 @@ class Ladder:
                 name,
                 what,
                 round(100 * lost.accuracy.value, 3),
-                lost.agreement,
-                lost.mean_difference,
-                lost.largest_difference,
+                lost.agreement.value,
+                lost.mean_difference.value,
+                lost.largest_difference.value,
                 kept,
                 candidate.passed,
             )
         )
         self._say(
-            f"  {name} ({what}): agreement {lost.agreement:.1%}, mean difference of probability "
-            f"{lost.mean_difference:.4f}{'' if kept else '; not kept'}"
+            f"  {name} ({what}): agreement {lost.agreement.value:.1%}, mean difference of "
+            f"probability {lost.mean_difference.value:.4f}{'' if kept else '; not kept'}"
         )
         return kept and candidate.passed
 

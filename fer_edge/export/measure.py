@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import keras
 import numpy as np
@@ -47,6 +48,26 @@ class HeldOut:
         unleaked = report(said[clean], targets[clean], labels) if clean.any() else None
         return report(said, targets, labels), unleaked
 
+    def drops(self, said: np.ndarray) -> tuple[Drop, Drop | None]:
+        """What is lost against the float model on all images, and on the clean ones if some are."""
+        targets, labels, clean = self.dataset.targets, self.dataset.labels, self.clean
+        whole = drop(self.reference, said, targets, labels)
+        if clean.all() or not clean.any():
+            return whole, None
+        return whole, drop(self.reference[clean], said[clean], targets[clean], labels)
+
+    def class_images(self, *, clean: bool = False) -> dict[str, int]:
+        """Images of each class, among the clean ones or among all."""
+        targets = self.dataset.targets[self.clean] if clean else self.dataset.targets
+        counts = np.bincount(targets, minlength=len(self.dataset.labels)).tolist()
+        return dict(zip(self.dataset.labels, counts, strict=True))
+
+    def judge(self, drops: tuple[Drop, Drop | None], size: int, budget: Budget) -> Verdict:
+        """The gate's answer for a file of ``size`` bytes that lost as much as ``drops``."""
+        whole, unleaked = drops
+        clean = None if unleaked is None else (unleaked, self.class_images(clean=True))
+        return judge(whole, self.class_images(), budget, unleaked=clean, size=size)
+
 
 @dataclass(frozen=True)
 class Format:
@@ -57,6 +78,7 @@ class Format:
         size: bytes.
         whole, unleaked: figures on all held-out images and on those that training never saw.
         drop: against the float model, on all held-out images.
+        drop_unleaked: the same on those that training never saw; None where that is all or none.
         verdict: of the gate; None for a float format.
         latency: single-thread, for one face.
     """
@@ -66,8 +88,18 @@ class Format:
     whole: Report
     unleaked: Report | None
     drop: Drop
+    drop_unleaked: Drop | None
     verdict: Verdict | None
     latency: Latency
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        unleaked = self.drop_unleaked
+        return asdict(self) | {
+            "drop": self.drop.to_dict(),
+            "drop_unleaked": None if unleaked is None else unleaked.to_dict(),
+            "verdict": None if self.verdict is None else self.verdict.to_dict(),
+        }
 
 
 def hold_out(source: Source) -> HeldOut:
@@ -108,15 +140,12 @@ def measure(content: Mapping[str, bytes], held_out: HeldOut, budget: Budget) -> 
         budget: what int8 may lose.
     """
     dataset = held_out.dataset
-    images = {
-        label: int((dataset.targets == index).sum()) for index, label in enumerate(dataset.labels)
-    }
     single = {name: load_model(data) for name, data in content.items()}
     latency = compare_latency(single, dataset.faces[:1, ..., None])
     formats = []
     for name, data in content.items():
         said = load_model(data, threads=_processors()).probabilities(dataset.faces)
-        lost = drop(held_out.reference, said, dataset.targets, dataset.labels)
+        drops = held_out.drops(said)
         whole, unleaked = held_out.reports(said)
         formats.append(
             Format(
@@ -124,8 +153,9 @@ def measure(content: Mapping[str, bytes], held_out: HeldOut, budget: Budget) -> 
                 size=len(data),
                 whole=whole,
                 unleaked=unleaked,
-                drop=lost,
-                verdict=judge(lost, images, budget) if "int8" in name else None,
+                drop=drops[0],
+                drop_unleaked=drops[1],
+                verdict=held_out.judge(drops, len(data), budget) if "int8" in name else None,
                 latency=latency[name],
             )
         )

@@ -140,7 +140,7 @@ def _cost(int8: Format) -> str:
         f"{int8.whole.images:,}: {lost.lost} lost, {lost.won} won. That is "
         f"{100 * accuracy.value:.2f} points of accuracy lost ({100 * accuracy.low:.2f} to "
         f"{100 * accuracy.high:.2f}) against the float model, which names the same expression on "
-        f"{lost.agreement:.1%} of the images."
+        f"{lost.agreement.value:.1%} of the images."
     )
 
 

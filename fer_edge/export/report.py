@@ -51,8 +51,7 @@ def print_export(result: Export, *, as_json: bool = False) -> None:
     for each in result.formats:
         for check in each.verdict.warnings if each.verdict else ():
             console.print(
-                f"[yellow]warning:[/] {each.name}: {check.what} {check.measured.value:.2f} points "
-                f"({check.measured.low:.2f} – {check.measured.high:.2f}) may be over the budget of "
+                f"[yellow]warning:[/] {each.name}: {check}; it may miss the budget of "
                 f"{check.limit:g}",
                 highlight=False,
             )
@@ -101,7 +100,7 @@ def _row(each: Format) -> list[str]:
         f"{each.whole.accuracy.value:.2%}",
         f"{100 * lost.value:+.2f}",
         f"{100 * lost.low:+.2f} … {100 * lost.high:+.2f}",
-        f"{each.drop.agreement:.2%}",
+        f"{each.drop.agreement.value:.2%}",
         f"{each.latency.p50:.2f}",
         f"{each.latency.p90:.2f}",
     ]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from fer_edge.errors import FerEdgeError
-from fer_edge.export.budget import Budget, load_budget
+from fer_edge.export.budget import Budget, load_budget, shipped_budgets
 
 SHIPPED = Path(__file__).parents[2] / "export" / "budgets"
 
@@ -30,7 +30,8 @@ def test_the_shipped_default_file_equals_the_defaults_in_the_code_and_names_ever
 
     path = SHIPPED / "default.toml"
     assert load_budget(path) == Budget()
-    assert set(tomllib.loads(path.read_text())) == set(Budget.model_fields)
+    written = tomllib.loads(path.read_text())
+    assert written == {key: value for key, value in Budget().model_dump().items() if value}
 
 
 @pytest.mark.parametrize("path", sorted(SHIPPED.glob("*.toml")), ids=lambda path: path.stem)
@@ -40,14 +41,45 @@ def test_every_shipped_budget_is_valid(path: Path) -> None:
 
 def test_the_strict_budget_is_stricter_than_the_default_in_everything() -> None:
     strict, default = load_budget(SHIPPED / "strict.toml"), Budget()
-    assert strict.accuracy_drop_points < default.accuracy_drop_points
-    assert strict.recall_drop_points < default.recall_drop_points
+    for key in Budget.model_fields:
+        if key.endswith("_points"):
+            assert getattr(strict, key) < getattr(default, key)
     assert strict.agreement_percent > default.agreement_percent
 
 
 def test_keys_left_out_keep_their_default(tmp_path: Path) -> None:
     budget = load_budget(_budget(tmp_path, "accuracy_drop_points = 0.25\n"))
     assert budget == Budget(accuracy_drop_points=0.25)
+
+
+def test_a_shipped_budget_is_found_by_its_name() -> None:
+    assert load_budget("strict") == load_budget(SHIPPED / "strict.toml")
+    assert set(shipped_budgets()) >= {"default", "strict", "prototype"}
+
+
+def test_a_budget_inherits_what_it_leaves_out(tmp_path: Path) -> None:
+    (tmp_path / "team.toml").write_text('inherit = "strict"\nrecall_drop_points = 2.5\n')
+    ours = load_budget(_budget(tmp_path, 'inherit = "team.toml"\nmax_kilobytes = 90\n'))
+    strict = load_budget("strict")
+    changed = {"recall_drop_points": 2.5, "max_kilobytes": 90.0}
+    assert ours == strict.model_copy(update=changed)
+
+
+def test_budgets_that_inherit_in_a_circle_or_from_nowhere_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "other.toml").write_text('inherit = "budget.toml"\n')
+    with pytest.raises(FerEdgeError, match=r"budget\.toml inherits from itself"):
+        load_budget(_budget(tmp_path, 'inherit = "other.toml"\n'))
+    with pytest.raises(FerEdgeError, match=r"cannot read the budget .*stric: no such") as caught:
+        load_budget(_budget(tmp_path, 'inherit = "stric"\n'))
+    assert "strict" in caught.value.hint
+    with pytest.raises(FerEdgeError, match="inherit: not text, got 1"):
+        load_budget(_budget(tmp_path, "inherit = 1\n"))
+
+
+def test_a_mistake_in_an_inherited_budget_names_that_file(tmp_path: Path) -> None:
+    (tmp_path / "team.toml").write_text("agreement = 97\n")
+    with pytest.raises(FerEdgeError, match=r"team\.toml: unknown key 'agreement'"):
+        load_budget(_budget(tmp_path, 'inherit = "team.toml"\n'))
 
 
 @pytest.mark.parametrize(

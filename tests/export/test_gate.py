@@ -16,14 +16,23 @@ PLENTY = {"happy": 900, "disgust": 55}
 def _drop(
     accuracy: tuple[float, float, float] = (0.001, -0.002, 0.004),
     disgust: tuple[float, float, float] | None = (0.0, -0.01, 0.02),
-    agreement: float = 0.985,
+    agreement: tuple[float, float, float] = (0.985, 0.981, 0.989),
+    **others: tuple[float, float, float],
 ) -> Drop:
     """A drop as the metrics give it, in shares."""
     recall = {
         "happy": Estimate(0.0, -0.005, 0.005),
         "disgust": None if disgust is None else Estimate(*disgust),
     }
-    return Drop(Estimate(*accuracy), recall, agreement, 0.01, 0.07, 5, 3, 0.7)
+    measured = {
+        "macro_f1": (0.002, -0.003, 0.007),
+        "calibration_error": (-0.001, -0.004, 0.003),
+        "agreement": agreement,
+        "mean_difference": (0.004, 0.003, 0.005),
+        "largest_difference": (0.07, 0.06, 0.07),
+    }
+    estimates = {name: Estimate(*values) for name, values in (measured | others).items()}
+    return Drop(Estimate(*accuracy), recall, **estimates, lost=5, won=3, p_value=0.7)
 
 
 def test_gate_passes_a_model_that_lost_next_to_nothing() -> None:
@@ -32,8 +41,12 @@ def test_gate_passes_a_model_that_lost_next_to_nothing() -> None:
     assert not verdict.warnings
     assert [check.what for check in verdict.checks] == [
         "accuracy drop",
+        "macro-F1 drop",
         "recall drop of happy",
         "recall drop of disgust",
+        "calibration error rise",
+        "mean difference",
+        "largest difference",
         "agreement",
     ]
 
@@ -92,12 +105,53 @@ def test_a_class_without_images_is_named_as_unchecked() -> None:
 
 
 def test_agreement_of_exactly_the_budget_passes_and_less_fails() -> None:
-    assert judge(_drop(agreement=0.97), PLENTY, Budget()).passed
-    verdict = judge(_drop(agreement=0.9699), PLENTY, Budget())
+    assert judge(_drop(agreement=(0.97, 0.97, 0.98)), PLENTY, Budget()).passed
+    verdict = judge(_drop(agreement=(0.9699, 0.96, 0.98)), PLENTY, Budget())
     assert [check.what for check in verdict.failures] == ["agreement"]
-    assert judge(_drop(agreement=1.0), PLENTY, Budget(agreement_percent=100)).passed
+    assert judge(_drop(agreement=(1, 1, 1)), PLENTY, Budget(agreement_percent=100)).passed
     assert 100 * 0.58 < 58, "binary fractions must not decide"
-    assert judge(_drop(agreement=0.58), PLENTY, Budget(agreement_percent=58)).passed
+    assert judge(_drop(agreement=(0.58, 0.58, 0.58)), PLENTY, Budget(agreement_percent=58)).passed
+
+
+def test_agreement_whose_interval_reaches_under_the_budget_warns() -> None:
+    verdict = judge(_drop(agreement=(0.972, 0.965, 0.979)), PLENTY, Budget())
+    assert verdict.passed
+    assert [check.what for check in verdict.warnings] == ["agreement"]
+
+
+@pytest.mark.parametrize(
+    ("name", "what", "limit"),
+    [
+        ("macro_f1", "macro-F1 drop", 0.015),
+        ("calibration_error", "calibration error rise", 0.03),
+        ("mean_difference", "mean difference", 0.02),
+        ("largest_difference", "largest difference", 0.5),
+    ],
+)
+def test_every_other_figure_has_its_limit(name: str, what: str, limit: float) -> None:
+    under, over = limit - 1e-4, limit + 1e-4
+    assert judge(_drop(**{name: (limit, under, limit)}), PLENTY, Budget()).passed
+    (failure,) = judge(_drop(**{name: (over, under, over)}), PLENTY, Budget()).failures
+    assert (failure.what, failure.limit) == (what, pytest.approx(100 * limit))
+    (failure,) = judge(_drop(**{name: (float("nan"),) * 3}), PLENTY, Budget()).failures
+    assert failure.what == what
+
+
+def test_a_loss_that_only_unseen_images_show_fails() -> None:
+    few = {"happy": 400, "disgust": 20}
+    hidden = _drop(accuracy=(0.04, 0.02, 0.06))
+    verdict = judge(_drop(), PLENTY, Budget(), unleaked=(hidden, few))
+    (failure,) = verdict.failures
+    assert str(failure) == "accuracy drop 4.00 (2.00 – 6.00) on images never seen in training"
+    assert judge(_drop(), PLENTY, Budget(), unleaked=(_drop(), few)).passed
+
+
+def test_a_file_over_the_size_limit_fails() -> None:
+    budget = Budget(max_kilobytes=100)
+    assert judge(_drop(), PLENTY, budget, size=100_000).passed
+    (failure,) = judge(_drop(), PLENTY, budget, size=100_001).failures
+    assert failure.what == "kilobytes"
+    assert judge(_drop(), PLENTY, Budget(), size=10**9).passed
 
 
 def test_a_better_int8_model_passes() -> None:
