@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import ModuleType
@@ -17,19 +18,43 @@ def silenced_stderr() -> Iterator[None]:
     """Send what the process writes to file descriptor 2 to nowhere, C++ libraries included.
 
     For the moment of an import or of a delegate's creation only: errors of those come as Python
-    exceptions.
+    exceptions. Threads may be in it at the same time; the last one to leave lets the sound back in.
     """
-    sys.stderr.flush()
-    saved = os.dup(2)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
+    _silence.enter()
     try:
-        os.dup2(nowhere, 2)
         yield
     finally:
-        sys.stderr.flush()
-        os.dup2(saved, 2)
-        os.close(saved)
-        os.close(nowhere)
+        _silence.leave()
+
+
+class _Silence:
+    """How many are in; each for itself could take another's silence for the real descriptor."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._saved = -1
+
+    def enter(self) -> None:
+        with self._lock:
+            if not self._inside:
+                sys.stderr.flush()
+                self._saved = os.dup(2)
+                nowhere = os.open(os.devnull, os.O_WRONLY)
+                os.dup2(nowhere, 2)
+                os.close(nowhere)
+            self._inside += 1
+
+    def leave(self) -> None:
+        with self._lock:
+            self._inside -= 1
+            if not self._inside:
+                sys.stderr.flush()
+                os.dup2(self._saved, 2)
+                os.close(self._saved)
+
+
+_silence = _Silence()
 
 
 def import_keras(backend: str | None = None) -> ModuleType:

@@ -28,6 +28,20 @@ class Estimate:
 
 
 @dataclass(frozen=True)
+class Bin:
+    """Answers of about the same confidence, for a reliability diagram.
+
+    Attributes:
+        images: how many.
+        confidence, accuracy: their means, in 0..1.
+    """
+
+    images: int
+    confidence: float
+    accuracy: float
+
+
+@dataclass(frozen=True)
 class Report:
     """How a model did on one set of labelled faces.
 
@@ -192,6 +206,20 @@ def expected_calibration_error(
     which = np.minimum((confidence * bins).astype(int), bins - 1)
     gap = np.bincount(which, weights=right - confidence.astype(np.float64), minlength=bins)
     return float(np.abs(gap).sum() / len(confidence))
+
+
+def reliability(
+    probabilities: Probabilities, targets: Targets, bins: int = CALIBRATION_BINS
+) -> tuple[Bin, ...]:
+    """Confidence beside accuracy, in bins of equal width over the confidence; none is empty."""
+    confidence = probabilities.max(axis=1).astype(np.float64)
+    right = probabilities.argmax(axis=1) == targets
+    which = np.minimum((confidence * bins).astype(int), bins - 1)
+    return tuple(
+        Bin(int(own.sum()), float(confidence[own].mean()), float(right[own].mean()))
+        for own in (which == index for index in range(bins))
+        if own.any()
+    )
 
 
 def _calibration(

@@ -52,6 +52,9 @@ def export(
     slim: Annotated[
         bool, typer.Option("--slim", help="Ship the int8 TFLite alone, without float and ONNX.")
     ] = False,
+    report: Annotated[
+        Path | None, typer.Option("--report", help="Folder of a page with all figures and plots.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print all figures as JSON.")] = False,
 ) -> None:
     """Turn a run into int8 TFLite and ONNX; refuse if accuracy fell against the float model.
@@ -64,19 +67,22 @@ def export(
         )
     if plot and not explain:
         raise FerEdgeError("--plot draws what --explain finds", "add --explain")
-    for module in ("pydantic", "ai_edge_litert", "cv2", "onnxruntime", "tensorflow", "tf2onnx"):
+    needed = ("pydantic", "ai_edge_litert", "cv2", "jinja2", "onnxruntime", "tensorflow", "tf2onnx")
+    for module in (*needed, "matplotlib"):
         require_extra(module, "export")
     from fer_edge.export.budget import load_budget
 
     limits = load_budget(budget)
     # the converters are TensorFlow's, whatever the network was trained on
     import_keras(backend="tensorflow")
-    from fer_edge.export.explaining import explain_run, plot_explanation, print_explanation
+    from fer_edge.export.explaining import explain_run, print_explanation
     from fer_edge.export.exporter import export as export_run
     from fer_edge.export.report import print_export
     from fer_edge.export.source import newest_run
 
     if explain:
+        from fer_edge.export.plots import layers_plot, save_png
+
         found = explain_run(
             run or newest_run(),
             data=data,
@@ -86,7 +92,7 @@ def export(
             say=lambda line: typer.echo(line, err=True),
         )
         if plot:
-            plot_explanation(found, plot)
+            save_png(layers_plot(found), plot)
         print_explanation(found, as_json=as_json)
         return
     result = export_run(
@@ -99,6 +105,7 @@ def export(
         ranges=ranges,
         ladder=ladder,
         slim=slim,
+        report=report,
         say=lambda line: typer.echo(line, err=True),
     )
     print_export(result, as_json=as_json)

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from fer_edge.errors import require_extra
 from fer_edge.export import tflite, tflite_graph
 from fer_edge.export.budget import Budget
 from fer_edge.export.equalizing import equalize
@@ -20,7 +19,6 @@ from fer_edge.export.material import prepare
 from fer_edge.export.ranges import AUTO, first_method
 from fer_edge.export.rehearsal import Rehearsal
 from fer_edge.export.source import open_run
-from fer_edge.files import atomic_path
 
 IMAGES = 100
 """Of the rehearsal; each layer is run on all of them."""
@@ -182,37 +180,6 @@ def print_explanation(found: Explanation, *, as_json: bool = False) -> None:
     )
     if worst is not None:
         console.print(f"costs the most: {worst}", highlight=False, markup=False)
-
-
-def plot_explanation(found: Explanation, target: Path) -> None:
-    """Draw noise, clipping, spread and cost of every layer, side by side, as PNG."""
-    require_extra("matplotlib", "export")
-    from matplotlib.figure import Figure
-
-    places = np.arange(len(found.layers))
-    figure = Figure(figsize=(13, 1.6 + 0.34 * len(places)), layout="constrained")
-    panels = figure.subplots(1, 4, sharey=True)
-    columns: list[tuple[str, list[float], bool]] = [
-        ("signal over noise, dB", [each.decibels or 0 for each in found.layers], False),
-        ("clipped, share of values", [each.clipped for each in found.layers], False),
-        ("spread of weight channels", [each.spread or 1 for each in found.layers], True),
-        (
-            "mean Δ probability, alone in int8",
-            [each.mean_difference for each in found.layers],
-            False,
-        ),
-    ]
-    worst = found.worst_first[0].name if found.layers else None
-    colours = ["tab:red" if each.name == worst else "tab:blue" for each in found.layers]
-    for axes, (title, values, logarithmic) in zip(panels, columns, strict=True):
-        axes.barh(places, values, color=colours)
-        axes.set_title(title, size=9)
-        if logarithmic:
-            axes.set_xscale("log")
-    panels[0].set_yticks(places, [short_name(each.name) for each in found.layers], size=8)
-    panels[0].invert_yaxis()
-    with atomic_path(target) as temporary:
-        figure.savefig(temporary, dpi=120, format="png")
 
 
 def short_name(tensor: str) -> str:

@@ -18,16 +18,18 @@ from fer_edge.bundle.shapes import MOST_TOLERANCE
 from fer_edge.errors import FerEdgeError, GateRefused
 from fer_edge.export import onnx_model, tflite
 from fer_edge.export.budget import Budget
+from fer_edge.export.explaining import explain
 from fer_edge.export.gate import Check
 from fer_edge.export.golden import golden_set
 from fer_edge.export.ladder import Candidate, Climb, Ladder
-from fer_edge.export.material import prepare
+from fer_edge.export.material import Material, prepare
 from fer_edge.export.measure import Format, HeldOut, check_parity, hold_out, measure
 from fer_edge.export.model_card import model_card
+from fer_edge.export.page import Findings, write_page
 from fer_edge.export.ranges import AUTO
 from fer_edge.export.source import Source, open_run
 from fer_edge.face import HAAR
-from fer_edge.metrics import Report
+from fer_edge.metrics import Report, reliability
 
 TOOLS = ("keras", "tensorflow", "ai-edge-litert", "tf2onnx", "onnx", "onnxruntime", "numpy")
 WORST_LAYERS = 5
@@ -88,6 +90,7 @@ def export(
     ranges: str = AUTO,
     ladder: bool = True,
     slim: bool = False,
+    report: Path | None = None,
     say: Say = lambda line: None,
 ) -> Export:
     """Convert a run's network, hold the int8 models against the float one, write the bundle.
@@ -102,6 +105,7 @@ def export(
         ranges: one of ``ranges.METHODS``, or ``auto`` to choose when the default does not do.
         ladder: try remedies until the budget is kept.
         slim: make the int8 TFLite alone (and the float one, which it is timed against).
+        report: folder of a page about the export; written whatever the gate says.
         say: told what is being done.
 
     Raises:
@@ -131,6 +135,10 @@ def export(
             break
         climbing.refused()
         say("the gate refused it on the test images; climbing on")
+    if report is not None:
+        say("measuring every layer for the report")
+        found = _findings(source, material, held_out, formats, climbing)
+        say(f"report: {write_page(found, report)}")
     _refuse_if_failed(formats, climbing.best, images)
     golden, tolerance = golden_set(content[bundle.INT8_TFLITE], content.get(bundle.INT8_ONNX))
     _check_tolerance(tolerance)
@@ -156,6 +164,30 @@ def export(
         {**content, bundle.GOLDEN: golden, bundle.MODEL_CARD: card.encode()},
     )
     return result
+
+
+def _findings(
+    source: Source,
+    material: Material,
+    held_out: HeldOut,
+    formats: tuple[Format, ...],
+    climbing: Ladder,
+) -> Findings:
+    whole, _ = held_out.reports(held_out.reference)
+    return Findings(
+        name=source.name,
+        description=" ".join(source.description.split()),
+        dataset=source.roles,
+        splits=held_out.splits,
+        reference=whole,
+        reference_reliability=reliability(held_out.reference, held_out.dataset.targets),
+        formats=formats,
+        budget=material.budget,
+        climb=climbing.summary(),
+        explanation=explain(climbing.best.ranged, material.calibration, material.rehearsal),
+        calibration_images=len(material.calibration),
+        tools=_tools(),
+    )
 
 
 def _int8_files(best: Candidate, images: np.ndarray, slim: bool) -> dict[str, bytes]:

@@ -17,7 +17,7 @@ from fer_edge.export.budget import Budget
 from fer_edge.export.gate import Verdict, judge
 from fer_edge.export.source import Source
 from fer_edge.export.timing import Latency, compare_latency
-from fer_edge.metrics import Drop, Report, drop, report
+from fer_edge.metrics import Bin, Drop, Report, drop, reliability, report
 from fer_edge.runtime import load_model
 
 PARITY = 1e-4
@@ -81,6 +81,7 @@ class Format:
         drop_unleaked: the same on those that training never saw; None where that is all or none.
         verdict: of the gate; None for a float format.
         latency: single-thread, for one face.
+        reliability: confidence beside accuracy, on all held-out images.
     """
 
     name: str
@@ -91,6 +92,7 @@ class Format:
     drop_unleaked: Drop | None
     verdict: Verdict | None
     latency: Latency
+    reliability: tuple[Bin, ...]
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready."""
@@ -157,6 +159,7 @@ def measure(content: Mapping[str, bytes], held_out: HeldOut, budget: Budget) -> 
                 drop_unleaked=drops[1],
                 verdict=held_out.judge(drops, len(data), budget) if "int8" in name else None,
                 latency=latency[name],
+                reliability=reliability(said, dataset.targets),
             )
         )
     return tuple(formats)

@@ -108,7 +108,7 @@ def test_the_manifest_holds_the_figures_that_the_export_measured(exported: Expor
     assert metrics["float"]["accuracy"]["value"] == result.reference.accuracy.value
     assert metrics["int8"]["accuracy"]["value"] == int8.whole.accuracy.value
     assert metrics["int8_unleaked"]["images"] == 96 - LEAKS
-    assert metrics["drop"][INT8_TFLITE]["agreement"] == int8.drop.agreement
+    assert metrics["drop"][INT8_TFLITE]["agreement"] == int8.drop.agreement.value
     assert manifest.gate["budget"] == Budget().model_dump()
     assert manifest.export["calibration_images"] == 70
     recipe = (exported.run / "recipe.toml").read_bytes()
@@ -122,8 +122,8 @@ def test_every_format_is_measured_and_only_int8_is_judged(exported: Exported) ->
         assert (each.verdict is not None) == ("int8" in name)
         assert 0 < each.latency.p50 <= each.latency.p90 <= each.latency.p99
         assert each.size == len(open_bundle(exported.bundle).read(name))
-    assert by_name[FLOAT_TFLITE].drop.agreement == 1
-    assert by_name[FLOAT_TFLITE].drop.largest_difference < 1e-4
+    assert by_name[FLOAT_TFLITE].drop.agreement.value == 1
+    assert by_name[FLOAT_TFLITE].drop.largest_difference.value < 1e-4
     assert json.loads(json.dumps(exported.result.to_dict()))["bundle"] == str(exported.bundle)
 
 
@@ -239,22 +239,45 @@ def test_gate_refuses_a_network_that_int8_ruins_names_its_layers_and_exits_3(
     before = _listing(tmp_path)
     command = [sys.executable, "-m", "fer_edge", "export", str(run), "--int8", "--slim"]
     done = subprocess.run(
-        [*command, "--no-ladder", "--calibration", "70", "-o", str(tmp_path / "out")],
+        [*command, "--no-ladder", "--calibration", "70", "-o", "out", "--report", "page"],
         capture_output=True,
         text=True,
         cwd=tmp_path,
     )
     assert done.returncode == 3, done.stderr
     assert done.stdout == ""
-    assert _listing(tmp_path) == before, "no bundle, nor a part of one"
+    report = ["page", "page/report.html", "page/report.json"]
+    assert _listing(tmp_path) == sorted(before + report), "no bundle, nor a part of one"
+    _check_page(tmp_path / "page")
     lines = done.stderr.splitlines()
     assert "fer-edge: the gate refused the int8 model; no bundle was written" in lines
-    assert re.search(r"model\.int8\.tflite: accuracy drop [\d.]+, the budget is 1\n", done.stderr)
-    assert re.search(r"model\.int8\.tflite: agreement [\d.]+, the budget is 97\n", done.stderr)
+    for what, limit in (("accuracy drop", "1"), ("agreement", "97")):
+        line = rf"model\.int8\.tflite: {what} [-\d.]+ \(.*\) on all images, the budget is {limit}\n"
+        assert re.search(line, done.stderr)
     layers = done.stderr.split("layers that lose the most")[1]
     assert re.search(r"^ +[\d.]+ dB  .*logits", layers, re.MULTILINE)
     assert lines[-1].startswith("  → try more calibration images")
     assert "Traceback" not in done.stderr
+
+
+def _check_page(folder: Path) -> None:
+    """The page of a refused export: whole in itself, with its plots, and the same as its JSON."""
+    page = (folder / "report.html").read_text()
+    told = json.loads((folder / "report.json").read_text())
+    assert told["passed"] is False
+    assert "gate refused: no bundle" in page
+    assert page.count("<svg") == 4
+    linked = re.findall(r"""(?:src|href)=["'](?!#)([^"']+)""", page)
+    assert not linked, "it must not need the network, nor another file"
+    (int8,) = (each for each in told["formats"] if each["name"] == INT8_TFLITE)
+    failed = [check for check in int8["verdict"]["checks"] if check["verdict"] == "fail"]
+    assert page.count('class="dot fail" title="fail"') == len(failed) > 2
+    assert f"<b>{100 * int8['drop']['agreement']:.2f}%</b>" in page
+    assert {"gap_2", "logits"} & {layer.split("/")[1] for layer in _names(told["layers"])}
+
+
+def _names(found: dict[str, Any]) -> list[str]:
+    return [layer["name"] for layer in found["layers"]]
 
 
 def test_a_float_export_that_computes_something_else_is_refused(
