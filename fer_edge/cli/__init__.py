@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 
 from fer_edge import __version__
-from fer_edge.cli import bundle, data, demo, device, export, train
+from fer_edge.cli import bench, bundle, data, demo, device, export, train
 from fer_edge.errors import FerEdgeError
 
 app = typer.Typer(
@@ -51,6 +51,7 @@ app.command()(train.reproduce)
 app.command()(train.evaluate)
 app.command()(export.export)
 app.command(cls=device.RunCommand)(device.run)
+app.command()(bench.bench)
 app.command()(device.doctor)
 app.command()(demo.demo)
 

@@ -41,6 +41,8 @@ class Classifier:
     """Of the model's bytes, in hexadecimal."""
     notes: tuple[str, ...] = ()
     """What a person should know of the bundle, such as that a newer fer-edge made it."""
+    member: str | None = None
+    """The model's name in the bundle, such as ``model.int8.tflite``; None of a bare model."""
 
     def probabilities(self, faces: Pixels) -> npt.NDArray[np.float32]:
         """Name the expressions of (N, 48, 48) uint8 faces; returns (N, C) float32, N may be 0.
@@ -105,7 +107,14 @@ def _proven(path: Path, threads: int, keys: Sequence[PublicKey]) -> Classifier:
     manifest = bundle.manifest
     digest = manifest.files[member]
     return Classifier(
-        model, str(path), bundle.labels, manifest.crop, True, digest, notes=bundle.notes
+        model,
+        str(path),
+        bundle.labels,
+        manifest.crop,
+        verified=True,
+        sha256=digest,
+        notes=bundle.notes,
+        member=member,
     )
 
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 STAGES = ("capture", "detect", "crop", "infer", "total", "output")
 """Stages in the order of the pipeline; total is capture to infer, frame to label."""
@@ -29,6 +30,13 @@ class Percentiles:
     p90: float
     p99: float
     longest: float
+
+    @classmethod
+    def of(cls, milliseconds: Sequence[float] | npt.NDArray[np.float64]) -> Percentiles:
+        """The exact ones of one measurement or more."""
+        p50, p90, p99 = np.percentile(milliseconds, (50, 90, 99), method="inverted_cdf")
+        longest = float(np.max(milliseconds))
+        return cls(len(milliseconds), float(p50), float(p90), float(p99), longest)
 
     def to_dict(self) -> dict[str, float]:
         """Return the numbers for JSON, in ms, rounded to a microsecond."""
@@ -88,7 +96,4 @@ class LatencyRecorder:
         May be asked from another thread than the one that adds.
         """
         newest = list(self._newest[stage])  # at once, as the deque may grow meanwhile
-        if not newest:
-            return None
-        p50, p90, p99 = np.percentile(newest, (50, 90, 99), method="inverted_cdf")
-        return Percentiles(len(newest), float(p50), float(p90), float(p99), max(newest))
+        return Percentiles.of(newest) if newest else None

@@ -16,10 +16,10 @@ from rich.markup import escape
 
 from fer_edge.board import Board, read_board, read_health
 from fer_edge.bundle.trust import trusted_keys
-from fer_edge.device.classifier import Classifier, newest_bundle, open_classifier
+from fer_edge.device.classifier import Classifier
 from fer_edge.device.control import Control
 from fer_edge.device.detectors import open_detector
-from fer_edge.device.install import installed_folder, is_installation, open_installed
+from fer_edge.device.opening import open_chosen
 from fer_edge.device.outputs import (
     AnnotatedVideo,
     JsonLines,
@@ -164,21 +164,12 @@ def _run(
 
 
 def _open_bundle(options: RunOptions, messages: Console) -> Classifier:
-    """The bundle that was named, else the newest one nearby, else the installed one."""
-    keys = trusted_keys(options.keys)
-    try:
-        path = options.bundle or newest_bundle()
-    except FerEdgeError:
-        installed = installed_folder()
-        if installed is None:
-            raise
-        path = installed
-    if is_installation(path):
-        classifier = open_installed(
-            path, threads=options.threads, keys=keys, say=lambda line: _warn(line, messages)
-        )
-    else:
-        classifier = open_classifier(path, threads=options.threads, keys=keys)
+    classifier = open_chosen(
+        options.bundle,
+        threads=options.threads,
+        keys=trusted_keys(options.keys),
+        say=lambda line: _warn(line, messages),
+    )
     for note in classifier.notes:
         _warn(note, messages)
     return classifier

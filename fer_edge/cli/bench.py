@@ -1,0 +1,116 @@
+"""``fer-edge bench``: how long this machine takes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fer_edge.errors import FerEdgeError
+
+if TYPE_CHECKING:
+    from fer_edge.face import Pixels
+
+
+def bench(
+    bundles: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            help="Bundles (.fer) or bare models; several take turns, and their ratios are given.",
+            show_default="the newest in ./bundles or here, else the installed one",
+        ),
+    ] = None,
+    video: Annotated[
+        Path | None,
+        typer.Option("--video", help="Frames for the pipeline.", show_default="a drawn clip"),
+    ] = None,
+    images: Annotated[Path | None, typer.Option("--images", help="A folder of pictures.")] = None,
+    scenario: Annotated[
+        str | None,
+        typer.Option("--scenario", metavar="model|pipeline", show_default="both"),
+    ] = None,
+    threads: Annotated[
+        str | None,
+        typer.Option("--threads", metavar="1,2,4", show_default="1 to the number of cores"),
+    ] = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="A second each; for a first look, marked as such.")
+    ] = False,
+    detector: Annotated[
+        str | None,
+        typer.Option(
+            "--detector",
+            metavar="haar|yunet|FILE",
+            help="What finds faces.",
+            show_default="yunet where it was got, else haar",
+        ),
+    ] = None,
+    detect_every: Annotated[
+        int,
+        typer.Option(
+            "--detect-every", metavar="N", help="Detect in every N-th frame, track between."
+        ),
+    ] = 10,
+    min_face: Annotated[
+        float,
+        typer.Option("--min-face", help="Smallest face, as a share of the frame's shorter side."),
+    ] = 0.15,
+    key: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--key",
+            help="Public key (.pub) that must have signed the bundles; may be repeated.",
+            show_default="those configured",
+        ),
+    ] = None,
+    compare: Annotated[
+        tuple[Path, Path] | None,
+        typer.Option(
+            "--compare", metavar="A B", help="Measure nothing: ratios of two results (-o)."
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="The result on standard output.")] = False,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="File for the result, as JSON.")
+    ] = None,
+) -> None:
+    """Measure the latency of a model alone and of the whole pipeline, one query at a time.
+
+    After a warm-up at least 60 seconds and 1,024 queries each, as in MLPerf's single stream, with
+    what the machine's sensors say. Ctrl-C ends it with what was measured.
+
+    [bold]Example:[/] fer-edge bench bundles/compact.fer --threads 1,4 -o pi5.json
+    """
+    from fer_edge.device.bench.rule import QUICK, SINGLE_STREAM
+    from fer_edge.device.bench.run import BenchOptions, compare_files
+    from fer_edge.device.bench.run import bench as run_bench
+
+    if compare is not None:
+        if bundles:
+            raise FerEdgeError("--compare takes two results, no bundles", "leave one of them out")
+        compare_files(*compare, as_json=as_json, output=output)
+        return
+    options = BenchOptions(
+        draw=_draw,
+        bundles=tuple(bundles or ()),
+        keys=tuple(key or ()),
+        scenario=scenario,
+        video=video,
+        images=images,
+        threads=threads,
+        detector=detector,
+        detect_every=detect_every,
+        min_face=min_face,
+        rule=QUICK if quick else SINGLE_STREAM,
+        json=as_json,
+        output=output,
+    )
+    raise typer.Exit(run_bench(options))
+
+
+def _draw(frames: int, size: tuple[int, int]) -> Iterator[Pixels]:
+    from fer_edge.data.clip import draw_frames
+
+    return (picture for picture, _ in draw_frames(frames, size, people=2, seed=0))
