@@ -256,6 +256,18 @@ CASES: dict[str, tuple[Callable[[Place], list[str]], str]] = {
         lambda p: ["run", str(p.good_bundle), "--images", str(p.folder)],
         "",
     ),
+    "a benchmark on no threads": (
+        lambda p: ["bench", str(p.good_bundle), "--threads", "0"],
+        "got '0'",
+    ),
+    "a benchmark of a damaged bundle": (
+        lambda p: ["bench", p.bundle(_flipped), "--quick"],
+        "is damaged",
+    ),
+    "comparing what is no benchmark": (
+        lambda p: ["bench", "--compare", p.file("a.json", "{}"), p.file("b.json", "{}")],
+        "a.json is not a benchmark",
+    ),
     "no camera": (lambda p: ["run", str(p.good_bundle), "--camera", "63"], "63"),
 }
 

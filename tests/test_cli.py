@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-COMMANDS = ("data", "train", "evaluate", "export", "run", "doctor", "demo")
+COMMANDS = ("data", "train", "evaluate", "export", "run", "bench", "doctor", "demo")
 
 
 def _fer_edge(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
@@ -30,7 +32,7 @@ from fer_edge.device.opening import open_chosen
 from fer_edge.device.signals import StopRequest
 from fer_edge.device.tracking import DETECT_EVERY
 from fer_edge.errors import FerEdgeError
-from fer_edge.files import write_text
+from fer_edge.files import explain, write_text
 
 INTERRUPTED = 130
 """Exit code when somebody ended it before it was complete."""
@@ -152,8 +154,13 @@ def _thread_counts(text: str | None) -> tuple[int, ...]:
 def _check_output(target: Path) -> None:
     """Find out before minutes of measuring, not after."""
     folder = next((parent for parent in target.parents if parent.exists()), Path())
-    if target.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
-        raise FerEdgeError(f"cannot write {target}", "name a file in a folder you may write to")
+    try:
+        if target.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise explain(error, target) from error
 
 
 def _measure_all(
