@@ -29,11 +29,18 @@ def bench(
     images: Annotated[Path | None, typer.Option("--images", help="A folder of pictures.")] = None,
     scenario: Annotated[
         str | None,
-        typer.Option("--scenario", metavar="model|pipeline", show_default="both"),
+        typer.Option(
+            "--scenario", metavar="model|pipeline", help="Only one of them.", show_default="both"
+        ),
     ] = None,
     threads: Annotated[
         str | None,
-        typer.Option("--threads", metavar="1,2,4", show_default="1 to the number of cores"),
+        typer.Option(
+            "--threads",
+            metavar="1,2,4",
+            help="Of an inference, and of OpenCV in the pipeline; one after the other.",
+            show_default="1 to the number of cores",
+        ),
     ] = None,
     quick: Annotated[
         bool, typer.Option("--quick", help="A second each; for a first look, marked as such.")

@@ -192,6 +192,7 @@ def test_two_bundles_take_turns_and_their_ratio_has_an_interval(bundle, capsys, 
     assert {result["energy_mj"] for result in found["results"]} == {None}
     assert "Time against A in the same run" in shown
     assert "model B" in shown
+    assert "within 1% of 1 is no difference" in shown
 
 
 def test_frames_without_a_face_are_told(bundle, capsys):

@@ -179,7 +179,9 @@ def _measure_all(
     idle_watts, before = sensors.idle_watts(), sensors.look()
     for threads in plan.threads:
         if threads != plan.threads[0] and not stopped():
-            classifiers = _open(options, plan.paths, threads, keys, found, messages)
+            # the same again, also where another one has become the newest meanwhile
+            same = [Path(classifier.name) for classifier in found.models]
+            classifiers = _open(options, same, threads, keys, found, messages)
         for scenario in plan.scenarios:
             if not stopped():
                 messages.print(f"{scenario}, threads {threads} …", highlight=False)
@@ -220,6 +222,11 @@ def _open(
             open_chosen(path, threads=threads, keys=keys, say=lambda line: _warn(line, messages))
         )
         seconds.append(time.perf_counter() - began)
+    for classifier, first in zip(classifiers, found.models, strict=False):
+        if classifier.sha256 != first.sha256:
+            raise FerEdgeError(
+                f"{classifier.name} has changed while it was measured", "measure again"
+            )
     if not found.models:
         found.models, found.opened_s = tuple(classifiers), tuple(seconds)
         for note in dict.fromkeys(note for each in classifiers for note in each.notes):

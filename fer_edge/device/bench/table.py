@@ -65,9 +65,7 @@ def _ratios(document: dict[str, Any]) -> Table:
 
 
 def _table(title: str) -> Table:
-    table = Table(
-        title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0)
-    )
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False, padding=0)
     table.add_column("", no_wrap=True)
     table.add_column("threads", justify="right", no_wrap=True)
     return table
@@ -93,7 +91,8 @@ def _facts(document: dict[str, Any]) -> Iterator[str]:
     rule, machine, versions = document["rule"], document["machine"], document["versions"]
     yield (
         f"single stream: at least {rule['min_seconds']:g} s and {rule['min_queries']:,} queries "
-        f"each, after {rule['warm_up_seconds']:g} s of warm-up; the score is p90"
+        f"each, after {rule['warm_up_seconds']:g} s of warm-up; the score is p90; "
+        f"{document['seconds']:.0f} s in all"
     )
     for result in document["results"]:
         if result["stages_ms"]:
@@ -192,6 +191,7 @@ def _remarks(document: dict[str, Any]) -> Iterator[str]:
         yield "no face was found in the frames: the pipeline's figures are of the detector alone"
     if len(document["models"]) > 1:
         yield (
-            "models that take turns push each other out of the caches: the ratios are fair, each "
-            "alone would be a little faster"
+            "models that take turns push each other out of the caches, so that each alone is a "
+            "little faster; a ratio within 1% of 1 is no difference, as the same model opened twice "
+            "differs by as much"
         )
