@@ -139,6 +139,15 @@ def measured_mhz() -> float | None:
     return hertz / 1e6 if hertz else None
 
 
+def read_load(root: Path = Path("/")) -> float | None:
+    """Processes that ran or waited for a core, on average over the last minute."""
+    words = (_text(root / "proc/loadavg") or "").split()
+    try:
+        return float(words[0])
+    except (IndexError, ValueError):
+        return None
+
+
 def ask_firmware(*question: str) -> str | None:
     """What a Raspberry Pi's ``vcgencmd`` answers; None elsewhere, or where it does not."""
     command = shutil.which("vcgencmd")

@@ -90,9 +90,10 @@ def bench(
 
     [bold]Example:[/] fer-edge bench bundles/compact.fer --threads 1,4 -o pi5.json
     """
+    from fer_edge.device.bench.plan import BenchOptions
     from fer_edge.device.bench.rule import QUICK, SINGLE_STREAM
-    from fer_edge.device.bench.run import BenchOptions, compare_files
     from fer_edge.device.bench.run import bench as run_bench
+    from fer_edge.device.bench.run import compare_files
 
     if compare is not None:
         if bundles:

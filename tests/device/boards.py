@@ -59,6 +59,7 @@ class LaidOut:
         self.write("proc/meminfo", f"MemTotal:  {memory_kb} kB\n")
         self.write("proc/cpuinfo", 4 * f"CPU implementer\t: 0x41\nCPU part\t: {part}\n\n")
         self.write("proc/self/status", "Name:\tpython\nVmHWM:\t   81920 kB\n")
+        self.write("proc/loadavg", "0.08 0.03 0.01 1/150 4711\n")
         self.write("etc/os-release", 'PRETTY_NAME="Debian GNU/Linux 13 (trixie)"\n')
         self.write("sys/class/thermal/thermal_zone0/temp", "48312\n")
 

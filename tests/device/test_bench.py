@@ -8,8 +8,8 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,11 @@ import pytest
 from boards import BOARDS, PMIC_WATTS, lay_out
 
 from fer_edge.cli import main
+from fer_edge.device.bench.plan import BenchOptions
 from fer_edge.device.bench.rule import QUICK, Rule
-from fer_edge.device.bench.run import BenchOptions, bench
+from fer_edge.device.bench.run import bench
+from fer_edge.device.bench.stream import Stream, measure
+from fer_edge.device.classifier import open_classifier
 from fer_edge.errors import FerEdgeError
 
 SHORT = Rule(min_seconds=0.1, min_queries=130, warm_up_seconds=0.0, warm_up_queries=3)
@@ -117,6 +120,7 @@ def test_the_json_has_the_same_keys_on_every_laid_out_board(
             assert health["temperature_c"] == 48.312
             assert health["governor"] in ("performance", "ondemand")
             assert health["throttled"] == 0
+            assert health["load"] == 0.08
             assert health["clocks"][0]["possible_mhz"] >= 1000
         assert (health["measured_mhz"] is None) == (name == "zero 2 w")
     pi_5, pi_4, pc = found["pi 5"], found["pi 4"], found["pc"]
@@ -150,6 +154,7 @@ def test_the_table_of_a_laid_out_pi_5_tells_what_its_sensors_say(
         assert part in shown
     assert "cpupower" not in shown
     assert "held back" not in shown
+    assert "other programs" not in shown
 
 
 def test_the_table_of_a_laid_out_pc_leaves_out_what_is_absent(
@@ -166,12 +171,14 @@ def test_a_run_that_throttled_says_so_and_a_governor_gets_a_hint(
 ):
     board = lay_out("pi 4", tmp_path, monkeypatch)
     board.clock(asked=1800, allowed=1800, possible=1800, governor="ondemand")
+    board.write("proc/loadavg", "2.31 1.0 0.5 1/150 4711\n")
     board.firmware(measure_clock="frequency(48)=900000000")
     _, found, shown = _bench(capsys, bundles=(bundle,), root=board.root, scenario="model")
     assert found["throttled"] is True
     assert found["throttle_reasons"] == ["the cores ran at 900 MHz when 1800 were asked for"]
     assert "held back: the cores ran at 900 MHz" in shown
     assert "cpupower frequency-set -g performance" in shown
+    assert "other programs were at work (load 2.31 before the start)" in shown
 
 
 def test_two_bundles_take_turns_and_their_ratio_has_an_interval(bundle, capsys, clip):
@@ -222,12 +229,14 @@ def test_opencv_has_as_many_threads_afterwards_as_before(bundle, clip, capsys):
     assert cv2.getNumThreads() == before
 
 
-def test_ctrl_c_gives_what_was_measured_and_marks_it_incomplete(bundle, capsys, tmp_path):
-    def interrupt() -> None:
-        time.sleep(0.5)
-        os.kill(os.getpid(), signal.SIGINT)
+def test_ctrl_c_gives_what_was_measured_and_marks_it_incomplete(
+    bundle, capsys, tmp_path, monkeypatch
+):
+    def interrupted(queries: Any, rule: Rule, stopped: Any) -> Stream:
+        threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
+        return measure(queries, rule, stopped)
 
-    threading.Thread(target=interrupt).start()
+    monkeypatch.setattr("fer_edge.device.bench.run.measure", interrupted)
     target = tmp_path / "result.json"
     code, found, shown = _bench(
         capsys, bundles=(bundle,), rule=Rule(600, 1024, 0.0, 0), output=target
@@ -240,6 +249,15 @@ def test_ctrl_c_gives_what_was_measured_and_marks_it_incomplete(bundle, capsys, 
     assert json.loads(target.read_text()) == found
     assert "incomplete" in shown
     assert "cut short: model, threads 1" in shown
+
+
+def test_a_bundle_that_is_replaced_while_it_is_measured_is_told(bundle, capsys, monkeypatch):
+    opened = open_classifier(bundle)
+    given = iter([opened, replace(opened, sha256="0" * 64)])
+    monkeypatch.setattr("fer_edge.device.bench.run.open_chosen", lambda *_, **__: next(given))
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
+    with pytest.raises(FerEdgeError, match="changed while it was measured"):
+        _bench(capsys, bundles=(bundle,), threads="1,2", scenario="model")
 
 
 def test_ctrl_c_before_anything_was_measured_writes_nothing(bundle, capsys, tmp_path):
@@ -272,6 +290,7 @@ def test_the_quick_command_draws_its_own_clip_and_marks_itself(bundle, tmp_path)
         ({"threads": "4096"}, "4096 threads"),
         ({"scenario": "all"}, "'all'"),
         ({"scenario": "model", "images": Path()}, "takes none"),
+        ({"bundles": (Path("a.fer"),) * 9}, "9 models"),
         ({"detect_every": 0}, "got 0"),
         ({"min_face": 3.0}, "got 3"),
         ({"detector": "eyes"}, "'eyes'"),
@@ -284,7 +303,7 @@ def test_the_quick_command_draws_its_own_clip_and_marks_itself(bundle, tmp_path)
 def test_a_wrong_option_is_told_before_anything_is_measured(bundle, wrong, said, monkeypatch):
     monkeypatch.setattr("fer_edge.device.bench.run.measure", pytest.fail)
     with pytest.raises(FerEdgeError) as told:
-        bench(BenchOptions(draw=_noise, bundles=(bundle,), **wrong))
+        bench(BenchOptions(**({"draw": _noise, "bundles": (bundle,)} | wrong)))
     assert said in told.value.message + told.value.hint
     assert told.value.hint
 

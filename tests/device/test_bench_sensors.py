@@ -127,3 +127,9 @@ def test_a_watch_looks_while_queries_go_on(pi_5, monkeypatch):
     assert sums["measured_mhz_min"] == 2400.033792
     assert sums["watts_mean"] == pytest.approx(PMIC_WATTS, abs=1e-3)
     assert summed_up([])["watts_mean"] is None
+
+
+def test_a_watch_that_ends_at_once_has_looked_once(pi_5):
+    with Watch(Sensors(pi_5.root)) as watch:
+        pass
+    assert len(watch.looks) == 1

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from fer_edge.board import Clock, Health, measured_mhz, read_clocks, read_health
+from fer_edge.board import Clock, Health, measured_mhz, read_clocks, read_health, read_load
 from fer_edge.power import Power, read_power
 
 EVERY = 2.0
@@ -29,11 +29,14 @@ class Look:
     measured_mhz: float | None
     """The cores' clock as a Raspberry Pi's firmware measures it."""
     power: Power | None
+    load: float | None = None
+    """Processes that ran or waited for a core, on average over the last minute."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
         return {
             **self.health.to_dict(),
+            "load": self.load,
             "clocks": [clock.to_dict() for clock in self.clocks] or None,
             "measured_mhz": self.measured_mhz,
             "watts": None if self.power is None else round(self.power.watts, 3),
@@ -60,6 +63,7 @@ class Sensors:
             read_clocks(self._root),
             measured_mhz() if self._has_firmware else None,
             read_power() if self._has_power else None,
+            read_load(self._root),
         )
 
     def idle_watts(self) -> float | None:
@@ -75,7 +79,7 @@ class Sensors:
 
 
 class Watch:
-    """A context manager that looks at the sensors now and then, from a thread of its own."""
+    """A context manager that looks at the sensors now and then, once at least, from a thread."""
 
     def __init__(self, sensors: Sensors) -> None:
         self.looks: list[Look] = []
@@ -101,6 +105,8 @@ class Watch:
         while not self._end.wait(wait):
             self.looks.append(self._sensors.look())
             wait = EVERY
+        if not self.looks:
+            self.looks.append(self._sensors.look())
 
 
 def summed_up(looks: Sequence[Look]) -> dict[str, Any]:

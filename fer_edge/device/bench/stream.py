@@ -46,7 +46,7 @@ def measure(queries: Sequence[Query], rule: Rule, stopped: Callable[[], bool]) -
     times = _repeat(queries, rule.min_seconds * share, rule.min_queries, stopped)
     elapsed = time.perf_counter() - began
     complete = len(times[0]) >= rule.min_queries and elapsed >= rule.min_seconds * share
-    return Stream(tuple(np.array(each) for each in times), warm_up, elapsed, complete)
+    return Stream(tuple(np.asarray(each) for each in times), warm_up, elapsed, complete)
 
 
 def _repeat(

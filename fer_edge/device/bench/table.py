@@ -13,6 +13,8 @@ from rich.markup import escape
 from rich.table import Table
 
 SCENARIOS = {"model": "model alone", "pipeline": "whole pipeline"}
+BUSY = 0.5
+"""Processes that were running or waiting, on average over the minute before."""
 _RATIOS = ("p50", "p90")
 _COLUMNS = ("p50", "p90", "p99", "mean", "min", "max")
 
@@ -72,7 +74,7 @@ def _table(title: str) -> Table:
 
 
 def _named(row: dict[str, Any], document: dict[str, Any]) -> str:
-    """ "model" or "pipeline", with the letter of the model where there are several."""
+    """Its scenario, with the letter of the model where there are several."""
     return row["scenario"] + _letter(row["model"], document)
 
 
@@ -187,11 +189,17 @@ def _remarks(document: dict[str, Any]) -> Iterator[str]:
             f"governor {governor}: the clock changes while measuring; for steady figures: "
             "sudo cpupower frequency-set -g performance"
         )
+    load = document["health"]["before"]["load"]
+    if load is not None and load >= BUSY:
+        yield (
+            f"other programs were at work (load {load:g} before the start): they are in the "
+            "tail; stop them, or give the minute after them to the load to fall"
+        )
     if any(result["faces_per_frame"] == 0 for result in document["results"]):
         yield "no face was found in the frames: the pipeline's figures are of the detector alone"
     if len(document["models"]) > 1:
         yield (
             "models that take turns push each other out of the caches, so that each alone is a "
-            "little faster; a ratio within 1% of 1 is no difference, as the same model opened twice "
-            "differs by as much"
+            "little faster; a ratio within 1% of 1 is no difference, as the same model opened "
+            "twice differs by as much"
         )
