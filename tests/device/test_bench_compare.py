@@ -100,6 +100,13 @@ def test_one_model_on_two_machines_is_compared_and_so_are_two_models_on_one(pair
     assert pair.compare()["differ"] == ["model"]
 
 
+def test_a_version_that_one_of_them_did_not_need_is_no_difference(pair):
+    pair.one["versions"]["opencv"] = "4.14.0"
+    pair.other["versions"]["opencv"] = None
+    found = pair.compare()
+    assert (found["differ"], found["warnings"]) == ([], [WEAK])
+
+
 def test_another_model_on_another_machine_is_refused(pair):
     pair.other["machine"]["cores"] = 2
     pair.other["models"][0]["sha256"] = "b" * 64

@@ -81,7 +81,7 @@ def compare(one: Path, other: Path) -> dict[str, Any]:
             for name, same in (
                 ("machine", machines),
                 ("model", models),
-                ("versions", a.versions == b.versions),
+                ("versions", not _differing(a.versions, b.versions)),
                 ("governor", a.governor == b.governor),
             )
             if not same
@@ -159,7 +159,8 @@ def _measured(path: Path, content: dict[str, Any]) -> Measured:
     return Measured(
         path=path,
         machine={key: content["machine"][key] for key in _MACHINE},
-        versions={key: content["versions"][key] for key in content["versions"]},
+        # null is what was not needed, such as OpenCV for a model alone
+        versions={key: value for key, value in content["versions"].items() if value is not None},
         model={"sha256": str(content["models"][0]["sha256"])},
         pipeline=pipeline and {key: pipeline[key] for key in pipeline if key != "name"},
         quick=bool(content["quick"]),
@@ -207,13 +208,14 @@ def _warnings(a: Measured, b: Measured) -> Iterator[str]:
         yield f"two machines: {_differing(a.machine, b.machine)}"
     elif a.governor != b.governor:
         yield f"the governor was {a.governor}, then {b.governor}"
-    if a.versions != b.versions:
-        yield f"other versions: {_differing(a.versions, b.versions)}"
+    if other := _differing(a.versions, b.versions):
+        yield f"other versions: {other}"
 
 
 def _differing(one: dict[str, Any], other: dict[str, Any]) -> str:
+    """What both have but not alike; empty where there is no such thing."""
     return ", ".join(
-        f"{key} {one.get(key)} and {other.get(key)}"
-        for key in dict.fromkeys([*one, *other])
-        if one.get(key) != other.get(key)
+        f"{key} {one[key]} and {other[key]}"
+        for key in one
+        if key in other and one[key] != other[key]
     )
