@@ -22,8 +22,8 @@ class Rule:
 
 SINGLE_STREAM = Rule(min_seconds=60.0, min_queries=1024, warm_up_seconds=2.0, warm_up_queries=32)
 """As the rules of MLPerf Inference v0.5 have it: 60 seconds and 1,024 queries, whichever is later,
-and the 90th percentile of the measured latencies as the score. Later rules ask for 600 seconds, then
-score an early-stopping estimate, which is a little above that percentile. None is about warming up.
+and the 90th percentile of the measured latencies as the score. Later rules ask for 600 seconds,
+then score an early-stopping estimate, a little above that percentile. None is about warming up.
 """
 QUICK = Rule(min_seconds=1.0, min_queries=128, warm_up_seconds=0.2, warm_up_queries=8)
 """For a first look; far from the rule, and marked as such wherever it is shown."""
