@@ -1,4 +1,4 @@
-"""Keys, and a machine that trusts nobody unless a test says so."""
+"""A bundle, keys, and a machine that trusts nobody unless a test says so."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from exported import Exported
 from keys import Signer
 
 from fer_edge.bundle import trust
@@ -48,3 +49,14 @@ def minisign() -> str:
         pytest.skip("install minisign to check against it")
     subprocess.run([command, "-v"], check=True, capture_output=True)
     return command
+
+
+@pytest.fixture(scope="session")
+def packed(exported: Exported) -> bytes:
+    """The bytes of a full bundle."""
+    return exported.bundle.read_bytes()
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    return tmp_path / "changed.fer"

@@ -8,14 +8,13 @@ import random
 import struct
 import warnings
 import zipfile
-from collections.abc import Callable
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from exported import Exported
+from repacked import members_of, refused, with_manifest, zipped
 
 from fer_edge import bundle as bundles
 from fer_edge.bundle import (
@@ -25,61 +24,12 @@ from fer_edge.bundle import (
     MANIFEST,
     MEMBERS,
     MODEL_CARD,
-    Bundle,
     Manifest,
-    golden_set,
     open_bundle,
-    pack_golden,
-    verify_golden,
     write_bundle,
 )
 from fer_edge.bundle.archive import pack
 from fer_edge.errors import FerEdgeError
-from fer_edge.runtime import load_model
-
-
-@pytest.fixture(scope="module")
-def packed(exported: Exported) -> bytes:
-    """The bytes of a full bundle."""
-    return exported.bundle.read_bytes()
-
-
-@pytest.fixture
-def place(tmp_path: Path) -> Path:
-    return tmp_path / "changed.fer"
-
-
-def _refused(place: Path, content: bytes) -> str:
-    """Why a bundle with this content is refused."""
-    place.write_bytes(content)
-    with pytest.raises(FerEdgeError) as caught:
-        open_bundle(place)
-    assert str(place) in caught.value.message
-    assert "\n" not in caught.value.message
-    assert caught.value.hint
-    return caught.value.message
-
-
-def _members(packed: bytes) -> dict[str, bytes]:
-    with zipfile.ZipFile(io.BytesIO(packed)) as archive:
-        return {name: archive.read(name) for name in archive.namelist()}
-
-
-def _with_manifest(packed: bytes, change: Callable[[dict[str, Any]], None]) -> bytes:
-    """The bundle with another manifest, written as fer-edge writes it."""
-    members = _members(packed)
-    stored = json.loads(members[MANIFEST])
-    change(stored)
-    text = json.dumps(stored, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
-    return pack({**members, MANIFEST: text.encode(errors="surrogatepass")})
-
-
-def _zip(members: dict[str, bytes], kind: int = zipfile.ZIP_STORED) -> bytes:
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", kind) as archive:
-        for name, data in members.items():
-            archive.writestr(name, data)
-    return buffer.getvalue()
 
 
 def test_a_bundle_holds_every_format_and_says_what_it_is(exported: Exported) -> None:
@@ -130,13 +80,13 @@ def test_every_flipped_byte_is_refused(bundle: Path, place: Path) -> None:
     manifest = archive.getinfo(MANIFEST).header_offset + 30 + len(MANIFEST)
     positions = [
         *sorted(structure),
-        *rng.sample(range(manifest, manifest + len(_members(packed)[MANIFEST])), 120),
+        *rng.sample(range(manifest, manifest + len(members_of(packed)[MANIFEST])), 120),
         *rng.sample(range(len(packed)), 120),
     ]
     for position in positions:
         changed = bytearray(packed)
         changed[position] ^= 1 << rng.randrange(8)
-        assert "is damaged" in _refused(place, bytes(changed)), position
+        assert "is damaged" in refused(place, bytes(changed)), position
 
 
 def test_a_header_byte_of_any_value_is_refused(bundle: Path, place: Path) -> None:
@@ -148,33 +98,33 @@ def test_a_header_byte_of_any_value_is_refused(bundle: Path, place: Path) -> Non
         if value != packed[flags]:
             changed = bytearray(packed)
             changed[flags] = value
-            _refused(place, bytes(changed))
+            refused(place, bytes(changed))
 
 
 def test_every_truncation_is_refused(packed: bytes, place: Path) -> None:
     rng = random.Random(6)
     tail = [len(packed) - n for n in (1, 2, 21, 22, 23, 100)]
     for length in [0, 1, 3, 4, 29, 30, 100, *rng.sample(range(len(packed)), 60), *tail]:
-        _refused(place, packed[:length])
+        refused(place, packed[:length])
 
 
 def test_bytes_before_and_behind_are_refused(packed: bytes, place: Path) -> None:
     for changed in (packed + b"\0", b"#!/bin/sh\n" + packed, packed + packed):
-        assert "is damaged" in _refused(place, changed)
+        assert "is damaged" in refused(place, changed)
 
 
 def test_members_that_do_not_belong_are_refused(packed: bytes, place: Path) -> None:
-    members = _members(packed)
+    members = members_of(packed)
     for name in ("extra.txt", "../model.int8.tflite", "/etc/passwd", "MODEL_CARD.md/"):
-        _refused(place, _zip({**members, name: b"x"}))
+        refused(place, zipped({**members, name: b"x"}))
     renamed = {"../" + INT8_TFLITE: members.pop(INT8_TFLITE), **members}
-    _refused(place, _zip(renamed))
+    refused(place, zipped(renamed))
 
 
 def test_a_compressed_member_is_refused_before_it_expands(packed: bytes, place: Path) -> None:
-    members = {**_members(packed), MODEL_CARD: bytes(1 << 20)}
-    bomb = _zip(members, zipfile.ZIP_DEFLATED)
-    _refused(place, bomb)
+    members = {**members_of(packed), MODEL_CARD: bytes(1 << 20)}
+    bomb = zipped(members, zipfile.ZIP_DEFLATED)
+    refused(place, bomb)
 
 
 def test_a_member_that_claims_to_be_larger_than_the_file_is_refused(
@@ -184,34 +134,34 @@ def test_a_member_that_claims_to_be_larger_than_the_file_is_refused(
     with zipfile.ZipFile(io.BytesIO(packed)) as archive:
         entry = archive.start_dir
     changed[entry + 20 : entry + 28] = struct.pack("<II", 0x7FFFFFFF, 0x7FFFFFFF)
-    _refused(place, bytes(changed))
+    refused(place, bytes(changed))
 
 
 def test_a_repeated_member_is_refused(packed: bytes, place: Path) -> None:
     buffer = io.BytesIO(packed)
     with warnings.catch_warnings(action="ignore"), zipfile.ZipFile(buffer, "a") as archive:
         archive.writestr(INT8_TFLITE, b"another model")
-    _refused(place, buffer.getvalue())
+    refused(place, buffer.getvalue())
 
 
 def test_missing_members_and_a_missing_manifest_are_refused(packed: bytes, place: Path) -> None:
-    members = _members(packed)
+    members = members_of(packed)
     for name in members:
-        _refused(place, pack({k: v for k, v in members.items() if k != name}))
+        refused(place, pack({k: v for k, v in members.items() if k != name}))
     for name in (INT8_TFLITE, GOLDEN, MODEL_CARD):
 
         def unlist(stored: dict[str, Any], name: str = name) -> None:
             del stored["files"][name]
 
         without = pack({k: v for k, v in members.items() if k != name})
-        _refused(place, _with_manifest(without, unlist))
+        refused(place, with_manifest(without, unlist))
 
 
 def test_another_model_under_the_same_manifest_is_refused(packed: bytes, place: Path) -> None:
-    members = _members(packed)
+    members = members_of(packed)
     other = bytearray(members[INT8_TFLITE])
     other[len(other) // 2] ^= 1
-    message = _refused(place, pack({**members, INT8_TFLITE: bytes(other)}))
+    message = refused(place, pack({**members, INT8_TFLITE: bytes(other)}))
     assert "the checksum of model.int8.tflite is wrong" in message
 
 
@@ -219,7 +169,7 @@ def test_a_bundle_for_other_pictures_is_refused(packed: bytes, place: Path) -> N
     def enlarge(stored: dict[str, Any]) -> None:
         stored["input"]["shape"] = [1, 64, 64, 1]
 
-    assert "takes pictures of [1, 64, 64, 1]" in _refused(place, _with_manifest(packed, enlarge))
+    assert "takes pictures of [1, 64, 64, 1]" in refused(place, with_manifest(packed, enlarge))
 
 
 ODD = (
@@ -245,7 +195,7 @@ def test_no_manifest_whatever_it_says_gives_anything_but_one_line(
     from fer_edge.subject import find_subject
 
     rng = random.Random(7)
-    stored = json.loads(_members(packed)[MANIFEST])
+    stored = json.loads(members_of(packed)[MANIFEST])
     everywhere = _places(stored)
     tries = [(path, value) for path in everywhere for value in rng.sample(ODD, 1)]
     tries += [(path, value) for path in everywhere if len(path) == 1 for value in ODD]
@@ -257,7 +207,7 @@ def test_no_manifest_whatever_it_says_gives_anything_but_one_line(
                 stored = stored[key]
             stored[path[-1]] = value
 
-        place.write_bytes(_with_manifest(packed, put))
+        place.write_bytes(with_manifest(packed, put))
         try:
             opened = open_bundle(place)
             find_subject(place)
@@ -277,29 +227,29 @@ def test_no_manifest_whatever_it_says_gives_anything_but_one_line(
     ids=["empty", "object", "list", "null", "number", "lists", "objects", "UTF-16"],
 )
 def test_a_manifest_that_is_none_is_refused(packed: bytes, place: Path, manifest: bytes) -> None:
-    _refused(place, pack({**_members(packed), MANIFEST: manifest}))
+    refused(place, pack({**members_of(packed), MANIFEST: manifest}))
 
 
 @pytest.mark.parametrize("text", ["1e999", '"\\ud800"', "[" * 900 + "]" * 900, "1.0e0"])
 def test_json_that_cannot_be_written_as_it_was_read_is_refused(
     packed: bytes, place: Path, text: str
 ) -> None:
-    members = _members(packed)
+    members = members_of(packed)
     changed = members[MANIFEST].decode().replace('"metrics": {', f'"metrics": {{"a": {text},', 1)
-    _refused(place, pack({**members, MANIFEST: changed.encode()}))
+    refused(place, pack({**members, MANIFEST: changed.encode()}))
 
 
 def test_a_member_larger_than_any_of_its_kind_is_refused(packed: bytes, place: Path) -> None:
-    members = _members(packed)
+    members = members_of(packed)
     for name, size in ((GOLDEN, 5 << 20), (MODEL_CARD, 2 << 20), (MANIFEST, 1 << 20)):
-        message = _refused(place, pack({**members, name: bytes(size)}))
+        message = refused(place, pack({**members, name: bytes(size)}))
         assert f"its {name} is too large" in message
 
 
 def test_every_byte_of_a_bundle_is_what_any_zip_tool_would_have_written(packed: bytes) -> None:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
-        for name, data in _members(packed).items():
+        for name, data in members_of(packed).items():
             entry = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
             entry.create_system = 3
             entry.external_attr = 0o644 << 16
@@ -379,8 +329,8 @@ def test_what_is_no_bundle_at_all_is_refused(tmp_path: Path) -> None:
         file.truncate(300 << 20)
     with pytest.raises(FerEdgeError, match="has 300 MiB; a bundle has at most 256"):
         open_bundle(sparse)
-    for content in (b"", b"text", b"PK\x05\x06" + bytes(18), _zip({})):
-        assert "is damaged" in _refused(tmp_path / "bad.fer", content)
+    for content in (b"", b"text", b"PK\x05\x06" + bytes(18), zipped({})):
+        assert "is damaged" in refused(tmp_path / "bad.fer", content)
 
 
 def test_a_bundle_that_may_not_be_read_is_one_line(
@@ -392,160 +342,6 @@ def test_a_bundle_that_may_not_be_read_is_one_line(
     monkeypatch.setattr("fer_edge.bundle.opening.os.open", denied)
     with pytest.raises(FerEdgeError, match="permission denied"):
         open_bundle(exported.bundle)
-
-
-# --- the golden set -----------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("name", [INT8_TFLITE, INT8_ONNX])
-def test_the_golden_set_is_reproduced_on_this_machine(exported: Exported, name: str) -> None:
-    bundle = open_bundle(exported.bundle)
-    difference = verify_golden(bundle, load_model(bundle.read(name)))
-    assert 0 <= difference <= bundle.manifest.golden_tolerance < 0.1
-
-
-def test_the_golden_set_tells_answers_apart(exported: Exported) -> None:
-    bundle = open_bundle(exported.bundle)
-    arrays = golden_set(bundle.read(GOLDEN))
-    assert arrays["faces"].shape == (32, 48, 48, 1)
-    assert arrays["faces"].dtype == np.uint8
-    for name in ("probabilities", "probabilities_onnx"):
-        assert arrays[name].shape == (32, 7)
-        spread = np.ptp(arrays[name], axis=0).max()
-        assert spread > 4 * bundle.manifest.golden_tolerance
-
-
-class _Answering:
-    """A model that gives prepared probabilities."""
-
-    format, runtime = "tflite", "Prepared 1.0"
-
-    def __init__(self, probabilities: np.ndarray) -> None:
-        self.given, self.classes = probabilities, probabilities.shape[1]
-
-    def probabilities(self, faces: np.ndarray) -> np.ndarray:
-        return self.given[: len(faces)]
-
-
-def _golden(bundle: Bundle) -> np.ndarray:
-    return golden_set(bundle.read(GOLDEN))["probabilities"]
-
-
-def test_differences_within_the_tolerance_pass_and_larger_ones_are_named(
-    exported: Exported,
-) -> None:
-    bundle = open_bundle(exported.bundle)
-    tolerance, expected = bundle.manifest.golden_tolerance, _golden(bundle)
-    near, far = expected.copy(), expected.copy()
-    near[3, 2] += 0.9 * tolerance
-    far[3, 2] += 1.1 * tolerance
-    assert verify_golden(bundle, _Answering(near)) == pytest.approx(0.9 * tolerance, rel=1e-3)
-    with pytest.raises(FerEdgeError, match=r"Prepared 1\.0 .* computes something else") as caught:
-        verify_golden(bundle, _Answering(far))
-    assert f"{1.1 * tolerance:.3f}" in caught.value.message
-    assert "install the runtime" in caught.value.hint
-
-
-def test_a_golden_replay_that_gives_no_number_is_refused(exported: Exported) -> None:
-    bundle = open_bundle(exported.bundle)
-    said = _golden(bundle).copy()
-    said[0, 0] = np.nan
-    with pytest.raises(FerEdgeError, match="differs by nan"):
-        verify_golden(bundle, _Answering(said))
-
-
-def test_a_model_with_changed_weights_is_found_by_the_golden_set(exported: Exported) -> None:
-    """Not by its checksum: as if the runtime had read other numbers than the file holds."""
-    from fer_edge.export.tflite import tensors
-
-    bundle = open_bundle(exported.bundle)
-    content = bundle.read(INT8_TFLITE)
-    largest = max(tensors(content), key=lambda tensor: int(np.prod(tensor["shape"])))
-    assert largest["type"] == "INT8"
-    found = 0
-    rng = np.random.default_rng(3)
-    for _ in range(6):
-        changed = bytearray(content)
-        # the sign bits of a run of weights, which lie in the middle of the file
-        start = int(rng.integers(len(content) // 3, len(content) // 2))
-        for position in range(start, start + 300):
-            changed[position] ^= 0x80
-        try:
-            verify_golden(bundle, load_model(bytes(changed)))
-        except FerEdgeError:
-            found += 1
-    assert found >= 5
-
-
-def test_labels_that_do_not_fit_the_model_are_refused(packed: bytes, place: Path) -> None:
-    place.write_bytes(_with_manifest(packed, lambda stored: stored["labels"].append("bored")))
-    bundle = open_bundle(place)
-    with pytest.raises(FerEdgeError, match="has 8 labels, but its model gives 7 classes"):
-        verify_golden(bundle, load_model(bundle.read(INT8_TFLITE)))
-
-
-def _npz(**arrays: np.ndarray) -> bytes:
-    buffer = io.BytesIO()
-    np.savez(buffer, **arrays)
-    return buffer.getvalue()
-
-
-def _golden_with_header(old: bytes, new: bytes) -> bytes:
-    """A golden set whose zip is in order, but one array's header says something else."""
-    with zipfile.ZipFile(io.BytesIO(pack_golden(FACES, SAID))) as archive:
-        members = {name: archive.read(name) for name in archive.namelist()}
-    assert old in members["faces.npy"]
-    return pack({**members, "faces.npy": members["faces.npy"].replace(old, new)})
-
-
-FACES, SAID = np.zeros((4, 48, 48, 1), np.uint8), np.zeros((4, 7), np.float32)
-
-
-@pytest.mark.parametrize(
-    "golden",
-    [
-        b"",
-        b"not a zip",
-        _npz(faces=FACES),
-        _npz(probabilities=SAID),
-        _npz(faces=FACES, probabilities=SAID[:3]),
-        _npz(faces=FACES[:0], probabilities=SAID[:0]),
-        _npz(faces=FACES.astype(np.float32), probabilities=SAID),
-        _npz(faces=FACES[:, :24], probabilities=SAID),
-        _npz(faces=FACES, probabilities=np.full((4, 7), "x")),
-        _npz(faces=FACES, probabilities=np.array([[None] * 7] * 4)),
-        pack_golden(FACES, SAID)[:-40],
-        pack_golden(np.zeros((257, 48, 48, 1), np.uint8), np.zeros((257, 7), np.float32)),
-        _golden_with_header(b"(4, 48, 48, 1)", b"(9999999999,) "),
-        _golden_with_header(b"(4, 48, 48, 1)", b"(999999**9999)"),
-        _golden_with_header(b"'fortran_order'", b"'fortran_orde(("),
-        _golden_with_header(b"'fortran_order'", b"'\xff\xff\0\0\0_order'"),
-        _golden_with_header(b"NUMPY\x01\x00", b"NUMPY\x09\x00"),
-    ],
-)
-def test_a_golden_set_that_cannot_be_replayed_is_refused(
-    exported: Exported, place: Path, golden: bytes
-) -> None:
-    given = open_bundle(exported.bundle)
-    write_bundle(place, given.manifest, {**given.content, GOLDEN: golden})
-    bundle = open_bundle(place)
-    with pytest.raises(FerEdgeError):
-        verify_golden(bundle, load_model(bundle.read(INT8_TFLITE)))
-
-
-def test_a_compressed_golden_set_cannot_fill_the_memory(exported: Exported, place: Path) -> None:
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, faces=np.zeros((20_000, 48, 48, 1), np.uint8), probabilities=SAID)
-    assert len(buffer.getvalue()) < 200_000
-    given = open_bundle(exported.bundle)
-    write_bundle(place, given.manifest, {**given.content, GOLDEN: buffer.getvalue()})
-    with pytest.raises(FerEdgeError, match="golden set cannot be read"):
-        verify_golden(open_bundle(place), _Answering(SAID))
-
-
-def test_equal_golden_sets_give_equal_bytes() -> None:
-    assert pack_golden(FACES, SAID) == pack_golden(FACES.copy(), SAID.copy())
-    assert pack_golden(FACES, SAID) != pack_golden(FACES, SAID, onnx=SAID)
 
 
 def test_a_full_disk_leaves_no_bundle_behind(exported: Exported, full_disk: Path) -> None:
