@@ -32,7 +32,7 @@ test-outputs: $(VENV)/.ready ## the page in a real browser, MQTT with a real bro
 	$(SLOW) tests/slow/test_mqtt_broker.py tests/slow/test_page.py
 
 test-parity: $(VENV)/.ready ## the same answers from Keras, LiteRT, tflite-runtime and ONNX Runtime
-	$(SLOW) tests/slow/test_parity.py
+	$(SLOW) tests/slow/test_folding_networks.py tests/slow/test_parity.py
 
 test-arm: $(VENV)/.ready ## the same on emulated Raspberry Pis, and their instruction counts
 	$(BIN)/python benchmarks/arm/emulator.py

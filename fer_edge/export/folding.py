@@ -1,4 +1,4 @@
-"""Batch norm folded exactly where the converters leave it: behind the ReLU of a convolution.
+"""Batch norm folded exactly where the converters leave it: behind the ReLU of a layer.
 
 Conv → BN → ReLU and dense → BN are folded by the TFLite converter itself. Conv → ReLU → BN, the
 order of Triwijoyo et al.'s table, leaves a MUL and an ADD on the network's largest tensors, and
@@ -6,7 +6,8 @@ their quantization costs accuracy. With s the scale and t the shift of a channel
 s·relu(u) = relu(s·u), so the scale moves into the convolution; max(x + t) = max(x) + t, so the
 shift moves behind the pool, and through a flatten into a dense layer's bias. It cannot move into a
 convolution with 'same' padding: its border of zeros would have to be shifted as well. A channel
-with s <= 0 keeps its scale where it is.
+with s <= 0 keeps its scale where it is, unless a dense layer can take it before any pool. Dense →
+ReLU → BN, Kusno and Chowanda's order, is the same without the pool.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ class _Step:
 
 
 def fold_batch_norms(network: keras.Model) -> tuple[keras.Model, int]:
-    """Rewrite every conv → ReLU → BN of a network that is one chain of layers.
+    """Rewrite every conv or dense → ReLU → BN of a network that is one chain of layers.
 
     Args:
         network: float32, from (N, 48, 48, 1) pixels to (N, classes) probabilities; unchanged.
@@ -64,14 +65,14 @@ def fold_batch_norms(network: keras.Model) -> tuple[keras.Model, int]:
     steps: list[_Step] = []
     folded = 0
     for layer in found:
-        relu = _relu_of_conv(steps)
+        relu = _behind_relu(steps)
         # a batch norm over another axis than the channels is left alone
         if isinstance(layer, layers.BatchNormalization) and layer.axis in (-1, 3) and relu:
             steps += _fold(layer, relu)
             folded += 1
         else:
             steps.append(_Step(type(layer).from_config(layer.get_config()), layer.get_weights()))
-    return _build(network, _move_shifts(steps)), folded
+    return _build(network, _move_forward(steps)), folded
 
 
 def absorb_batch_norms(network: keras.Model) -> keras.Model:
@@ -112,11 +113,11 @@ def _with_batch_of_one(network: keras.Model) -> keras.Model:
     return keras.Model(inputs, network(inputs), name=network.name)
 
 
-def _relu_of_conv(steps: list[_Step]) -> _Step | None:
-    """The convolution whose ReLU the chain so far ends with."""
-    if len(steps) >= 2 and is_relu(steps[-1].layer) and _is_conv(steps[-2].layer, "linear"):
+def _behind_relu(steps: list[_Step]) -> _Step | None:
+    """The convolution or dense layer whose ReLU the chain so far ends with."""
+    if len(steps) >= 2 and is_relu(steps[-1].layer) and _is_weighted(steps[-2].layer, "linear"):
         return steps[-2]
-    if steps and _is_conv(steps[-1].layer, "relu"):
+    if steps and _is_weighted(steps[-1].layer, "relu"):
         return steps[-1]
     return None
 
@@ -130,17 +131,19 @@ def is_relu(layer: layers.Layer) -> bool:
     )
 
 
-def _is_conv(layer: layers.Layer, activation: str) -> bool:
+def _is_weighted(layer: layers.Layer, activation: str) -> bool:
     # exactly: a subclass may do something else with its kernel
-    return type(layer) is layers.Conv2D and layer.activation is keras.activations.get(activation)
+    return type(layer) in (layers.Conv2D, layers.Dense) and (
+        layer.activation is keras.activations.get(activation)
+    )
 
 
-def _fold(norm: layers.BatchNormalization, conv: _Step) -> list[_Step]:
-    """Move the positive scales into the convolution; return what stays behind the ReLU."""
+def _fold(norm: layers.BatchNormalization, before: _Step) -> list[_Step]:
+    """Move the positive scales into the layer before; return what stays behind its ReLU."""
     scale, shift = _affine(norm)
     positive = scale > 0
-    into_conv = np.where(positive, scale, 1).astype(np.float32)
-    conv.weights = [weight * into_conv for weight in conv.weights]
+    moved = np.where(positive, scale, 1).astype(np.float32)
+    before.weights = [weight * moved for weight in before.weights]
     left: list[_Step] = []
     if not positive.all():
         kept = np.where(positive, 1, scale).astype(np.float32)
@@ -174,31 +177,48 @@ def _affine(norm: layers.BatchNormalization) -> tuple[np.ndarray, np.ndarray]:
     return scale.astype(np.float32), shift.astype(np.float32)
 
 
-def _move_shifts(steps: list[_Step]) -> list[_Step]:
-    """Carry each shift forward past the layers it commutes with, into a dense layer if it can."""
+def _move_forward(steps: list[_Step]) -> list[_Step]:
+    """Carry what is left of each norm past the layers it commutes with, into a dense layer if it
+    can."""
     steps = list(steps)
+    # the last one first: a shift is out of the way before the scale that stands in front of it
     for index in range(len(steps) - 1, -1, -1):
         layer = steps[index].layer
-        if not isinstance(layer, ChannelAffine) or layer.shift is None:
+        if not isinstance(layer, ChannelAffine):
             continue
         moved = steps.pop(index)
-        shift, place = np.asarray(layer.shift, np.float32), index
-        through = (layers.MaxPooling2D, layers.AveragePooling2D, layers.GlobalAveragePooling2D)
+        averages = (layers.AveragePooling2D, layers.GlobalAveragePooling2D)
+        # the largest of negated values is another one
+        pools = averages if layer.scale is not None else (layers.MaxPooling2D, *averages)
+        place = index
         while place < len(steps):
             following = steps[place]
             if isinstance(following.layer, layers.Dense) and following.layer.use_bias:
-                kernel, bias = following.weights
-                repeated = np.tile(shift, len(kernel) // len(shift))
-                following.weights = [kernel, bias + repeated @ kernel]
+                _into_dense(layer, following)
                 break
             unpadded = getattr(following.layer, "padding", "valid") == "valid"
-            passable = isinstance(following.layer, through) and unpadded
+            passable = isinstance(following.layer, pools) and unpadded
             if not passable and not isinstance(following.layer, layers.Flatten | layers.Dropout):
-                place = _back_before_flatten(steps, index, place)
+                # a scale gains nothing by standing elsewhere
+                place = _back_before_flatten(steps, index, place) if layer.shift else index
                 steps.insert(place, moved)
                 break
             place += 1
     return steps
+
+
+def _into_dense(affine: ChannelAffine, dense: _Step) -> None:
+    kernel, bias = dense.weights
+    if affine.shift is not None:
+        bias = bias + _repeated(affine.shift, len(kernel)) @ kernel
+    if affine.scale is not None:
+        kernel = kernel * _repeated(affine.scale, len(kernel))[:, None]
+    dense.weights = [kernel, bias]
+
+
+def _repeated(by_channel: list[float], size: int) -> np.ndarray:
+    """As a flattened image has them: channels vary fastest."""
+    return np.tile(np.asarray(by_channel, np.float32), size // len(by_channel))
 
 
 def _back_before_flatten(steps: list[_Step], start: int, place: int) -> int:

@@ -116,6 +116,13 @@ CASES: dict[str, tuple[Callable[[], keras.Model], int]] = {
         ),
         1,
     ),
+    "a dense layer with its ReLU, Kusno's order": (
+        lambda: _network(
+            _conv(), layers.ReLU(), layers.MaxPooling2D(8), layers.Flatten(),
+            layers.Dense(9, activation="relu"), layers.BatchNormalization(), layers.Dropout(0.5),
+        ),
+        1,
+    ),
     "a norm without gamma and beta, and a second norm": (
         lambda: _network(
             _conv(), layers.ReLU(), layers.BatchNormalization(scale=False, center=False),
@@ -212,6 +219,16 @@ def test_no_multiplication_is_left_when_all_scales_are_positive() -> None:
     kept, _ = fold_batch_norms(_with_statistics(make(), "mixed"))
     assert _affine_operators(kept).count("MUL") == 2, "negative scales stay where they are"
     assert not any(isinstance(layer, layers.BatchNormalization) for layer in kept.layers)
+
+
+@pytest.mark.parametrize("signs", ["positive", "mixed"])
+@pytest.mark.parametrize(
+    "case", ["a dense layer with its ReLU, Kusno's order", "no pool behind the norm"]
+)
+def test_a_dense_layer_takes_a_norm_whatever_its_signs(case: str, signs: str) -> None:
+    make, _ = CASES[case]
+    folded, _ = fold_batch_norms(_with_statistics(make(), signs))
+    assert _affine_operators(folded) == []
 
 
 def test_what_is_left_of_a_norm_can_be_saved_and_read(tmp_path: object) -> None:
