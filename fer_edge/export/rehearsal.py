@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,7 +10,7 @@ from fer_edge.export.budget import Budget
 from fer_edge.export.gate import Verdict, judge
 from fer_edge.export.source import Source
 from fer_edge.metrics import Drop, drop
-from fer_edge.runtime import load_model
+from fer_edge.runtime.many import classify_many
 
 IMAGES = 1000
 """Enough to tell 97% agreement from 98%, few enough to be asked for every remedy."""
@@ -50,7 +48,7 @@ class Rehearsal:
 
     def compare(self, model: bytes) -> Drop:
         """What a model file loses against the float model."""
-        said = _answers(model, self.faces)
+        said = classify_many(model, self.faces)
         return drop(self.reference, said, self.targets, self.labels)
 
     def judge(self, lost: Drop, budget: Budget) -> Verdict:
@@ -83,12 +81,5 @@ def rehearse(
     order = np.random.default_rng(seed).permutation(free or len(chosen))
     chosen = chosen.subset(order[:count])
     faces = chosen.faces if validation else np.ascontiguousarray(chosen.faces[:, :, ::-1])
-    reference = _answers(model, faces)
+    reference = classify_many(model, faces)
     return Rehearsal(origin, faces, chosen.targets, source.dataset.labels, reference)
-
-
-def _answers(model: bytes, faces: np.ndarray) -> np.ndarray:
-    """Of several interpreters side by side, a part of the images each."""
-    parts = np.array_split(faces, os.cpu_count() or 1)
-    with ThreadPoolExecutor(len(parts)) as pool:
-        return np.concatenate(list(pool.map(lambda p: load_model(model).probabilities(p), parts)))
