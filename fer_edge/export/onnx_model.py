@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from fer_edge.chatter import silenced_stderr
+from fer_edge.export import tflite_graph
 from fer_edge.export.ranges import DEFAULT, Observer
 
 OPSET = 17
@@ -33,7 +34,7 @@ def to_float32(tflite: bytes) -> bytes:
     """
     with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder) / "model.tflite", Path(folder) / "model.onnx"
-        source.write_bytes(tflite)
+        source.write_bytes(_flattened(tflite))
         with _quiet():
             import tf2onnx
 
@@ -80,6 +81,20 @@ def to_int8(
             extra_options={"TensorQuantOverrides": known},
         )
         return target.read_bytes()
+
+
+def _flattened(tflite: bytes) -> bytes:
+    """The flatbuffer with a reshape of its own before each dense layer that flattens by itself.
+
+    tf2onnx 1.17 forgets the bias of the others without a word: it gives a FULLY_CONNECTED of an
+    input other than (1, N) two inputs in place of its three.
+    """
+    model = tflite_graph.read(tflite)
+    (graph,) = model.subgraphs
+    for place, (kind, op) in reversed(list(enumerate(tflite_graph.operators(model, graph)))):
+        if kind == "FULLY_CONNECTED" and len(graph.tensors[op.inputs[0]].shape) != 2:
+            tflite_graph.insert_flatten(model, graph, place)
+    return tflite_graph.write(model)
 
 
 def _observed(model: bytes, calibration: np.ndarray, method: str) -> dict[str, Any]:

@@ -60,6 +60,41 @@ def set_constant(model: Any, tensor: Any, values: np.ndarray) -> None:
     model.buffers[tensor.buffer].data = np.frombuffer(values.tobytes(), np.uint8)
 
 
+def insert_flatten(model: Any, graph: Any, place: int) -> None:
+    """Put a RESHAPE to (1, N) before the operator at a place, on its first input."""
+    kinds = schema()
+    reader = graph.operators[place]
+    given = graph.tensors[reader.inputs[0]]
+    size = int(np.prod(given.shape))
+    side, flat = kinds.TensorT(), kinds.TensorT()
+    side.name, side.shape, side.type = (
+        f"flatten_{place}_shape".encode(),
+        [2],
+        kinds.TensorType.INT32,
+    )
+    side.buffer = len(model.buffers)
+    buffer = kinds.BufferT()
+    buffer.data = np.frombuffer(np.array([1, size], np.int32).tobytes(), np.uint8)
+    model.buffers.append(buffer)
+    # buffer 0 is the empty one
+    flat.name, flat.shape, flat.type, flat.buffer = (
+        f"flatten_{place}".encode(),
+        [1, size],
+        given.type,
+        0,
+    )
+    graph.tensors += [side, flat]
+    code = kinds.OperatorCodeT()
+    code.builtinCode = code.deprecatedBuiltinCode = kinds.BuiltinOperator.RESHAPE
+    model.operatorCodes.append(code)
+    added = kinds.OperatorT()
+    added.opcodeIndex = len(model.operatorCodes) - 1
+    added.inputs = [reader.inputs[0], len(graph.tensors) - 2]
+    added.outputs = [len(graph.tensors) - 1]
+    reader.inputs = [len(graph.tensors) - 1, *reader.inputs[1:]]
+    graph.operators.insert(place, added)
+
+
 def run(
     content: bytes, images: np.ndarray, tensors: Collection[int]
 ) -> Iterator[dict[int, np.ndarray]]:

@@ -16,6 +16,8 @@ from fer_edge.runtime import load_model
 
 keras = import_keras()
 
+from keras import layers  # noqa: E402
+
 from fer_edge.export import onnx_model, tflite  # noqa: E402
 from fer_edge.export.folding import fold_batch_norms  # noqa: E402
 
@@ -160,6 +162,21 @@ def test_onnx_conversion_depends_on_nothing_but_the_flatbuffer(content: dict[str
     once, again = (onnx_model.to_float32(content[FLOAT_TFLITE]) for _ in range(2))
     assert once == again == content[FLOAT_ONNX]
     assert onnx_model.to_int8(once, IMAGES) == onnx_model.to_int8(again, IMAGES)
+
+
+def test_a_dense_layer_behind_a_pool_of_one_pixel_keeps_its_bias_in_onnx() -> None:
+    """TFLite leaves out the flatten there, and tf2onnx then left out the bias."""
+    keras.utils.set_random_seed(2)
+    x = inputs = keras.Input(batch_shape=(1, 48, 48, 1))
+    x = layers.Conv2D(4, 3, activation="relu")(layers.Rescaling(1 / 255)(x))
+    x = layers.Flatten()(layers.MaxPooling2D(46)(x))
+    x = layers.Dense(7, activation="softmax", bias_initializer="random_normal")(x)
+    exact = tflite.to_float32(keras.Model(inputs, x))
+    assert "RESHAPE" not in tflite.operators(exact)
+    said = [
+        load_model(each).probabilities(IMAGES[:4]) for each in (exact, onnx_model.to_float32(exact))
+    ]
+    np.testing.assert_allclose(said[1], said[0], atol=1e-6)
 
 
 def test_onnx_files_are_valid_and_named_for_people(content: dict[str, bytes]) -> None:
