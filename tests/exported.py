@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fer_edge.bundle import DYNAMIC_TFLITE, FLOAT16_TFLITE
 from fer_edge.chatter import import_keras
 from fer_edge.data.dataset import Dataset
 from fer_edge.data.packed import write_packed
@@ -54,6 +55,7 @@ def train_and_export(dataset: Dataset, folder: Path) -> Exported:
     import_keras()
     from fer_edge.export.budget import Budget
     from fer_edge.export.exporter import export
+    from fer_edge.export.formats import DEFAULT
     from fer_edge.train.run import train
 
     faces, targets = dataset.faces.copy(), dataset.targets.copy()
@@ -65,5 +67,11 @@ def train_and_export(dataset: Dataset, folder: Path) -> Exported:
     write_packed(leaky, data)
     recipe.write_text(RECIPE)
     run = train(str(recipe), str(data), output=folder / "run").folder
-    result = export(run, budget=Budget(), output=folder / "bundles", calibration=70)
+    result = export(
+        run,
+        budget=Budget(),
+        output=folder / "bundles",
+        calibration=70,
+        formats=(*DEFAULT, FLOAT16_TFLITE, DYNAMIC_TFLITE),
+    )
     return Exported(data, leaky, run, result.bundle, result)

@@ -55,13 +55,16 @@ def bundle(ck48: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     import_keras()
     from fer_edge.export.budget import Budget
     from fer_edge.export.exporter import export
+    from fer_edge.export.formats import SLIM
     from fer_edge.train.run import train
 
     folder = tmp_path_factory.mktemp("own")
     (folder / "own.toml").write_text(RECIPE)
     trained = train(str(folder / "own.toml"), str(ck48), output=folder / "run")
     assert trained.metrics["test"]["whole"]["accuracy"]["value"] > 0.9
-    return export(trained.folder, budget=Budget(), output=folder, calibration=70, slim=True).bundle
+    return export(
+        trained.folder, budget=Budget(), output=folder, calibration=70, formats=SLIM
+    ).bundle
 
 
 def test_the_bundle_speaks_of_contempt_and_not_of_neutral(bundle: Path) -> None:

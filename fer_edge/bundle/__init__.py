@@ -3,6 +3,8 @@
 from fer_edge.bundle.golden import golden_set, pack_golden, prove, verify_golden
 from fer_edge.bundle.manifest import INPUT, SCHEMA, Manifest, json_schema
 from fer_edge.bundle.opening import (
+    DYNAMIC_TFLITE,
+    FLOAT16_TFLITE,
     FLOAT_ONNX,
     FLOAT_TFLITE,
     GOLDEN,
@@ -19,6 +21,8 @@ from fer_edge.bundle.opening import (
 )
 
 __all__ = [
+    "DYNAMIC_TFLITE",
+    "FLOAT16_TFLITE",
     "FLOAT_ONNX",
     "FLOAT_TFLITE",
     "GOLDEN",

@@ -13,7 +13,7 @@ from fer_edge.bundle.validation import problem
 from fer_edge.errors import FerEdgeError
 from fer_edge.face import CropRule
 
-VERSION = (1, 1)
+VERSION = (1, 2)
 SCHEMA = "{}.{}".format(*VERSION)
 """Version of the manifest that this package writes, MAJOR.MINOR.
 
@@ -63,7 +63,7 @@ class Manifest:
         )
     )
     gate: dict[str, Any] = field(
-        metadata=_is("the budget, and the gate's verdict by int8 file", shapes.GATE)
+        metadata=_is("the budget, and the gate's verdict by file that is not exact", shapes.GATE)
     )
     tools: dict[str, str] = field(
         metadata=_is("name and version of what made the bundle", shapes.TOOLS)

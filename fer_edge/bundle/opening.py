@@ -19,6 +19,8 @@ from fer_edge.files import atomic_path
 
 INT8_TFLITE = "model.int8.tflite"
 FLOAT_TFLITE = "model.float32.tflite"
+FLOAT16_TFLITE = "model.float16.tflite"
+DYNAMIC_TFLITE = "model.dynamic.tflite"
 INT8_ONNX = "model.int8.onnx"
 FLOAT_ONNX = "model.float32.onnx"
 GOLDEN = "golden.npz"
@@ -26,7 +28,10 @@ MODEL_CARD = "MODEL_CARD.md"
 MANIFEST = "manifest.json"
 SIGNATURE = "manifest.minisig"
 
-MEMBERS = (INT8_TFLITE, FLOAT_TFLITE, INT8_ONNX, FLOAT_ONNX, GOLDEN, MODEL_CARD)
+MEMBERS = (
+    *(INT8_TFLITE, FLOAT_TFLITE, FLOAT16_TFLITE, DYNAMIC_TFLITE, INT8_ONNX, FLOAT_ONNX),
+    *(GOLDEN, MODEL_CARD),
+)
 """What a bundle may hold beside its manifest; a slim one has neither float nor ONNX models."""
 REQUIRED = (INT8_TFLITE, GOLDEN, MODEL_CARD)
 

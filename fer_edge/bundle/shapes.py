@@ -142,7 +142,13 @@ METRICS = open_object(
 )
 GATE: Shape = {
     "type": "object",
-    "properties": {"budget": OPEN, "model.int8.tflite": VERDICT, "model.int8.onnx": VERDICT},
+    "properties": {
+        "budget": OPEN,
+        "model.int8.tflite": VERDICT,
+        "model.int8.onnx": VERDICT,
+        "model.float16.tflite": VERDICT,
+        "model.dynamic.tflite": VERDICT,
+    },
 }
 TOOLS: Shape = {"type": "object", "additionalProperties": TEXT}
 FILES: Shape = {"type": "object", "additionalProperties": HASH}

@@ -18,6 +18,12 @@ def export(
     int8: Annotated[
         bool, typer.Option("--int8", help="Quantize to int8, through the gate, into a bundle.")
     ] = False,
+    float16: Annotated[
+        bool, typer.Option("--float16", help="A TFLite with float16 weights as well.")
+    ] = False,
+    dynamic: Annotated[
+        bool, typer.Option("--dynamic", help="A TFLite with int8 weights alone as well.")
+    ] = False,
     data: Annotated[
         str | None, typer.Option("--data", help="The dataset's path.", show_default="the run's")
     ] = None,
@@ -71,7 +77,9 @@ def export(
     for module in (*needed, "matplotlib"):
         require_extra(module, "export")
     from fer_edge.export.budget import load_budget
+    from fer_edge.export.formats import choose_formats
 
+    chosen = choose_formats(slim=slim, float16=float16, dynamic=dynamic)
     limits = load_budget(budget)
     # the converters are TensorFlow's, whatever the network was trained on
     import_keras(backend="tensorflow")
@@ -104,7 +112,7 @@ def export(
         balance=balance,
         ranges=ranges,
         ladder=ladder,
-        slim=slim,
+        formats=chosen,
         report=report,
         say=lambda line: typer.echo(line, err=True),
     )

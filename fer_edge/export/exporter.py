@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
@@ -19,6 +19,7 @@ from fer_edge.errors import FerEdgeError, GateRefused
 from fer_edge.export import onnx_model, tflite
 from fer_edge.export.budget import Budget
 from fer_edge.export.explaining import explain
+from fer_edge.export.formats import DEFAULT, QUANTIZED
 from fer_edge.export.gate import Check
 from fer_edge.export.golden import golden_set
 from fer_edge.export.ladder import Candidate, Climb, Ladder
@@ -89,7 +90,7 @@ def export(
     balance: bool = True,
     ranges: str = AUTO,
     ladder: bool = True,
-    slim: bool = False,
+    formats: Collection[str] = DEFAULT,
     report: Path | None = None,
     say: Say = lambda line: None,
 ) -> Export:
@@ -104,7 +105,7 @@ def export(
         balance: as many of each class.
         ranges: one of ``ranges.METHODS``, or ``auto`` to choose when the default does not do.
         ladder: try remedies until the budget is kept.
-        slim: make the int8 TFLite alone (and the float one, which it is timed against).
+        formats: models for the bundle, by member; the int8 TFLite is among them.
         report: folder of a page about the export; written whatever the gate says.
         say: told what is being done.
 
@@ -121,25 +122,23 @@ def export(
     )
     images = material.calibration
     held_out = hold_out(source)
-    floats = {bundle.FLOAT_TFLITE: material.exact}
-    if not slim:
-        floats[bundle.FLOAT_ONNX] = onnx_model.to_float32(material.exact)
-    check_parity(floats, held_out)
+    trained = _trained_files(material, formats)
+    check_parity(trained, held_out)
     climbing = Ladder(material, say, plain=not ladder)
     say(f"quantizing with {len(images)} training images, {material.rehearsal}")
     while climbing.climb():
-        content = floats | _int8_files(climbing.best, images, slim)
+        content = trained | _int8_files(climbing.best, images, formats)
         say(f"measuring on {len(held_out.dataset):,} images of {', '.join(held_out.splits)}")
-        formats = measure(content, held_out, budget)
-        if not (ladder and _failed(formats)):
+        measured = measure(content, held_out, budget)
+        if not ladder or not set(QUANTIZED) & set(_failed(measured)):
             break
         climbing.refused()
         say("the gate refused it on the test images; climbing on")
     if report is not None:
         say("measuring every layer for the report")
-        found = _findings(source, material, held_out, formats, climbing)
+        found = _findings(source, material, held_out, measured, climbing)
         say(f"report: {write_page(found, report)}")
-    _refuse_if_failed(formats, climbing.best, images)
+    _refuse_if_failed(measured, climbing.best, images)
     golden, tolerance = golden_set(content[bundle.INT8_TFLITE], content.get(bundle.INT8_ONNX))
     _check_tolerance(tolerance)
     reference, unleaked = held_out.reports(held_out.reference)
@@ -149,19 +148,18 @@ def export(
         target,
         reference,
         unleaked,
-        formats,
+        measured,
         source.precision,
         material.batch_norms,
         len(images),
         climb,
     )
-    card = model_card(source, held_out.splits, _int8(formats))
-    if slim:
-        del content[bundle.FLOAT_TFLITE]
+    card = model_card(source, held_out.splits, _int8(measured))
+    shipped = {name: content[name] for name in content if name in formats}
     bundle.write_bundle(
         target,
         _manifest(source, held_out, result, budget, tolerance),
-        {**content, bundle.GOLDEN: golden, bundle.MODEL_CARD: card.encode()},
+        {**shipped, bundle.GOLDEN: golden, bundle.MODEL_CARD: card.encode()},
     )
     return result
 
@@ -190,9 +188,21 @@ def _findings(
     )
 
 
-def _int8_files(best: Candidate, images: np.ndarray, slim: bool) -> dict[str, bytes]:
+def _trained_files(material: Material, formats: Collection[str]) -> dict[str, bytes]:
+    """Of the trained network itself; the float TFLite always, since all are timed against it."""
+    files = {bundle.FLOAT_TFLITE: material.exact}
+    if bundle.FLOAT_ONNX in formats:
+        files[bundle.FLOAT_ONNX] = onnx_model.to_float32(material.exact)
+    if bundle.FLOAT16_TFLITE in formats:
+        files[bundle.FLOAT16_TFLITE] = tflite.to_float16(material.folded)
+    if bundle.DYNAMIC_TFLITE in formats:
+        files[bundle.DYNAMIC_TFLITE] = tflite.to_dynamic_range(material.folded)
+    return files
+
+
+def _int8_files(best: Candidate, images: np.ndarray, formats: Collection[str]) -> dict[str, bytes]:
     files = {bundle.INT8_TFLITE: best.int8}
-    if not slim:
+    if bundle.INT8_ONNX in formats:
         # of the network that was quantized: its channels may be rescaled, its weights fine-tuned
         source = onnx_model.to_float32(tflite.to_float32(best.network))
         files[bundle.INT8_ONNX] = onnx_model.to_int8(
@@ -202,7 +212,7 @@ def _int8_files(best: Candidate, images: np.ndarray, slim: bool) -> dict[str, by
 
 
 def _failed(formats: tuple[Format, ...]) -> dict[str, tuple[Check, ...]]:
-    """The checks that int8 files did not pass, by file."""
+    """The checks that files did not pass, by file."""
     return {
         each.name: each.verdict.failures
         for each in formats
@@ -285,22 +295,18 @@ def _refuse_if_failed(
         for name, checks in failed.items()
         for check in checks
     ]
-    worst = [
-        f"  {decibels:5.1f} dB  {name}"
-        for name, decibels in tflite.layer_errors(candidate.ranged, images)[:WORST_LAYERS]
-    ]
-    tflite_passed = bundle.INT8_TFLITE not in failed
+    int8_failed = bool(set(QUANTIZED) & set(failed))
+    if int8_failed:
+        lines += ["layers that lose the most (signal over quantization noise, in decibels):"]
+        lines += [
+            f"  {decibels:5.1f} dB  {name}"
+            for name, decibels in tflite.layer_errors(candidate.ranged, images)[:WORST_LAYERS]
+        ]
+    refused = "the int8 model" if int8_failed else ", ".join(failed)
     raise GateRefused(
-        "\n".join(
-            [
-                "the gate refused the int8 model; no bundle was written",
-                *lines,
-                "layers that lose the most (signal over quantization noise, in decibels):",
-                *worst,
-            ]
-        ),
-        "the TFLite passed: ship it alone with --slim"
-        if tflite_passed
+        "\n".join([f"the gate refused {refused}; no bundle was written", *lines]),
+        f"the int8 TFLite passed: leave out {', '.join(failed)}, or ship it alone with --slim"
+        if bundle.INT8_TFLITE not in failed
         else "try more calibration images (--calibration), train with weight decay or longer, put "
         "batch norm before the ReLU, or allow more with --budget FILE",
     )

@@ -9,10 +9,12 @@ from typing import Any
 import keras
 import numpy as np
 
+from fer_edge.bundle import INT8_TFLITE
 from fer_edge.data.dataset import Dataset
 from fer_edge.errors import FerEdgeError
 from fer_edge.evaluate import leaked_mask
 from fer_edge.export.budget import Budget
+from fer_edge.export.formats import is_exact
 from fer_edge.export.gate import Verdict, judge
 from fer_edge.export.source import Source
 from fer_edge.export.timing import Latency, compare_latency
@@ -73,8 +75,8 @@ class HeldOut:
         counts = np.bincount(targets, minlength=len(self.dataset.labels)).tolist()
         return dict(zip(self.dataset.labels, counts, strict=True))
 
-    def judge(self, drops: tuple[Drop, Drop | None], size: int, budget: Budget) -> Verdict:
-        """The gate's answer for a file of ``size`` bytes that lost as much as ``drops``."""
+    def judge(self, drops: tuple[Drop, Drop | None], size: int | None, budget: Budget) -> Verdict:
+        """The gate's answer for a file that lost ``drops``; its ``size`` where that is limited."""
         whole, unleaked = drops
         clean = None if unleaked is None else (unleaked, self.class_images(clean=True))
         return judge(whole, self.class_images(), budget, unleaked=clean, size=size)
@@ -132,7 +134,7 @@ def check_parity(content: Mapping[str, bytes], held_out: HeldOut) -> None:
         FerEdgeError: one differs by more than ``PARITY`` in some probability.
     """
     faces = held_out.dataset.faces[:PARITY_IMAGES]
-    for name in (name for name in content if "float32" in name):
+    for name in filter(is_exact, content):
         said = classify_many(content[name], faces)
         difference = np.abs(said - held_out.reference[: len(faces)]).max()
         # a NaN must fail as well
@@ -145,12 +147,12 @@ def check_parity(content: Mapping[str, bytes], held_out: HeldOut) -> None:
 
 
 def measure(content: Mapping[str, bytes], held_out: HeldOut, budget: Budget) -> tuple[Format, ...]:
-    """Measure every format, and judge those in int8.
+    """Measure every format, and judge those that are not exact.
 
     Args:
         content: model files by their name in the bundle.
         held_out: the images and the float model's answers.
-        budget: what int8 may lose.
+        budget: what they may lose.
     """
     dataset = held_out.dataset
     single = {name: load_model(data) for name, data in content.items()}
@@ -160,6 +162,7 @@ def measure(content: Mapping[str, bytes], held_out: HeldOut, budget: Budget) -> 
         said = held_out.ask(data)
         drops = held_out.drops(said)
         whole, unleaked = held_out.reports(said)
+        limited = len(data) if name == INT8_TFLITE else None
         formats.append(
             Format(
                 name=name,
@@ -168,7 +171,7 @@ def measure(content: Mapping[str, bytes], held_out: HeldOut, budget: Budget) -> 
                 unleaked=unleaked,
                 drop=drops[0],
                 drop_unleaked=drops[1],
-                verdict=held_out.judge(drops, len(data), budget) if "int8" in name else None,
+                verdict=None if is_exact(name) else held_out.judge(drops, limited, budget),
                 latency=latency[name],
                 reliability=reliability(said, dataset.targets),
             )

@@ -1,4 +1,4 @@
-"""Keras to TFLite: float32, and int8 throughout with uint8 pixels in and probabilities out."""
+"""Keras to TFLite: float32, float16, dynamic range, and int8 throughout with uint8 in and out."""
 
 from __future__ import annotations
 
@@ -25,6 +25,29 @@ DEBUG_IMAGES = 32
 def to_float32(network: keras.Model) -> bytes:
     """Convert a network with batch size 1; returns the flatbuffer."""
     return _convert(_converter(network))
+
+
+def to_float16(network: keras.Model) -> bytes:
+    """Convert with weights in float16, half the size; they are widened when the file is loaded."""
+    import tensorflow as tf
+
+    converter = _converter(network)
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.target_spec.supported_types = [tf.float16]
+    return _convert(converter)
+
+
+def to_dynamic_range(network: keras.Model) -> bytes:
+    """Convert with weights in int8, by channel; activations are float between the layers.
+
+    A layer of many weights rounds its inputs to int8 as they come, by their own largest value, so
+    that nothing needs calibration. Small layers stay in float.
+    """
+    import tensorflow as tf
+
+    converter = _converter(network)
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    return _convert(converter)
 
 
 def to_int8(network: keras.Model, calibration: np.ndarray, ranges: str = DEFAULT) -> bytes:

@@ -29,7 +29,11 @@ _TYPES = {0: 4, 1: 2, 2: 4, 3: 1, 4: 8, 6: 1, 7: 2, 9: 1}
 _ZERO_POINTS = {2: (0, 0), 3: (0, 255), 4: (0, 0), 7: (0, 0), 9: (-128, 127)}
 # beyond these, kernels end the process over a multiplier that they cannot hold
 _SCALES = (1e-15, 1e9)
-_CUSTOM = 32
+_FLOAT32, _FLOAT16, _INT8 = 0, 1, 9
+# TensorTypes of what a layer reads and of its kernel; the last one rounds what it reads by itself
+_LAYERS = {(0, 0), (3, 3), (9, 9), (7, 9), (_FLOAT32, _INT8)}
+_DEQUANTIZABLE = (3, 7, _INT8)
+_CUSTOM, _DEQUANTIZE = 32, 6
 _CONV, _DEPTHWISE, _FULLY_CONNECTED = 3, 4, 9
 _AVERAGE_POOL, _MAX_POOL = 1, 17
 _POOLS = (_AVERAGE_POOL, _MAX_POOL)
@@ -171,6 +175,8 @@ def _check_operator(operator: Table, tensors: list[Table], codes: list[Table]) -
         raise ValueError("an operator has options of an unknown kind")
     if len(operator["mutating_variable_inputs"]) > len(operator["inputs"]):
         raise ValueError("an operator changes an input that it does not have")
+    if kind == _DEQUANTIZE:
+        _check_dequantize(operator, tensors)
     if kind not in _NEEDS:
         return 0
     name, options_type, fewest = _NEEDS[kind]
@@ -184,7 +190,39 @@ def _check_operator(operator: Table, tensors: list[Table], codes: list[Table]) -
     _check_steps(name, options)
     if kind in _POOLS:
         return 0
+    _check_kernel(name, operator, tensors)
     return _multiplications(kind, tensors, operator)
+
+
+def _check_dequantize(operator: Table, tensors: list[Table]) -> None:
+    """Float16 widened to float32, or integers given back their scale."""
+    if len(operator["inputs"]) != 1 or len(operator["outputs"]) != 1 or operator["inputs"][0] < 0:
+        raise ValueError("a Dequantize operator does not turn one tensor into one other")
+    read, written = (tensors[int(operator[end][0])] for end in ("inputs", "outputs"))
+    known = read["type"] == _FLOAT16 or (read["type"] in _DEQUANTIZABLE and _scales(read))
+    if not known or written["type"] != _FLOAT32:
+        raise ValueError("a Dequantize operator reads what has no scale, or does not give float32")
+    if read["shape"].tolist() != written["shape"].tolist():
+        raise ValueError("a Dequantize operator changes a shape")
+
+
+def _check_kernel(name: str, operator: Table, tensors: list[Table]) -> None:
+    read, kernel = (tensors[int(index)] for index in operator["inputs"][:2])
+    types = (read["type"], kernel["type"])
+    if types not in _LAYERS:
+        raise ValueError(
+            f"a {name} operator reads type {types[0]} with a kernel of type {types[1]}"
+        )
+    # kernels of this kind ignore a zero point
+    if types == (_FLOAT32, _INT8) and (
+        not _scales(kernel) or kernel["quantization"]["zero_point"].any()
+    ):
+        raise ValueError(f"a {name} operator's int8 kernel has no scale, or a zero point")
+
+
+def _scales(tensor: Table) -> int:
+    """How many scales a tensor has."""
+    return 0 if tensor["quantization"] is None else len(tensor["quantization"]["scale"])
 
 
 def _check_steps(name: str, options: dict[str, Any]) -> None:

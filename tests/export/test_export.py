@@ -37,6 +37,7 @@ from fer_edge.export import measure  # noqa: E402
 from fer_edge.export.budget import Budget  # noqa: E402
 from fer_edge.export.explaining import short_name  # noqa: E402
 from fer_edge.export.exporter import export  # noqa: E402
+from fer_edge.export.formats import SLIM, is_exact  # noqa: E402
 from fer_edge.export.source import in_float32, newest_run, open_run  # noqa: E402
 from fer_edge.train.reproduce.exports import extract  # noqa: E402
 from fer_edge.train.reproduce.tables import markdown  # noqa: E402
@@ -81,6 +82,7 @@ def test_two_exports_of_a_run_are_equal_to_the_last_byte(
     shutil.copytree(exported.run, run)
     shutil.copy(exported.data, data)
     command = [sys.executable, "-m", "fer_edge", "export", str(run), "--int8", "--data", str(data)]
+    command += ["--float16", "--dynamic"]
     done = subprocess.run(
         [*command, "--calibration", "70", "-o", "out"],
         capture_output=True,
@@ -116,11 +118,11 @@ def test_the_manifest_holds_the_figures_that_the_export_measured(exported: Expor
     assert manifest.recipe["sha256"] == hashlib.sha256(recipe).hexdigest()
 
 
-def test_every_format_is_measured_and_only_int8_is_judged(exported: Exported) -> None:
+def test_every_format_is_measured_and_all_but_float32_are_judged(exported: Exported) -> None:
     by_name = {each.name: each for each in exported.result.formats}
-    assert len(by_name) == 4
+    assert len(by_name) == 6
     for name, each in by_name.items():
-        assert (each.verdict is not None) == ("int8" in name)
+        assert (each.verdict is None) == is_exact(name) == ("float32" in name)
         assert 0 < each.latency.p50 <= each.latency.p90 <= each.latency.p99
         assert each.size == len(open_bundle(exported.bundle).read(name))
     assert by_name[FLOAT_TFLITE].drop.agreement.value == 1
@@ -167,7 +169,7 @@ def test_the_model_card_says_what_the_law_prohibits(exported: Exported) -> None:
 def test_a_slim_bundle_holds_one_model_and_proves_itself(
     exported: Exported, tmp_path: Path
 ) -> None:
-    slim = export(exported.run, budget=Budget(), output=tmp_path, calibration=70, slim=True)
+    slim = export(exported.run, budget=Budget(), output=tmp_path, calibration=70, formats=SLIM)
     bundle = open_bundle(slim.bundle)
     assert set(bundle.content) == {INT8_TFLITE, GOLDEN, MODEL_CARD}
     assert bundle.read(INT8_TFLITE) == open_bundle(exported.bundle).read(INT8_TFLITE)
@@ -451,7 +453,7 @@ def test_the_ladder_carries_over_the_gate_what_plain_int8_ruins_and_tells_how(
         budget=Budget(),
         output=tmp_path / "out",
         calibration=70,
-        slim=True,
+        formats=SLIM,
         ranges="coverage",
         say=said.append,
     )

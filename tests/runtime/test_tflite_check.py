@@ -12,7 +12,13 @@ import pytest
 from exported import Exported
 from maker import Maker
 
-from fer_edge.bundle import FLOAT_TFLITE, INT8_TFLITE, open_bundle
+from fer_edge.bundle import (
+    DYNAMIC_TFLITE,
+    FLOAT16_TFLITE,
+    FLOAT_TFLITE,
+    INT8_TFLITE,
+    open_bundle,
+)
 from fer_edge.errors import FerEdgeError
 from fer_edge.runtime import load_model
 from fer_edge.runtime.flatbuffer import read_model
@@ -43,8 +49,8 @@ def _tensor(model: Any, index: int = 0) -> Any:
     return model.subgraphs[0].tensors[index]
 
 
-def _convolution(model: Any) -> Any:
-    wanted = schema.BuiltinOperator.CONV_2D
+def _operator(model: Any, kind: str) -> Any:
+    wanted = getattr(schema.BuiltinOperator, kind)
     return next(
         operator
         for operator in model.subgraphs[0].operators
@@ -52,9 +58,13 @@ def _convolution(model: Any) -> Any:
     )
 
 
+def _convolution(model: Any) -> Any:
+    return _operator(model, "CONV_2D")
+
+
 def test_what_is_read_is_what_google_s_reader_reads(exported: Exported) -> None:
     bundle = open_bundle(exported.bundle)
-    for name in (INT8_TFLITE, FLOAT_TFLITE):
+    for name in (INT8_TFLITE, FLOAT_TFLITE, FLOAT16_TFLITE, DYNAMIC_TFLITE):
         ours, theirs = (
             read_model(bundle.read(name)),
             schema.ModelT.InitFromPackedBuf(bundle.read(name), 0),
@@ -78,8 +88,10 @@ def test_what_is_read_is_what_google_s_reader_reads(exported: Exported) -> None:
 
 
 def test_every_model_of_a_full_export_passes(exported: Exported, maker: Maker) -> None:
-    bundle = open_bundle(exported.bundle)
-    for content in (bundle.read(INT8_TFLITE), bundle.read(FLOAT_TFLITE), maker.content):
+    members = open_bundle(exported.bundle).content
+    models = [members[name] for name in members if name.endswith(".tflite")]
+    assert len(models) == 4
+    for content in (*models, maker.content):
         check_tflite(content)
         check_tflite(_changed(content, lambda model: None))
 
@@ -180,6 +192,74 @@ def test_a_model_that_means_nothing_is_refused_before_an_interpreter_sees_it(
         check_tflite(changed)
     with pytest.raises(FerEdgeError, match="cannot be run by LiteRT"):
         load_model(changed)
+
+
+def _widened(model: Any, end: str) -> Any:
+    """What a float16 file's DEQUANTIZE reads or writes."""
+    return _tensor(model, getattr(_operator(model, "DEQUANTIZE"), end)[0])
+
+
+def _rounded_kernel(model: Any) -> Any:
+    """The int8 kernel of a layer between floats."""
+    return next(each for each in model.subgraphs[0].tensors if each.type == schema.TensorType.INT8)
+
+
+def _as_kernel_of_float16(model: Any) -> None:
+    read, _, bias = _convolution(model).inputs
+    _convolution(model).inputs = [read, _operator(model, "DEQUANTIZE").inputs[0], bias]
+
+
+LOSSY_CASES: dict[str, tuple[str, Change, str]] = {
+    "int8 without a scale": (
+        FLOAT16_TFLITE,
+        lambda m: setattr(_widened(m, "inputs"), "type", schema.TensorType.INT16),
+        "has no scale",
+    ),
+    "widened to integers": (
+        FLOAT16_TFLITE,
+        lambda m: setattr(_widened(m, "outputs"), "type", schema.TensorType.INT32),
+        "does not give float32",
+    ),
+    "another shape": (
+        FLOAT16_TFLITE,
+        lambda m: setattr(_widened(m, "outputs"), "shape", [1]),
+        "changes a shape",
+    ),
+    "nothing to widen": (
+        FLOAT16_TFLITE,
+        lambda m: setattr(_operator(m, "DEQUANTIZE"), "inputs", []),
+        "one tensor into one other",
+    ),
+    "float16 kernel": (FLOAT16_TFLITE, _as_kernel_of_float16, "kernel of type 1"),
+    "int8 kernel without a scale": (
+        DYNAMIC_TFLITE,
+        lambda m: setattr(_rounded_kernel(m), "quantization", None),
+        "has no scale",
+    ),
+    "int8 kernel with a zero point": (
+        DYNAMIC_TFLITE,
+        lambda m: setattr(
+            _rounded_kernel(m).quantization,
+            "zeroPoint",
+            [3] * len(_rounded_kernel(m).quantization.scale),
+        ),
+        "or a zero point",
+    ),
+    "int8 kernel of too many channels": (
+        DYNAMIC_TFLITE,
+        lambda m: setattr(_rounded_kernel(m).quantization, "quantizedDimension", 1),
+        "channels that it does not have",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", LOSSY_CASES)
+def test_float16_weights_and_hybrid_kernels_are_looked_at_as_well(
+    case: str, exported: Exported
+) -> None:
+    member, change, why = LOSSY_CASES[case]
+    with pytest.raises(ValueError, match=why):
+        check_tflite(_changed(open_bundle(exported.bundle).read(member), change))
 
 
 def test_every_offset_is_followed_within_the_file_only(maker: Maker) -> None:

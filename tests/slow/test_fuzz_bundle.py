@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 from exported import Exported
@@ -29,13 +30,21 @@ SECONDS = 20
 def bundles(
     exported: Exported, bundle: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> list[Path]:
-    """Three networks, so that most kinds of operators are among them."""
-    varied = Maker(_varied_network(), tmp_path_factory.mktemp("varied"))
-    return [exported.bundle, bundle, varied.bundle("varied.fer")]
-
-
-def _varied_network() -> bytes:
+    """Three networks, so that most kinds of operators are among them; one in every format."""
     keras = import_keras()
+    from fer_edge.export import tflite
+
+    varied, folder = _varied_network(keras), tmp_path_factory.mktemp("varied")
+    contents = {
+        "int8": to_int8(varied),
+        "float16": tflite.to_float16(varied),
+        "dynamic": tflite.to_dynamic_range(varied),
+    }
+    made = [Maker(content, folder).bundle(f"{name}.fer") for name, content in contents.items()]
+    return [exported.bundle, bundle, *made]
+
+
+def _varied_network(keras: Any) -> Any:
     layers = keras.layers
     keras.utils.set_random_seed(7)
     given = keras.Input(batch_shape=(1, 48, 48, 1))
@@ -48,9 +57,11 @@ def _varied_network() -> bytes:
     squeezed = layers.GlobalAveragePooling2D()(small)
     excited = layers.Dense(16, activation="sigmoid")(squeezed)
     scaled = layers.Multiply()([small, layers.Reshape((1, 1, 16))(excited)])
-    flat = layers.Flatten()(layers.MaxPooling2D(3)(layers.LeakyReLU()(scaled)))
+    # of over 1,024 weights, so that they are in int8 in the dynamic-range file
+    wide = layers.Conv2D(16, 3, padding="same")(scaled)
+    flat = layers.Flatten()(layers.MaxPooling2D(3)(layers.LeakyReLU()(wide)))
     logits = layers.Dense(len(LABELS), kernel_initializer="he_normal")(flat)
-    return to_int8(keras.Model(given, layers.Softmax()(logits * 9)))
+    return keras.Model(given, layers.Softmax()(logits * 9))
 
 
 @pytest.mark.timeout(3000)
