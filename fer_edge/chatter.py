@@ -5,12 +5,16 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import ModuleType
 
 from fer_edge.errors import require_extra
+
+_MOST_SAID = 1 << 20
+"""Bytes of what a library said that are read."""
 
 
 @contextmanager
@@ -25,6 +29,24 @@ def silenced_stderr() -> Iterator[None]:
         yield
     finally:
         _silence.leave()
+
+
+@contextmanager
+def captured_stderr() -> Iterator[Callable[[], str]]:
+    """Collect what the process writes to file descriptor 2, where a library says it nowhere else.
+
+    Gives a function that returns what was written so far.
+    """
+    with tempfile.TemporaryFile() as file:
+        sys.stderr.flush()
+        saved = os.dup(2)
+        os.dup2(file.fileno(), 2)
+        try:
+            yield lambda: os.pread(file.fileno(), _MOST_SAID, 0).decode(errors="replace")
+        finally:
+            sys.stderr.flush()
+            os.dup2(saved, 2)
+            os.close(saved)
 
 
 class _Silence:

@@ -18,6 +18,9 @@ def export(
     int8: Annotated[
         bool, typer.Option("--int8", help="Quantize to int8, through the gate, into a bundle.")
     ] = False,
+    target: Annotated[
+        str | None, typer.Option("--target", help="pi-zero-2w, pi-4, pi-5, pc or mcu.")
+    ] = None,
     float16: Annotated[
         bool, typer.Option("--float16", help="A TFLite with float16 weights as well.")
     ] = False,
@@ -77,10 +80,11 @@ def export(
     for module in (*needed, "matplotlib"):
         require_extra(module, "export")
     from fer_edge.export.budget import load_budget
-    from fer_edge.export.formats import choose_formats
+    from fer_edge.export.targets import choose_formats, find_target
 
-    chosen = choose_formats(slim=slim, float16=float16, dynamic=dynamic)
-    limits = load_budget(budget)
+    board = find_target(target) if target else None
+    chosen = choose_formats(board, slim=slim, float16=float16, dynamic=dynamic)
+    limits = load_budget(budget or (board.budget if board else None))
     # the converters are TensorFlow's, whatever the network was trained on
     import_keras(backend="tensorflow")
     from fer_edge.export.explaining import explain_run, print_explanation
@@ -97,7 +101,7 @@ def export(
             calibration=calibration,
             balance=balance,
             ranges=ranges,
-            say=lambda line: typer.echo(line, err=True),
+                say=lambda line: typer.echo(line, err=True),
         )
         if plot:
             save_png(layers_plot(found), plot)
@@ -113,6 +117,7 @@ def export(
         ranges=ranges,
         ladder=ladder,
         formats=chosen,
+        target=board,
         report=report,
         say=lambda line: typer.echo(line, err=True),
     )

@@ -25,10 +25,12 @@ from fer_edge.export.golden import golden_set
 from fer_edge.export.ladder import Candidate, Climb, Ladder
 from fer_edge.export.material import Material, prepare
 from fer_edge.export.measure import Format, HeldOut, check_parity, hold_out, measure
+from fer_edge.export.micro import Micro, check_answers, check_fits
 from fer_edge.export.model_card import model_card
 from fer_edge.export.page import Findings, write_page
 from fer_edge.export.ranges import AUTO
 from fer_edge.export.source import Source, open_run
+from fer_edge.export.targets import Target, wants_micro
 from fer_edge.face import HAAR
 from fer_edge.metrics import Report, reliability
 
@@ -53,6 +55,8 @@ class Export:
         folded: batch norms folded by ``fold_batch_norms``.
         calibration_images: how many the quantizers saw.
         climb: the remedies that were tried, and what each bought.
+        target: the board that was asked for.
+        micro: what TFLite Micro takes for the int8 TFLite, where it was asked.
     """
 
     bundle: Path
@@ -63,6 +67,8 @@ class Export:
     folded: int
     calibration_images: int
     climb: Climb
+    target: str | None
+    micro: Micro | None
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready."""
@@ -73,9 +79,10 @@ class Export:
             "reference": self.reference.to_dict(),
             "reference_unleaked": None if unleaked is None else unleaked.to_dict(),
             "precision": self.precision,
-            "folded_batch_norms": self.folded,
             "calibration_images": self.calibration_images,
             "ladder": asdict(self.climb),
+            "target": self.target,
+            "micro": _found(self.micro),
             "formats": [each.to_dict() for each in self.formats],
         }
 
@@ -91,6 +98,7 @@ def export(
     ranges: str = AUTO,
     ladder: bool = True,
     formats: Collection[str] = DEFAULT,
+    target: Target | None = None,
     report: Path | None = None,
     say: Say = lambda line: None,
 ) -> Export:
@@ -106,6 +114,7 @@ def export(
         ranges: one of ``ranges.METHODS``, or ``auto`` to choose when the default does not do.
         ladder: try remedies until the budget is kept.
         formats: models for the bundle, by member; the int8 TFLite is among them.
+        target: the board that they are for, whose checks are made.
         report: folder of a page about the export; written whatever the gate says.
         say: told what is being done.
 
@@ -115,6 +124,8 @@ def export(
             converted, or a float export does not compute what Keras does.
     """
     _check_writable(output)
+    in_micro = wants_micro(target, budget)
+    micro: Micro | None = None
     say(f"reading {run} and its dataset")
     source = open_run(run, data)
     material = prepare(
@@ -128,6 +139,9 @@ def export(
     say(f"quantizing with {len(images)} training images, {material.rehearsal}")
     while climbing.climb():
         content = trained | _int8_files(climbing.best, images, formats)
+        if in_micro:
+            micro = check_fits(content[bundle.INT8_TFLITE], budget.max_arena_kilobytes)
+            say(f"{bundle.INT8_TFLITE} takes {micro}")
         say(f"measuring on {len(held_out.dataset):,} images of {', '.join(held_out.splits)}")
         measured = measure(content, held_out, budget)
         if not ladder or not set(QUANTIZED) & set(_failed(measured)):
@@ -141,11 +155,14 @@ def export(
     _refuse_if_failed(measured, climbing.best, images)
     golden, tolerance = golden_set(content[bundle.INT8_TFLITE], content.get(bundle.INT8_ONNX))
     _check_tolerance(tolerance)
+    if in_micro:
+        faces = check_answers(content[bundle.INT8_TFLITE], golden)
+        say(f"TFLite Micro answers as LiteRT's reference kernels do, on {faces} golden faces")
     reference, unleaked = held_out.reports(held_out.reference)
-    target = output / f"{source.name}.fer"
+    path = output / f"{source.name}.fer"
     climb = climbing.summary()
     result = Export(
-        target,
+        path,
         reference,
         unleaked,
         measured,
@@ -153,15 +170,21 @@ def export(
         material.batch_norms,
         len(images),
         climb,
+        None if target is None else target.name,
+        micro,
     )
     card = model_card(source, held_out.splits, _int8(measured))
     shipped = {name: content[name] for name in content if name in formats}
     bundle.write_bundle(
-        target,
+        path,
         _manifest(source, held_out, result, budget, tolerance),
         {**shipped, bundle.GOLDEN: golden, bundle.MODEL_CARD: card.encode()},
     )
     return result
+
+
+def _found(what: Micro | None) -> dict[str, Any] | None:
+    return None if what is None else asdict(what)
 
 
 def _findings(
@@ -275,9 +298,10 @@ def _manifest(
         },
         export={
             "precision": result.precision,
-            "folded_batch_norms": result.folded,
             "calibration_images": result.calibration_images,
             "ladder": asdict(result.climb),
+            "target": result.target,
+            "micro": _found(result.micro),
         },
         tools=_tools(),
         description=" ".join(source.description.split()),

@@ -34,11 +34,12 @@ from fer_edge.runtime import load_model
 keras = import_keras()
 
 from fer_edge.export import measure  # noqa: E402
-from fer_edge.export.budget import Budget  # noqa: E402
+from fer_edge.export.budget import Budget, load_budget  # noqa: E402
 from fer_edge.export.explaining import short_name  # noqa: E402
 from fer_edge.export.exporter import export  # noqa: E402
 from fer_edge.export.formats import SLIM, is_exact  # noqa: E402
 from fer_edge.export.source import in_float32, newest_run, open_run  # noqa: E402
+from fer_edge.export.targets import TARGETS  # noqa: E402
 from fer_edge.train.reproduce.exports import extract  # noqa: E402
 from fer_edge.train.reproduce.tables import markdown  # noqa: E402
 
@@ -166,15 +167,32 @@ def test_the_model_card_says_what_the_law_prohibits(exported: Exported) -> None:
         assert what in card
 
 
-def test_a_slim_bundle_holds_one_model_and_proves_itself(
+def test_a_bundle_for_a_microcontroller_holds_one_model_that_tflite_micro_was_seen_to_run(
     exported: Exported, tmp_path: Path
 ) -> None:
-    slim = export(exported.run, budget=Budget(), output=tmp_path, calibration=70, formats=SLIM)
+    pytest.importorskip("tflite_micro")
+    said: list[str] = []
+    target = TARGETS["mcu"]
+    slim = export(
+        exported.run,
+        budget=load_budget(target.budget),
+        output=tmp_path,
+        calibration=70,
+        formats=target.formats,
+        target=target,
+        say=said.append,
+    )
     bundle = open_bundle(slim.bundle)
     assert set(bundle.content) == {INT8_TFLITE, GOLDEN, MODEL_CARD}
     assert bundle.read(INT8_TFLITE) == open_bundle(exported.bundle).read(INT8_TFLITE)
     verify_golden(bundle, load_model(bundle.read(INT8_TFLITE)))
     assert {each.name for each in slim.formats} == {FLOAT_TFLITE, INT8_TFLITE}
+    recorded = bundle.manifest.export
+    assert recorded["target"] == "mcu"
+    arena = recorded["micro"]["arena_bytes"]
+    assert slim.to_dict()["micro"]["arena_bytes"] == arena
+    assert f"model.int8.tflite takes an arena of {arena / 1000:.1f} kB in TFLite Micro" in said
+    assert "TFLite Micro answers as LiteRT's reference kernels do, on 32 golden faces" in said
 
 
 def test_an_export_becomes_a_row_among_the_reproduced_networks(exported: Exported) -> None:
@@ -351,6 +369,15 @@ class Bad:
     def plot_of_nothing(self) -> list[str]:
         return [str(self.run), "--plot", "layers.png"]
 
+    def unknown_target(self) -> list[str]:
+        return [str(self.run), "--target", "pi-6"]
+
+    def target_and_formats(self) -> list[str]:
+        return [str(self.run), "--target", "pi-5", "--float16"]
+
+    def slim_and_formats(self) -> list[str]:
+        return [str(self.run), "--slim", "--dynamic"]
+
     def no_run_at_all(self) -> list[str]:
         return []
 
@@ -370,6 +397,9 @@ CASES = {
     "too_few_calibration_images": "3 calibration images do not cover 7 classes",
     "unknown_ranges": "there are no ranges 'best'",
     "plot_of_nothing": "--plot draws what --explain finds",
+    "unknown_target": "there is no target 'pi-6'",
+    "target_and_formats": "--target pi-5 names the files of its bundle",
+    "slim_and_formats": "--slim ships the int8 TFLite alone, without model.dynamic.tflite",
     "no_run_at_all": "no finished run in ./runs",
     "a_file_as_run": "is not a run folder",
 }
