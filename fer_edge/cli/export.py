@@ -52,6 +52,9 @@ def export(
         bool,
         typer.Option("--ladder/--no-ladder", help="Try remedies until the budget is kept."),
     ] = True,
+    recalibrate_bn: Annotated[
+        bool, typer.Option("--recalibrate-bn", help="Estimate batch norms anew where they are off.")
+    ] = False,
     explain: Annotated[
         bool, typer.Option("--explain", help="Show what int8 costs layer by layer; no bundle.")
     ] = False,
@@ -101,7 +104,8 @@ def export(
             calibration=calibration,
             balance=balance,
             ranges=ranges,
-                say=lambda line: typer.echo(line, err=True),
+            recalibrate_bn=recalibrate_bn,
+            say=lambda line: typer.echo(line, err=True),
         )
         if plot:
             save_png(layers_plot(found), plot)
@@ -118,6 +122,7 @@ def export(
         ladder=ladder,
         formats=chosen,
         target=board,
+        recalibrate_bn=recalibrate_bn,
         report=report,
         say=lambda line: typer.echo(line, err=True),
     )

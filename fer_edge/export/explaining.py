@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from fer_edge.export import tflite, tflite_graph
+from fer_edge.export.batch_norm import check_batch_norms
 from fer_edge.export.budget import Budget
 from fer_edge.export.equalizing import equalize
 from fer_edge.export.isolating import Operator, isolated, quantizable
@@ -85,6 +86,7 @@ def explain_run(
     calibration: int = 350,
     balance: bool = True,
     ranges: str = AUTO,
+    recalibrate_bn: bool = False,
     say: Callable[[str], None] = lambda line: None,
 ) -> Explanation:
     """Measure every layer of a run's network as the export would quantize it first.
@@ -92,14 +94,14 @@ def explain_run(
     Args:
         run: a finished run folder.
         data: the dataset's path; None takes the one recorded in the run.
-        calibration, balance, ranges: as ``exporter.export`` takes them.
+        calibration, balance, ranges, recalibrate_bn: as ``exporter.export`` takes them.
         say: told what is being done.
 
     Raises:
         FerEdgeError: as ``exporter.export``.
     """
     say(f"reading {run} and its dataset")
-    source = open_run(run, data)
+    source, _ = check_batch_norms(open_run(run, data), recalibrate=recalibrate_bn, say=say)
     material = prepare(
         source, Budget(), calibration=calibration, balance=balance, ranges=ranges, say=say
     )

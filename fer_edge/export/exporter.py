@@ -17,6 +17,7 @@ from fer_edge import bundle
 from fer_edge.bundle.shapes import MOST_TOLERANCE
 from fer_edge.errors import FerEdgeError, GateRefused
 from fer_edge.export import onnx_model, tflite
+from fer_edge.export.batch_norm import BatchNorms, check_batch_norms
 from fer_edge.export.budget import Budget
 from fer_edge.export.explaining import explain
 from fer_edge.export.formats import DEFAULT, QUANTIZED
@@ -55,6 +56,7 @@ class Export:
         folded: batch norms folded by ``fold_batch_norms``.
         calibration_images: how many the quantizers saw.
         climb: the remedies that were tried, and what each bought.
+        batch_norms: whether they know the training images; None where that cannot be told.
         target: the board that was asked for.
         micro: what TFLite Micro takes for the int8 TFLite, where it was asked.
     """
@@ -67,6 +69,7 @@ class Export:
     folded: int
     calibration_images: int
     climb: Climb
+    batch_norms: BatchNorms | None
     target: str | None
     micro: Micro | None
 
@@ -79,8 +82,10 @@ class Export:
             "reference": self.reference.to_dict(),
             "reference_unleaked": None if unleaked is None else unleaked.to_dict(),
             "precision": self.precision,
+            "folded_batch_norms": self.folded,
             "calibration_images": self.calibration_images,
             "ladder": asdict(self.climb),
+            "batch_norms": _found(self.batch_norms),
             "target": self.target,
             "micro": _found(self.micro),
             "formats": [each.to_dict() for each in self.formats],
@@ -99,6 +104,7 @@ def export(
     ladder: bool = True,
     formats: Collection[str] = DEFAULT,
     target: Target | None = None,
+    recalibrate_bn: bool = False,
     report: Path | None = None,
     say: Say = lambda line: None,
 ) -> Export:
@@ -115,6 +121,7 @@ def export(
         ladder: try remedies until the budget is kept.
         formats: models for the bundle, by member; the int8 TFLite is among them.
         target: the board that they are for, whose checks are made.
+        recalibrate_bn: estimate the statistics of batch norms anew where they are off.
         report: folder of a page about the export; written whatever the gate says.
         say: told what is being done.
 
@@ -127,7 +134,7 @@ def export(
     in_micro = wants_micro(target, budget)
     micro: Micro | None = None
     say(f"reading {run} and its dataset")
-    source = open_run(run, data)
+    source, norms = check_batch_norms(open_run(run, data), recalibrate=recalibrate_bn, say=say)
     material = prepare(
         source, budget, calibration=calibration, balance=balance, ranges=ranges, say=say
     )
@@ -170,6 +177,7 @@ def export(
         material.batch_norms,
         len(images),
         climb,
+        norms,
         None if target is None else target.name,
         micro,
     )
@@ -183,7 +191,7 @@ def export(
     return result
 
 
-def _found(what: Micro | None) -> dict[str, Any] | None:
+def _found(what: BatchNorms | Micro | None) -> dict[str, Any] | None:
     return None if what is None else asdict(what)
 
 
@@ -298,8 +306,10 @@ def _manifest(
         },
         export={
             "precision": result.precision,
+            "folded_batch_norms": result.folded,
             "calibration_images": result.calibration_images,
             "ladder": asdict(result.climb),
+            "batch_norms": _found(result.batch_norms),
             "target": result.target,
             "micro": _found(result.micro),
         },
