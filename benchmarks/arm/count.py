@@ -26,9 +26,23 @@ from rich.console import Console
 from rich.table import Table
 from untrained import write_untrained
 
-from fer_edge.bundle import FLOAT_TFLITE, INT8_TFLITE, open_bundle
+from fer_edge.bundle import (
+    DYNAMIC_TFLITE,
+    FLOAT16_TFLITE,
+    FLOAT_TFLITE,
+    INT8_TFLITE,
+    open_bundle,
+)
 from fer_edge.errors import FerEdgeError
 from fer_edge.files import write_text
+
+FORMATS = {
+    "float32": FLOAT_TFLITE,
+    "float16": FLOAT16_TFLITE,
+    "dynamic": DYNAMIC_TFLITE,
+    "int8": INT8_TFLITE,
+}
+"""Members of a bundle that are counted."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +123,7 @@ def find_models(paths: Sequence[Path], folder: Path) -> dict[str, Path]:
         if path.suffix == ".fer":
             bundle = open_bundle(path)
             found = {}
-            for kind, member in (("float32", FLOAT_TFLITE), ("int8", INT8_TFLITE)):
+            for kind, member in FORMATS.items():
                 if member in bundle.content:
                     target = found[f"{path.stem}.{kind}"] = folder / f"{path.stem}.{kind}.tflite"
                     target.write_bytes(bundle.read(member))

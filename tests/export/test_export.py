@@ -18,6 +18,7 @@ import pytest
 from exported import LEAKS, Exported
 
 from fer_edge.bundle import (
+    DYNAMIC_TFLITE,
     FLOAT_TFLITE,
     GOLDEN,
     INT8_TFLITE,
@@ -28,16 +29,18 @@ from fer_edge.bundle import (
 from fer_edge.chatter import import_keras
 from fer_edge.cli import main
 from fer_edge.data.packed import write_packed
-from fer_edge.errors import FerEdgeError
+from fer_edge.errors import FerEdgeError, GateRefused
+from fer_edge.metrics import Estimate
 from fer_edge.runtime import load_model
 
 keras = import_keras()
 
-from fer_edge.export import measure  # noqa: E402
+from fer_edge.export import exporter, measure  # noqa: E402
 from fer_edge.export.budget import Budget, load_budget  # noqa: E402
 from fer_edge.export.explaining import short_name  # noqa: E402
 from fer_edge.export.exporter import export  # noqa: E402
 from fer_edge.export.formats import SLIM, is_exact  # noqa: E402
+from fer_edge.export.gate import Check, Verdict  # noqa: E402
 from fer_edge.export.source import in_float32, newest_run, open_run  # noqa: E402
 from fer_edge.export.targets import TARGETS  # noqa: E402
 from fer_edge.train.reproduce.exports import extract  # noqa: E402
@@ -212,8 +215,6 @@ def test_an_export_becomes_a_row_among_the_reproduced_networks(exported: Exporte
 def test_calibration_sees_training_images_only_and_none_that_were_dropped_as_leaks(
     exported: Exported, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from fer_edge.export import exporter
-
     run = _run(exported, tmp_path)
     recorded = json.loads((run / "data.json").read_text())
     (run / "data.json").write_text(json.dumps(recorded | {"drop_leaks": True}))
@@ -296,6 +297,21 @@ def _check_page(folder: Path) -> None:
     assert page.count('class="dot fail" title="fail"') == len(failed) > 2
     assert f"<b>{100 * int8['drop']['agreement']:.2f}%</b>" in page
     assert "logits" in [short_name(layer["name"]) for layer in told["layers"]["layers"]]
+
+
+def test_a_refused_dynamic_range_file_is_named_and_can_be_left_out(exported: Exported) -> None:
+    failed = Check("agreement", Estimate(90, 88, 92), 97, "fail", "all images")
+    formats = tuple(
+        replace(each, verdict=Verdict((failed,))) if each.name == DYNAMIC_TFLITE else each
+        for each in exported.result.formats
+    )
+    # neither a candidate nor images: what int8 layers lose is not asked
+    with pytest.raises(GateRefused) as caught:
+        exporter._refuse_if_failed(formats, None, None)  # type: ignore[arg-type]
+    refused, why = caught.value.message.splitlines()
+    assert refused == "the gate refused model.dynamic.tflite; no bundle was written"
+    assert why.startswith("  model.dynamic.tflite: agreement 90.00 (88.00 – 92.00) on all images, ")
+    assert "leave out model.dynamic.tflite" in caught.value.hint
 
 
 def test_a_float_export_that_computes_something_else_is_refused(
