@@ -15,7 +15,7 @@ from fer_edge.data.packed import write_packed
 from fer_edge.labels import LABELS
 
 if TYPE_CHECKING:
-    from fer_edge.export.exporter import Export
+    from fer_edge.export.findings import Export
 
 LEAKS = 12
 """Test pictures that were trained on."""

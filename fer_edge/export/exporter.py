@@ -5,35 +5,31 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Callable, Collection
-from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 import fer_edge
 from fer_edge import bundle
-from fer_edge.bundle.shapes import MOST_TOLERANCE
 from fer_edge.errors import FerEdgeError, GateRefused
 from fer_edge.export import onnx_model, tflite
 from fer_edge.export.batch_norm import BatchNorms, check_batch_norms
 from fer_edge.export.budget import Budget
 from fer_edge.export.explaining import explain
+from fer_edge.export.findings import Export, Findings
 from fer_edge.export.formats import DEFAULT, QUANTIZED
 from fer_edge.export.gate import Check
-from fer_edge.export.golden import golden_set
-from fer_edge.export.ladder import Candidate, Climb, Ladder
+from fer_edge.export.ladder import Candidate, Ladder
 from fer_edge.export.material import Material, prepare
 from fer_edge.export.measure import Format, HeldOut, check_parity, hold_out, measure
-from fer_edge.export.micro import Micro, check_answers, check_fits
-from fer_edge.export.model_card import model_card
-from fer_edge.export.page import Findings, write_page
+from fer_edge.export.micro import Micro, check_fits
+from fer_edge.export.packing import pack
+from fer_edge.export.page import write_page
 from fer_edge.export.ranges import AUTO
 from fer_edge.export.source import Source, open_run
 from fer_edge.export.targets import Target, wants_micro
-from fer_edge.face import HAAR
-from fer_edge.metrics import Report, reliability
+from fer_edge.metrics import reliability
 
 TOOLS = ("keras", "tensorflow", "ai-edge-litert", "tf2onnx", "onnx", "onnxruntime", "numpy")
 WORST_LAYERS = 5
@@ -41,55 +37,6 @@ WORST_LAYERS = 5
 
 Say = Callable[[str], None]
 """Receives a line of progress."""
-
-
-@dataclass(frozen=True)
-class Export:
-    """What an export measured.
-
-    Attributes:
-        bundle: the file written.
-        reference, reference_unleaked: the float32 Keras model with its batch norms, on all held-out
-            images and on those that training never saw.
-        formats: the exported files.
-        precision: the dtype policy of the saved network; exported and compared in float32.
-        folded: batch norms folded by ``fold_batch_norms``.
-        calibration_images: how many the quantizers saw.
-        climb: the remedies that were tried, and what each bought.
-        batch_norms: whether they know the training images; None where that cannot be told.
-        target: the board that was asked for.
-        micro: what TFLite Micro takes for the int8 TFLite, where it was asked.
-    """
-
-    bundle: Path
-    reference: Report
-    reference_unleaked: Report | None
-    formats: tuple[Format, ...]
-    precision: str
-    folded: int
-    calibration_images: int
-    climb: Climb
-    batch_norms: BatchNorms | None
-    target: str | None
-    micro: Micro | None
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-ready."""
-        unleaked = self.reference_unleaked
-        return {
-            "bundle": str(self.bundle),
-            "bytes": self.bundle.stat().st_size,
-            "reference": self.reference.to_dict(),
-            "reference_unleaked": None if unleaked is None else unleaked.to_dict(),
-            "precision": self.precision,
-            "folded_batch_norms": self.folded,
-            "calibration_images": self.calibration_images,
-            "ladder": asdict(self.climb),
-            "batch_norms": _found(self.batch_norms),
-            "target": self.target,
-            "micro": _found(self.micro),
-            "formats": [each.to_dict() for each in self.formats],
-        }
 
 
 def export(
@@ -131,90 +78,87 @@ def export(
             converted, or a float export does not compute what Keras does.
     """
     _check_writable(output)
-    in_micro = wants_micro(target, budget)
-    micro: Micro | None = None
     say(f"reading {run} and its dataset")
     source, norms = check_batch_norms(open_run(run, data), recalibrate=recalibrate_bn, say=say)
     material = prepare(
         source, budget, calibration=calibration, balance=balance, ranges=ranges, say=say
     )
-    images = material.calibration
     held_out = hold_out(source)
+    climbing = Ladder(material, say, plain=not ladder)
+    content, measured, micro = _climb(climbing, material, held_out, formats, target, say)
+    found = _findings(source, material, held_out, measured, climbing, norms, target, micro)
+    if report is not None:
+        say("measuring every layer for the report")
+        layers = explain(climbing.best.ranged, material.calibration, material.rehearsal)
+        say(f"report: {write_page(found, layers, report)}")
+    _refuse_if_failed(measured, climbing.best, material.calibration)
+    shipped = {name: content[name] for name in content if name in formats}
+    result, faces = pack(found, source, shipped, output)
+    if faces:
+        say(f"TFLite Micro answers as LiteRT's reference kernels do, on {faces} golden faces")
+    return result
+
+
+def _climb(
+    ladder: Ladder,
+    material: Material,
+    held_out: HeldOut,
+    formats: Collection[str],
+    target: Target | None,
+    say: Say,
+) -> tuple[dict[str, bytes], tuple[Format, ...], Micro | None]:
+    """Take the ladder's best to the gate, again and again until it passes or nothing is left.
+
+    Returns:
+        Every file by its member, what was measured of each, and what TFLite Micro takes.
+    """
+    budget, calibration = material.budget, material.calibration
+    in_micro, micro = wants_micro(target, budget), None
     trained = _trained_files(material, formats)
     check_parity(trained, held_out)
-    climbing = Ladder(material, say, plain=not ladder)
-    say(f"quantizing with {len(images)} training images, {material.rehearsal}")
-    while climbing.climb():
-        content = trained | _int8_files(climbing.best, images, formats)
+    say(f"quantizing with {len(calibration)} training images, {material.rehearsal}")
+    while ladder.climb():
+        content = trained | _int8_files(ladder.best, calibration, formats)
         if in_micro:
             micro = check_fits(content[bundle.INT8_TFLITE], budget.max_arena_kilobytes)
             say(f"{bundle.INT8_TFLITE} takes {micro}")
         say(f"measuring on {len(held_out.dataset):,} images of {', '.join(held_out.splits)}")
         measured = measure(content, held_out, budget)
-        if not ladder or not set(QUANTIZED) & set(_failed(measured)):
+        if ladder.plain or not set(QUANTIZED) & set(_failed(measured)):
             break
-        climbing.refused()
+        ladder.refused()
         say("the gate refused it on the test images; climbing on")
-    if report is not None:
-        say("measuring every layer for the report")
-        found = _findings(source, material, held_out, measured, climbing)
-        say(f"report: {write_page(found, report)}")
-    _refuse_if_failed(measured, climbing.best, images)
-    golden, tolerance = golden_set(content[bundle.INT8_TFLITE], content.get(bundle.INT8_ONNX))
-    _check_tolerance(tolerance)
-    if in_micro:
-        faces = check_answers(content[bundle.INT8_TFLITE], golden)
-        say(f"TFLite Micro answers as LiteRT's reference kernels do, on {faces} golden faces")
-    reference, unleaked = held_out.reports(held_out.reference)
-    path = output / f"{source.name}.fer"
-    climb = climbing.summary()
-    result = Export(
-        path,
-        reference,
-        unleaked,
-        measured,
-        source.precision,
-        material.batch_norms,
-        len(images),
-        climb,
-        norms,
-        None if target is None else target.name,
-        micro,
-    )
-    card = model_card(source, held_out.splits, _int8(measured))
-    shipped = {name: content[name] for name in content if name in formats}
-    bundle.write_bundle(
-        path,
-        _manifest(source, held_out, result, budget, tolerance),
-        {**shipped, bundle.GOLDEN: golden, bundle.MODEL_CARD: card.encode()},
-    )
-    return result
-
-
-def _found(what: BatchNorms | Micro | None) -> dict[str, Any] | None:
-    return None if what is None else asdict(what)
+    return content, measured, micro
 
 
 def _findings(
     source: Source,
     material: Material,
     held_out: HeldOut,
-    formats: tuple[Format, ...],
-    climbing: Ladder,
+    measured: tuple[Format, ...],
+    ladder: Ladder,
+    norms: BatchNorms | None,
+    target: Target | None,
+    micro: Micro | None,
 ) -> Findings:
-    whole, _ = held_out.reports(held_out.reference)
+    reference, unleaked = held_out.reports(held_out.reference)
     return Findings(
         name=source.name,
         description=" ".join(source.description.split()),
         dataset=source.roles,
         splits=held_out.splits,
-        reference=whole,
+        reference=reference,
+        reference_unleaked=unleaked,
         reference_reliability=reliability(held_out.reference, held_out.dataset.targets),
-        formats=formats,
+        formats=measured,
         budget=material.budget,
-        climb=climbing.summary(),
-        explanation=explain(climbing.best.ranged, material.calibration, material.rehearsal),
+        precision=source.precision,
+        folded=material.batch_norms,
         calibration_images=len(material.calibration),
+        climb=ladder.summary(),
+        batch_norms=norms,
+        target=None if target is None else target.name,
+        micro=micro,
         tools=_tools(),
     )
 
@@ -257,65 +201,6 @@ def _check_writable(folder: Path) -> None:
     if not there.is_dir() or not os.access(there, os.W_OK):
         what = "cannot be written to" if there.is_dir() else "is not a folder"
         raise FerEdgeError(f"cannot write into {folder}: {there} {what}", "choose another with -o")
-
-
-def _check_tolerance(tolerance: float) -> None:
-    if tolerance > MOST_TOLERANCE:
-        raise FerEdgeError(
-            f"the fast kernels of this machine may differ from the reference kernels by "
-            f"{tolerance:.2f} in a probability, so that a golden set would prove nothing",
-            "train with weight decay or longer, so that the network's answers are steadier",
-        )
-
-
-def _int8(formats: tuple[Format, ...]) -> Format:
-    return next(each for each in formats if each.name == bundle.INT8_TFLITE)
-
-
-def _manifest(
-    source: Source, held_out: HeldOut, result: Export, budget: Budget, tolerance: float
-) -> bundle.Manifest:
-    int8 = _int8(result.formats)
-
-    def figures(report: Report | None) -> dict[str, Any] | None:
-        return None if report is None else report.to_dict()
-
-    return bundle.Manifest(
-        name=source.name,
-        labels=source.dataset.labels,
-        crop=HAAR,
-        golden_tolerance=tolerance,
-        recipe={"name": source.name, "sha256": source.recipe_sha256},
-        dataset=source.roles,
-        metrics={
-            "splits": list(held_out.splits),
-            "float": figures(result.reference),
-            "float_unleaked": figures(result.reference_unleaked),
-            "int8": figures(int8.whole),
-            "int8_unleaked": figures(int8.unleaked),
-            "drop": {each.name: each.drop.to_dict() for each in result.formats if each.verdict},
-            "drop_unleaked": {
-                each.name: each.drop_unleaked.to_dict()
-                for each in result.formats
-                if each.verdict and each.drop_unleaked
-            },
-        },
-        gate={
-            "budget": budget.model_dump(),
-            **{each.name: each.verdict.to_dict() for each in result.formats if each.verdict},
-        },
-        export={
-            "precision": result.precision,
-            "folded_batch_norms": result.folded,
-            "calibration_images": result.calibration_images,
-            "ladder": asdict(result.climb),
-            "batch_norms": _found(result.batch_norms),
-            "target": result.target,
-            "micro": _found(result.micro),
-        },
-        tools=_tools(),
-        description=" ".join(source.description.split()),
-    )
 
 
 def _refuse_if_failed(

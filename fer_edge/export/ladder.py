@@ -138,6 +138,7 @@ class Ladder:
         self, material: Material, say: Say = lambda line: None, *, plain: bool = False
     ) -> None:
         self._material, self._say = material, say
+        self.plain = plain
         self._best: Candidate | None = None
         self._given: Candidate | None = None
         self._remedies = self._plain() if plain else self._all_remedies()

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from fer_edge.board import read_board
-from fer_edge.export.exporter import Export
+from fer_edge.export.findings import Export
 from fer_edge.export.ladder import Climb
 from fer_edge.export.measure import Format
 from fer_edge.export.timing import RUNS, WARM_UP

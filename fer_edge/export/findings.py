@@ -1,0 +1,114 @@
+"""Everything that an export found out, whatever the gate says of it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from fer_edge.bundle import INT8_TFLITE
+from fer_edge.export.batch_norm import BatchNorms
+from fer_edge.export.budget import Budget
+from fer_edge.export.ladder import Climb
+from fer_edge.export.measure import Format
+from fer_edge.export.micro import Micro
+from fer_edge.metrics import Bin, Report
+
+
+@dataclass(frozen=True, kw_only=True)
+class Findings:
+    """What was measured, of what, and how it came about.
+
+    Attributes:
+        name, description: of the recipe.
+        dataset: its name, fingerprint and which split served what.
+        splits: held-out.
+        reference, reference_unleaked: the float32 Keras model with its batch norms, on all held-out
+            images and on those that training never saw.
+        reference_reliability: its confidence beside its accuracy, on all of them.
+        formats: the exported files.
+        budget: what the gate judged by.
+        precision: the dtype policy of the saved network; exported and compared in float32.
+        folded: batch norms folded by ``fold_batch_norms``.
+        calibration_images: how many the quantizers saw.
+        climb: the remedies that were tried, and what each bought.
+        batch_norms: whether they know the training images; None where that cannot be told.
+        target: the board that was asked for.
+        micro: what TFLite Micro takes for the int8 TFLite, where it was asked.
+        tools: versions by name.
+    """
+
+    name: str
+    description: str
+    dataset: dict[str, Any]
+    splits: tuple[str, ...]
+    reference: Report
+    reference_unleaked: Report | None
+    reference_reliability: tuple[Bin, ...]
+    formats: tuple[Format, ...]
+    budget: Budget
+    precision: str
+    folded: int
+    calibration_images: int
+    climb: Climb
+    batch_norms: BatchNorms | None
+    target: str | None
+    micro: Micro | None
+    tools: dict[str, str]
+
+    @property
+    def passed(self) -> bool:
+        """Whether the gate let every judged file pass."""
+        return all(each.verdict.passed for each in self.formats if each.verdict)
+
+    @property
+    def int8(self) -> Format:
+        """The int8 TFLite."""
+        return next(each for each in self.formats if each.name == INT8_TFLITE)
+
+    @property
+    def making(self) -> dict[str, Any]:
+        """JSON-ready: how the files came about."""
+        return {
+            "precision": self.precision,
+            "folded_batch_norms": self.folded,
+            "calibration_images": self.calibration_images,
+            "ladder": asdict(self.climb),
+            "batch_norms": None if self.batch_norms is None else asdict(self.batch_norms),
+            "target": self.target,
+            "micro": None if self.micro is None else asdict(self.micro),
+        }
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        unleaked = self.reference_unleaked
+        return {
+            "name": self.name,
+            "description": self.description,
+            "dataset": self.dataset,
+            "splits": list(self.splits),
+            "passed": self.passed,
+            "budget": self.budget.model_dump(),
+            "reference": self.reference.to_dict(),
+            "reference_unleaked": None if unleaked is None else unleaked.to_dict(),
+            "reference_reliability": [asdict(each) for each in self.reference_reliability],
+            "formats": [each.to_dict() for each in self.formats],
+            **self.making,
+            "tools": self.tools,
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Export(Findings):
+    """The findings of an export that passed the gate.
+
+    Attributes:
+        bundle: the file written.
+    """
+
+    bundle: Path
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        written = {"bundle": str(self.bundle), "bytes": self.bundle.stat().st_size}
+        return written | super().to_dict()
