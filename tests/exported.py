@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -48,6 +49,20 @@ class Exported:
     run: Path
     bundle: Path
     result: Export
+
+
+def copied_run(exported: Exported, folder: Path) -> Path:
+    """A copy of the run that a test may spoil."""
+    run = folder / "run"
+    run.mkdir()
+    for name in ("model.keras", "recipe.toml", "data.json"):
+        shutil.copy(exported.run / name, run / name)
+    return run
+
+
+def listing(folder: Path) -> list[str]:
+    """Every file and folder in a folder, by its path."""
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
 
 
 def train_and_export(dataset: Dataset, folder: Path) -> Exported:

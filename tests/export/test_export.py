@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from exported import LEAKS, Exported
+from exported import LEAKS, Exported, copied_run, listing
 
 from fer_edge.bundle import (
     DYNAMIC_TFLITE,
@@ -28,7 +28,6 @@ from fer_edge.bundle import (
 )
 from fer_edge.chatter import import_keras
 from fer_edge.cli import main
-from fer_edge.data.packed import write_packed
 from fer_edge.errors import FerEdgeError, GateRefused
 from fer_edge.metrics import Estimate
 from fer_edge.runtime import load_model
@@ -47,32 +46,19 @@ from fer_edge.train.reproduce.exports import extract  # noqa: E402
 from fer_edge.train.reproduce.tables import markdown  # noqa: E402
 
 
-def _run(exported: Exported, folder: Path) -> Path:
-    """A copy of the run that a test may spoil."""
-    run = folder / "run"
-    run.mkdir()
-    for name in ("model.keras", "recipe.toml", "data.json"):
-        shutil.copy(exported.run / name, run / name)
-    return run
-
-
 def _broken(exported: Exported, folder: Path) -> Path:
     """A run whose network suits float and not int8: all its last features lie around 200.
 
     The last bias takes that back. In int8 one step of the features is as large as what they tell,
     in every channel alike, so that no rescaling of channels helps.
     """
-    run = _run(exported, folder)
+    run = copied_run(exported, folder)
     network = keras.models.load_model(run / "model.keras", compile=False)
     norm, logits = network.get_layer("bn4"), network.get_layer("logits")
     norm.beta.assign(np.array(norm.beta) + 200)
     logits.bias.assign(np.array(logits.bias) - 200 * np.array(logits.kernel).sum(axis=0))
     network.save(run / "model.keras")
     return run
-
-
-def _listing(folder: Path) -> list[str]:
-    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
 
 
 # --- what an export gives -----------------------------------------------------------------------
@@ -97,7 +83,7 @@ def test_two_exports_of_a_run_are_equal_to_the_last_byte(
         preexec_fn=lambda: os.sched_setaffinity(0, {min(os.sched_getaffinity(0))}),
     )
     assert done.returncode == 0, done.stderr
-    assert _listing(tmp_path / "out") == ["blobs.fer"]
+    assert listing(tmp_path / "out") == ["blobs.fer"]
     assert (tmp_path / "out" / "blobs.fer").read_bytes() == exported.bundle.read_bytes()
 
 
@@ -215,7 +201,7 @@ def test_an_export_becomes_a_row_among_the_reproduced_networks(exported: Exporte
 def test_calibration_sees_training_images_only_and_none_that_were_dropped_as_leaks(
     exported: Exported, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = _run(exported, tmp_path)
+    run = copied_run(exported, tmp_path)
     recorded = json.loads((run / "data.json").read_text())
     (run / "data.json").write_text(json.dumps(recorded | {"drop_leaks": True}))
     seen: list[np.ndarray] = []
@@ -259,7 +245,7 @@ def test_gate_refuses_a_network_that_int8_ruins_names_its_layers_and_exits_3(
     exported: Exported, tmp_path: Path
 ) -> None:
     run = _broken(exported, tmp_path)
-    before = _listing(tmp_path)
+    before = listing(tmp_path)
     command = [sys.executable, "-m", "fer_edge", "export", str(run), "--int8", "--slim"]
     done = subprocess.run(
         [*command, "--no-ladder", "--calibration", "70", "-o", "out", "--report", "page"],
@@ -270,7 +256,7 @@ def test_gate_refuses_a_network_that_int8_ruins_names_its_layers_and_exits_3(
     assert done.returncode == 3, done.stderr
     assert done.stdout == ""
     report = ["page", "page/report.html", "page/report.json"]
-    assert _listing(tmp_path) == sorted(before + report), "no bundle, nor a part of one"
+    assert listing(tmp_path) == sorted(before + report), "no bundle, nor a part of one"
     _check_page(tmp_path / "page")
     lines = done.stderr.splitlines()
     assert "fer-edge: the gate refused the int8 model; no bundle was written" in lines
@@ -334,151 +320,6 @@ def test_a_float_export_that_computes_something_else_is_refused(
         measure.check_parity(content, held_out)
 
 
-class Bad:
-    """Bad input for ``fer-edge export``; each method spoils one thing and returns arguments."""
-
-    def __init__(self, exported: Exported, folder: Path) -> None:
-        self.folder, self.exported = folder, exported
-        self.run = _run(exported, folder)
-
-    def no_model(self) -> list[str]:
-        (self.run / "model.keras").unlink()
-        return [str(self.run)]
-
-    def truncated_model(self) -> list[str]:
-        whole = (self.run / "model.keras").read_bytes()
-        (self.run / "model.keras").write_bytes(whole[: len(whole) // 2])
-        return [str(self.run)]
-
-    def no_recipe(self) -> list[str]:
-        (self.run / "recipe.toml").unlink()
-        return [str(self.run)]
-
-    def recipe_named_as_a_path(self) -> list[str]:
-        (self.run / "recipe.toml").write_text('name = "../../out"\n')
-        return [str(self.run)]
-
-    def wrong_budget(self) -> list[str]:
-        (self.folder / "b.toml").write_text("agreement = 97\n")
-        return [str(self.run), "--budget", str(self.folder / "b.toml")]
-
-    def other_dataset(self) -> list[str]:
-        other = replace(self.exported.dataset, faces=self.exported.dataset.faces // 2)
-        write_packed(other, self.folder / "other.npz")
-        return [str(self.run), "--data", str(self.folder / "other.npz")]
-
-    def dataset_gone(self) -> list[str]:
-        recorded = json.loads((self.run / "data.json").read_text())
-        recorded["path"] = str(self.folder / "gone.npz")
-        (self.run / "data.json").write_text(json.dumps(recorded))
-        return [str(self.run)]
-
-    def output_below_a_file(self) -> list[str]:
-        (self.folder / "file").write_text("")
-        return [str(self.run), "-o", str(self.folder / "file" / "bundles")]
-
-    def too_few_calibration_images(self) -> list[str]:
-        return [str(self.run), "--calibration", "3"]
-
-    def unknown_ranges(self) -> list[str]:
-        return [str(self.run), "--ranges", "best"]
-
-    def plot_of_nothing(self) -> list[str]:
-        return [str(self.run), "--plot", "layers.png"]
-
-    def unknown_target(self) -> list[str]:
-        return [str(self.run), "--target", "pi-6"]
-
-    def target_and_formats(self) -> list[str]:
-        return [str(self.run), "--target", "pi-5", "--float16"]
-
-    def slim_and_formats(self) -> list[str]:
-        return [str(self.run), "--slim", "--dynamic"]
-
-    def no_run_at_all(self) -> list[str]:
-        return []
-
-    def a_file_as_run(self) -> list[str]:
-        return [str(self.exported.data)]
-
-
-CASES = {
-    "no_model": "its training has not ended",
-    "truncated_model": "is not a Keras model",
-    "no_recipe": "its recipe.toml cannot be read",
-    "recipe_named_as_a_path": "has no usable name, got '../../out'",
-    "wrong_budget": "unknown key 'agreement'",
-    "other_dataset": "trained on another dataset",
-    "dataset_gone": "gone.npz",
-    "output_below_a_file": "is not a folder",
-    "too_few_calibration_images": "3 calibration images do not cover 7 classes",
-    "unknown_ranges": "there are no ranges 'best'",
-    "plot_of_nothing": "--plot draws what --explain finds",
-    "unknown_target": "there is no target 'pi-6'",
-    "target_and_formats": "--target pi-5 names the files of its bundle",
-    "slim_and_formats": "--slim ships the int8 TFLite alone, without model.dynamic.tflite",
-    "no_run_at_all": "no finished run in ./runs",
-    "a_file_as_run": "is not a run folder",
-}
-
-
-def _ended(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> Any:
-    monkeypatch.setattr(sys, "argv", ["fer-edge", "export", "--int8", *arguments])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    return ended.value.code
-
-
-def _complaint(shown: str) -> list[str]:
-    """What is printed after the lines that tell how far the export has come."""
-    lines = shown.splitlines()
-    return lines[next(i for i, line in enumerate(lines) if line.startswith("fer-edge: ")) :]
-
-
-@pytest.mark.parametrize("case", CASES)
-def test_bad_input_gives_one_line_a_remedy_and_nothing_half_written(
-    case: str,
-    exported: Exported,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capfd: pytest.CaptureFixture[str],
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    arguments = getattr(Bad(exported, tmp_path), case)()
-    before = _listing(tmp_path)
-    capfd.readouterr()
-    assert _ended(monkeypatch, *arguments) == 2
-    wrong, remedy = _complaint(capfd.readouterr().err)
-    assert CASES[case] in wrong
-    assert remedy.startswith("  → ")
-    assert _listing(tmp_path) == before
-
-
-def test_a_full_disk_gives_one_line_and_leaves_no_part_of_a_bundle(
-    exported: Exported,
-    full_disk: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capfd: pytest.CaptureFixture[str],
-) -> None:
-    (full_disk / "ballast").write_bytes(bytes(200_000))
-    options = ("--slim", "--calibration", "70", "-o", str(full_disk))
-    assert _ended(monkeypatch, str(exported.run), *options) == 2
-    wrong, remedy = _complaint(capfd.readouterr().err)
-    assert "no space left on device" in wrong
-    assert "free some space" in remedy
-    assert _listing(full_disk) == ["ballast"]
-
-
-def test_export_without_int8_says_what_to_add(
-    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(sys, "argv", ["fer-edge", "export", "runs/x"])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    assert ended.value.code == 2
-    assert "--int8" in capfd.readouterr().err
-
-
 def test_the_newest_run_is_the_one_whose_model_was_written_last(tmp_path: Path) -> None:
     for age, name in enumerate(("b", "a", "c")):
         (tmp_path / name).mkdir()
@@ -530,4 +371,4 @@ def test_explain_prints_and_draws_every_layer_and_writes_no_bundle(
     assert kinds.count("CONV_2D") == 4
     assert kinds[-1] == "SOFTMAX"
     assert all(layer["agreement"] > 0.9 for layer in found["layers"])
-    assert _listing(tmp_path) == ["layers.png"]
+    assert listing(tmp_path) == ["layers.png"]

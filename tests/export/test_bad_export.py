@@ -1,0 +1,163 @@
+"""What cannot be exported is refused in one line, and nothing is half-written."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from exported import Exported, copied_run, listing
+
+from fer_edge.chatter import import_keras
+from fer_edge.cli import main
+from fer_edge.data.packed import write_packed
+
+keras = import_keras()
+
+
+class Bad:
+    """Bad input for ``fer-edge export``; each method spoils one thing and returns arguments."""
+
+    def __init__(self, exported: Exported, folder: Path) -> None:
+        self.folder, self.exported = folder, exported
+        self.run = copied_run(exported, folder)
+
+    def no_model(self) -> list[str]:
+        (self.run / "model.keras").unlink()
+        return [str(self.run)]
+
+    def truncated_model(self) -> list[str]:
+        whole = (self.run / "model.keras").read_bytes()
+        (self.run / "model.keras").write_bytes(whole[: len(whole) // 2])
+        return [str(self.run)]
+
+    def no_recipe(self) -> list[str]:
+        (self.run / "recipe.toml").unlink()
+        return [str(self.run)]
+
+    def recipe_named_as_a_path(self) -> list[str]:
+        (self.run / "recipe.toml").write_text('name = "../../out"\n')
+        return [str(self.run)]
+
+    def wrong_budget(self) -> list[str]:
+        (self.folder / "b.toml").write_text("agreement = 97\n")
+        return [str(self.run), "--budget", str(self.folder / "b.toml")]
+
+    def other_dataset(self) -> list[str]:
+        other = replace(self.exported.dataset, faces=self.exported.dataset.faces // 2)
+        write_packed(other, self.folder / "other.npz")
+        return [str(self.run), "--data", str(self.folder / "other.npz")]
+
+    def dataset_gone(self) -> list[str]:
+        recorded = json.loads((self.run / "data.json").read_text())
+        recorded["path"] = str(self.folder / "gone.npz")
+        (self.run / "data.json").write_text(json.dumps(recorded))
+        return [str(self.run)]
+
+    def output_below_a_file(self) -> list[str]:
+        (self.folder / "file").write_text("")
+        return [str(self.run), "-o", str(self.folder / "file" / "bundles")]
+
+    def too_few_calibration_images(self) -> list[str]:
+        return [str(self.run), "--calibration", "3"]
+
+    def unknown_ranges(self) -> list[str]:
+        return [str(self.run), "--ranges", "best"]
+
+    def plot_of_nothing(self) -> list[str]:
+        return [str(self.run), "--plot", "layers.png"]
+
+    def unknown_target(self) -> list[str]:
+        return [str(self.run), "--target", "pi-6"]
+
+    def target_and_formats(self) -> list[str]:
+        return [str(self.run), "--target", "pi-5", "--float16"]
+
+    def slim_and_formats(self) -> list[str]:
+        return [str(self.run), "--slim", "--dynamic"]
+
+    def no_run_at_all(self) -> list[str]:
+        return []
+
+    def a_file_as_run(self) -> list[str]:
+        return [str(self.exported.data)]
+
+
+CASES = {
+    "no_model": "its training has not ended",
+    "truncated_model": "is not a Keras model",
+    "no_recipe": "its recipe.toml cannot be read",
+    "recipe_named_as_a_path": "has no usable name, got '../../out'",
+    "wrong_budget": "unknown key 'agreement'",
+    "other_dataset": "trained on another dataset",
+    "dataset_gone": "gone.npz",
+    "output_below_a_file": "is not a folder",
+    "too_few_calibration_images": "3 calibration images do not cover 7 classes",
+    "unknown_ranges": "there are no ranges 'best'",
+    "plot_of_nothing": "--plot draws what --explain finds",
+    "unknown_target": "there is no target 'pi-6'",
+    "target_and_formats": "--target pi-5 names the files of its bundle",
+    "slim_and_formats": "--slim ships the int8 TFLite alone, without model.dynamic.tflite",
+    "no_run_at_all": "no finished run in ./runs",
+    "a_file_as_run": "is not a run folder",
+}
+
+
+def _ended(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> Any:
+    monkeypatch.setattr(sys, "argv", ["fer-edge", "export", "--int8", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    return ended.value.code
+
+
+def _complaint(shown: str) -> list[str]:
+    """What is printed after the lines that tell how far the export has come."""
+    lines = shown.splitlines()
+    return lines[next(i for i, line in enumerate(lines) if line.startswith("fer-edge: ")) :]
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_bad_input_gives_one_line_a_remedy_and_nothing_half_written(
+    case: str,
+    exported: Exported,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    arguments = getattr(Bad(exported, tmp_path), case)()
+    before = listing(tmp_path)
+    capfd.readouterr()
+    assert _ended(monkeypatch, *arguments) == 2
+    wrong, remedy = _complaint(capfd.readouterr().err)
+    assert CASES[case] in wrong
+    assert remedy.startswith("  → ")
+    assert listing(tmp_path) == before
+
+
+def test_a_full_disk_gives_one_line_and_leaves_no_part_of_a_bundle(
+    exported: Exported,
+    full_disk: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    (full_disk / "ballast").write_bytes(bytes(200_000))
+    options = ("--slim", "--calibration", "70", "-o", str(full_disk))
+    assert _ended(monkeypatch, str(exported.run), *options) == 2
+    wrong, remedy = _complaint(capfd.readouterr().err)
+    assert "no space left on device" in wrong
+    assert "free some space" in remedy
+    assert listing(full_disk) == ["ballast"]
+
+
+def test_export_without_int8_says_what_to_add(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["fer-edge", "export", "runs/x"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    assert "--int8" in capfd.readouterr().err
