@@ -33,7 +33,12 @@ class Control:
         self._on.clear()
 
     def gate(
-        self, frames: Iterable[Frame], *, live: bool, stopped: Callable[[], bool]
+        self,
+        frames: Iterable[Frame],
+        *,
+        live: bool,
+        stopped: Callable[[], bool],
+        idle: Callable[[], None] = lambda: None,
     ) -> Generator[Frame]:
         """Yield the frames while the switch is on.
 
@@ -44,14 +49,17 @@ class Control:
             frames: from one source.
             live: whether that is a camera.
             stopped: whether somebody wants the run to end.
+            idle: called again and again while the switch is off and all else is well.
         """
         for frame in frames:
             if live and not self.running:
                 self.let_go += 1
+                idle()
                 if stopped():
                     return
                 continue
             while not self._on.wait(_LOOK_EVERY):
+                idle()
                 if stopped():
                     return
             yield frame

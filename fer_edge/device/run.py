@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -34,8 +34,9 @@ from fer_edge.device.signals import StopRequest
 from fer_edge.device.smoothing import NO_SMOOTHING, Smoothing
 from fer_edge.device.sources import open_source
 from fer_edge.device.summary import Tally, print_summary
+from fer_edge.device.supervisor import Supervisor
 from fer_edge.device.tracking import DETECT_EVERY, EachFrame, FaceTracker, Finder
-from fer_edge.device.vitals import Vitals
+from fer_edge.device.vitals import Rate, Vitals
 from fer_edge.errors import FerEdgeError
 
 INTERRUPTED = 130
@@ -90,8 +91,8 @@ def run(options: RunOptions) -> int:
     _check(options)
     messages = Console(stderr=True)
     board = read_board()
-    with StopRequest() as stop:
-        summary, ended = _run(options, stop, board, messages)
+    with StopRequest() as stop, Supervisor.from_environment() as supervisor:
+        summary, ended = _run(options, stop, supervisor, board, messages)
         if not ended.unread:
             print_summary(summary, board, messages if options.json else Console())
             if options.save is not None:
@@ -103,18 +104,33 @@ def run(options: RunOptions) -> int:
 
 
 def _run(
-    options: RunOptions, stop: StopRequest, board: Board, messages: Console
+    options: RunOptions,
+    stop: StopRequest,
+    supervisor: Supervisor,
+    board: Board,
+    messages: Console,
 ) -> tuple[dict[str, Any], _End]:
     before = read_health()
+
+    def report(text: str) -> None:
+        supervisor.status(text)
+        _warn(text, messages)
+
+    def stopped() -> bool:
+        if source.recovering:
+            supervisor.working()
+        return stop.signal is not None
+
     source = open_source(
         video=options.video,
         images=options.images,
         camera=options.camera,
         colour=options.show or options.save is not None,
-        report=lambda text: _warn(text, messages),
-        stopped=lambda: stop.signal is not None,
+        report=report,
+        stopped=stopped,
     )
     with ExitStack() as stack:
+        supervisor.status("proving the bundle")
         classifier = _open_bundle(options, messages)
         if not classifier.verified:
             _warn(
@@ -123,6 +139,7 @@ def _run(
                 messages,
             )
         finder = _finder(options)
+        supervisor.status(f"opening {source.name}")
         stack.enter_context(source)
         tally, control = Tally(), Control()
         vitals = Vitals(tally, source, classifier, board, control)
@@ -131,7 +148,12 @@ def _run(
         for output in outputs:
             stack.enter_context(output)
         taken = stack.enter_context(closing(source.frames()))
-        frames = control.gate(taken, live=source.live, stopped=lambda: stop.signal is not None)
+        rate = Rate()
+
+        def moving() -> None:
+            supervisor.moving(lambda: _status(vitals, rate))
+
+        frames = control.gate(taken, live=source.live, stopped=stopped, idle=moving)
         pipeline = run_pipeline(
             frames,
             finder,
@@ -140,7 +162,8 @@ def _run(
             fps=None if source.live else source.fps,
         )
         results = stack.enter_context(closing(pipeline))
-        ended = _consume(results, outputs, tally, stop, options.max_frames)
+        ended = _consume(results, outputs, tally, stop, options.max_frames, moving)
+        supervisor.stopping()
         if tally.frames == 0:
             # leaving by an exception lets the outputs clean up after themselves
             raise ended.failure or (
@@ -191,6 +214,7 @@ def _consume(
     tally: Tally,
     stop: StopRequest,
     max_frames: int | None,
+    moving: Callable[[], None],
 ) -> _End:
     """Give every result to every output, until the frames end or somebody ends them."""
     while stop.signal is None and tally.frames != max_frames:
@@ -208,7 +232,19 @@ def _consume(
         except OutputClosed as closed:
             return _End(unread=closed.unread)
         tally.latencies.add("output", (time.perf_counter() - began) * 1e3)
+        moving()
     return _End()
+
+
+def _status(vitals: Vitals, rate: Rate) -> str:
+    """What a service manager shows of a run."""
+    if not vitals.control.running:
+        return f"{vitals.source.name}: stopped on the page, {vitals.control.let_go} frames let go"
+    frames = vitals.tally.frames
+    parts = [f"{vitals.source.name}: {frames} frames, {rate.of(frames)} a second"]
+    if recent := vitals.tally.latencies.recent("total"):
+        parts.append(f"frame to label p50 {recent.p50:.1f} ms, p90 {recent.p90:.1f} ms")
+    return ", ".join([*parts, vitals.classifier.name])
 
 
 def _check(options: RunOptions) -> None:

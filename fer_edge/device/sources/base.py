@@ -60,6 +60,11 @@ class Source(Opened):
         """Yield frame after frame; raises FerEdgeError when a camera stops for good."""
 
     @property
+    def recovering(self) -> bool:
+        """Whether a camera gives no frames and is being got going, which ends by itself."""
+        return False
+
+    @property
     @abstractmethod
     def counts(self) -> SourceCounts:
         """The counts so far."""

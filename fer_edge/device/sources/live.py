@@ -109,6 +109,11 @@ class LiveSource(Source):
         notes = tuple(f"{self.name}: {kind} {count}×" for kind, count in faults.items())
         return SourceCounts(camera.unreadable, dropped, faults, notes)
 
+    @property
+    def recovering(self) -> bool:
+        """Whether the camera is being got going."""
+        return self._camera.recovering
+
     def _wait_until(self, arrived: Callable[[], bool]) -> bool:
         """Wait for the camera's thread; False when the run is to end."""
         with self._changed:

@@ -60,6 +60,8 @@ class SupervisedCamera:
         self.faults: Counter[str] = Counter()
         self.calling_since: float | None = None
         """Since when one call into the camera lasts, by ``time.monotonic``."""
+        self.recovering = False
+        """Whether steps are being taken to get it going."""
         self._camera = camera
         self._recovery = recovery
         self._report = report
@@ -132,6 +134,13 @@ class SupervisedCamera:
         settled = began - self._recovered > self._recovery.settled
         first = first if settled else max(first, self._next_step)
         self._note(kind, f"{what}; trying to get it going")
+        self.recovering = True
+        try:
+            return self._take_steps(kind, what, first, began)
+        finally:
+            self.recovering = False
+
+    def _take_steps(self, kind: str, what: str, first: int, began: float) -> Shot | None:
         for number, step in enumerate(self._steps[first:], first + 1):
             self._next_step = number
             try:

@@ -1,7 +1,8 @@
-"""A small Debian: the real picamera2 on the real libcamera, whose virtual camera plays pictures.
+"""A small Debian 13 that stands for Raspberry Pi OS: it boots, and it has a camera.
 
-Debian 13's backports have libcamera with the *virtual* pipeline handler built in; picamera2 comes
-from pip, as plain Python. No camera, no kernel module and no compiler is needed, but root is.
+Debian's backports have libcamera with the *virtual* pipeline handler built in, which plays
+pictures; the real picamera2 comes from pip, as plain Python. No camera, no kernel module and no
+compiler is needed, but root is.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ import subprocess
 import tomllib
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[3]
-CACHE = ROOT / ".cache" / "virtual-camera"
+ROOT = Path(__file__).resolve().parents[2]
+CACHE = ROOT / ".cache" / "debian"
 """Where it is kept; 1.1 GB."""
 
 SUITE = "trixie"
@@ -27,6 +28,7 @@ FROM_APT = [
     "python3-pil",
     "python3-piexif",
     "python3-prctl",
+    "systemd-sysv",
 ]
 FROM_BACKPORTS = ("python3-libcamera", "libcamera-ipa")
 PICAMERA2 = ("picamera2==0.3.38", "simplejpeg==1.9.0", "videodev2==0.0.4")
@@ -51,7 +53,7 @@ VIRTUAL_CAMERA = """\
 def ensure_rootfs() -> Path:
     """Return the folder of a rootfs that is up to date; made in about three minutes if need be."""
     if os.geteuid() != 0:
-        raise PermissionError("the virtual camera lives in a chroot, and that needs root")
+        raise PermissionError("the small Debian is entered by chroot, and that needs root")
     wheels = _device_requirements()
     recipe = hashlib.sha256(Path(__file__).read_bytes() + "\n".join(wheels).encode()).hexdigest()
     folder = CACHE / "rootfs"
