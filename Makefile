@@ -5,11 +5,14 @@ BIN := $(VENV)/bin
 # slow suites start processes of their own and are timed: one after the other
 SLOW := $(BIN)/python -m pytest -x -q -n 0
 
-COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+PIN := $(BIN)/uv pip compile --quiet --generate-hashes \
     --no-emit-index-url --no-emit-find-links --no-annotate --no-header
+COMPILE := $(PIN) --universal --python-version 3.11
+# for install.sh: numpy is apt's
+COMPILE_PI := $(PIN) --python-platform aarch64-unknown-linux-gnu --only-binary :all: --no-emit-package numpy
 
-.PHONY: demo test test-arm test-camera test-jax test-outputs test-parity test-ray soak lint types wheel fuzz \
-    schema lock clean
+.PHONY: demo test test-arm test-camera test-jax test-outputs test-parity test-ray test-service soak lint types \
+    wheel fuzz schema lock clean
 
 demo: $(VENV)/.ready ## synthetic data → train → export --int8 → gate → run, with its tables
 	$(BIN)/fer-edge demo
@@ -26,6 +29,9 @@ types: $(VENV)/.ready
 
 test-camera: $(VENV)/.ready ## fer-edge run on the real picamera2 and a virtual camera; needs root
 	$(SLOW) tests/slow/virtual_camera
+
+test-service: $(VENV)/.ready ## install.sh and the unit on a real systemd, in systemd-nspawn; needs root
+	$(SLOW) tests/slow/service
 
 test-outputs: $(VENV)/.ready ## the page in a real browser, MQTT with a real broker
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r tests/slow/page.txt
@@ -66,6 +72,10 @@ lock: $(VENV)/.ready ## pin the newest versions that pyproject.toml allows
 	$(COMPILE) --upgrade tests/slow/tflite-runtime.in --output-file tests/slow/tflite-runtime.txt
 	$(COMPILE) --upgrade pyproject.toml --extra device -c benchmarks/arm/bookworm.txt \
 	    --output-file benchmarks/arm/requirements.txt
+	for suite in bookworm:3.11 trixie:3.13; do \
+	    $(COMPILE_PI) --upgrade pyproject.toml --extra device --extra web --extra mqtt \
+	        --python-version $${suite#*:} -c device/$${suite%:*}.in --output-file device/$${suite%:*}.txt || exit; \
+	done
 
 $(VENV)/.ready: requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
