@@ -86,6 +86,7 @@ class Mqtt(Output):
         self._say_goodbye()
         self._client.disconnect()
         self._client.loop_stop()
+        del self._client  # which keeps two descriptors for as long as it lives
 
     def write(self, result: Result) -> None:
         """Queue what happened in one frame; never waits."""
