@@ -23,6 +23,7 @@ from fer_edge.board import Board, Health, read_board, read_health
 from fer_edge.device.model_store import MODELS, YUNET_FILE, fetch, stored
 from fer_edge.device.opencv import PIN, load_opencv
 from fer_edge.errors import FerEdgeError
+from fer_edge.runtime import import_runtime
 
 State = Literal["ok", "warning", "missing", "absent"]
 """Missing is what ``fer-edge run`` needs; absent is what it can do without."""
@@ -171,6 +172,10 @@ def _runtime() -> Finding:
         if (version := _version(module, distribution))
     ]
     if found:
+        try:
+            import_runtime(".tflite" if "onnx" not in found[0] else ".onnx")
+        except FerEdgeError as error:
+            return Finding("model runtime", "missing", error.message, error.hint)
         return Finding("model runtime", "ok", ", ".join(found))
     return Finding(
         "model runtime", "missing", "no LiteRT, no ONNX Runtime", "pip install 'fer-edge[device]'"

@@ -60,7 +60,7 @@ def import_runtime(name: str) -> None:
     """Import what ``load_model`` needs for a file of this name, ahead of it.
 
     Raises:
-        FerEdgeError: the runtime is not installed.
+        FerEdgeError: the runtime is not installed, or does not load.
     """
     if name.endswith(".tflite"):
         tflite_module()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 import numpy as np
@@ -28,6 +29,19 @@ class Model(Protocol):
     def probabilities(self, faces: npt.NDArray[np.uint8]) -> Probabilities:
         """Classify faces, (N, 48, 48) or (N, 48, 48, 1) uint8; returns (N, classes) float32."""
         ...
+
+
+@contextmanager
+def native_code(distribution: str) -> Iterator[None]:
+    """Around the import of a runtime: one that is made for another machine becomes FerEdgeError."""
+    try:
+        yield
+    except ImportError as error:
+        raise FerEdgeError(
+            f"{distribution} is installed but does not load: {str(error).splitlines()[0]}",
+            "it may be made for another processor or Python: "
+            f"pip install --force-reinstall {distribution}",
+        ) from error
 
 
 def as_batch(faces: npt.NDArray[np.uint8]) -> npt.NDArray[Any]:

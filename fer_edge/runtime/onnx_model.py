@@ -12,6 +12,7 @@ from fer_edge.runtime.base import (
     Probabilities,
     as_batch,
     check_shapes,
+    native_code,
     not_runnable,
     only,
     wrong_batch,
@@ -62,6 +63,6 @@ class OnnxModel:
 
 def import_onnxruntime() -> Any:
     require_extra("onnxruntime", "export")
-    import onnxruntime
-
+    with native_code("onnxruntime"):
+        import onnxruntime
     return onnxruntime

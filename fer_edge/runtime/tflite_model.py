@@ -15,6 +15,7 @@ from fer_edge.runtime.base import (
     Probabilities,
     as_batch,
     check_shapes,
+    native_code,
     not_runnable,
     only,
     wrong_batch,
@@ -100,12 +101,12 @@ class TFLiteModel:
 def tflite_module() -> tuple[Any, str]:
     """LiteRT, else tflite_runtime: whichever the system has."""
     if find_spec("ai_edge_litert") is not None:
-        with silenced_stderr():
+        with native_code("ai-edge-litert"), silenced_stderr():
             from ai_edge_litert import interpreter
         return interpreter, f"LiteRT {metadata.version('ai-edge-litert')}"
     if find_spec("tflite_runtime") is not None:
-        from tflite_runtime import interpreter
-
+        with native_code("tflite-runtime"):
+            from tflite_runtime import interpreter
         return interpreter, f"tflite-runtime {metadata.version('tflite-runtime')}"
     require_extra("ai_edge_litert", "device")
     raise AssertionError("unreachable")
