@@ -44,7 +44,7 @@ test-arm: $(VENV)/.ready ## the same on emulated Raspberry Pis, and their instru
 	$(BIN)/python benchmarks/arm/emulator.py
 	$(SLOW) tests/slow/test_parity.py tests/slow/test_arm.py
 
-soak: $(VENV)/.ready ## 200,000 frames through the whole pipeline, camera faults at random
+soak: $(VENV)/.ready ## 200,000 frames through the whole pipeline, faults at random
 	$(SLOW) -s tests/slow/test_soak.py
 
 test-jax: $(VENV)/.ready ## training on JAX, on one and on two devices
@@ -55,8 +55,8 @@ test-ray: $(VENV)/.ready ## the papers' runs on a Ray cluster of two workers
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r tests/slow/ray.txt
 	$(SLOW) tests/slow/test_ray.py
 
-wheel: $(VENV)/.ready ## build the wheel, install it without a checkout, run the demo from it
-	$(SLOW) tests/slow/test_wheel.py
+wheel: $(VENV)/.ready ## build the wheel, run the demo from it; what it takes on a device
+	$(SLOW) -s tests/slow/test_wheel.py tests/slow/test_footprint.py
 
 fuzz: $(VENV)/.ready ## 10,000 mutated bundles and 10,000 mutated models, 5 minutes on 2 cores
 	$(SLOW) tests/slow/test_fuzz_bundle.py
