@@ -94,7 +94,7 @@ class Trouble(threading.Thread):
 
     def fill(self) -> None:
         """Leave no room on the log's disk."""
-        if self._chance.random() < 0.9:
+        if self._chance.random() < 0.5:
             return
         with self._ballast.open("ab") as file:
             file.write(b"\0" * (1 << 19))
