@@ -9,7 +9,9 @@ from typing import Any
 import keras
 
 from fer_edge.errors import FerEdgeError, nearest
+from fer_edge.train.models.baselines import mini_xception, mobilenet
 from fer_edge.train.models.compact import compact
+from fer_edge.train.models.edge import edge
 from fer_edge.train.models.kumar import kumar
 from fer_edge.train.models.kusno import kusno
 from fer_edge.train.models.mondal import mondal_deep, mondal_shallow
@@ -17,8 +19,11 @@ from fer_edge.train.models.triwijoyo import triwijoyo
 
 BUILDERS: dict[str, Callable[..., keras.Model]] = {
     "compact": compact,
+    "edge": edge,
     "kumar": kumar,
     "kusno": kusno,
+    "mini_xception": mini_xception,
+    "mobilenet": mobilenet,
     "mondal_deep": mondal_deep,
     "mondal_shallow": mondal_shallow,
     "triwijoyo": triwijoyo,
