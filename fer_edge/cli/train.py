@@ -150,6 +150,13 @@ def evaluate(
         list[str] | None,
         typer.Option("--split", help="Held-out split; may be repeated.", show_default="the run's"),
     ] = None,
+    head: Annotated[
+        str | None,
+        typer.Option("--head", help="Of a run with several.", show_default="the first"),
+    ] = None,
+    votes: Annotated[
+        bool, typer.Option("--votes", help="Against the majority of FER+'s votes.")
+    ] = False,
     plot: Annotated[
         Path | None, typer.Option("--plot", help="Draw the confusion matrix as PNG.")
     ] = None,
@@ -163,7 +170,7 @@ def evaluate(
         require_extra("matplotlib", "train")
     from fer_edge.evaluate import evaluate_path, plot_confusion, print_evaluation
 
-    result = evaluate_path(model, data, split or ())
+    result = evaluate_path(model, data, split or (), head=head, votes=votes)
     print_evaluation(result, as_json=as_json)
     if plot:
         title = f"{model} on {', '.join(result.splits)}: {result.whole.accuracy.value:.1%}"

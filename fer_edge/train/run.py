@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import tomllib
 from collections.abc import Sequence
@@ -16,20 +17,24 @@ import tomli_w
 from fer_edge.data import load_dataset
 from fer_edge.data.dataset import Dataset
 from fer_edge.data.division import divide
+from fer_edge.data.ferplus import by_majority, require_votes
 from fer_edge.data.sampling import oversample
 from fer_edge.errors import FerEdgeError
 from fer_edge.evaluate import evaluate, plot_confusion
 from fer_edge.files import atomic_path, read_json, sole_use, write_text
 from fer_edge.runtime import load_model
-from fer_edge.subject import DIVISION, as_trained
-from fer_edge.train.batches import one_hot
+from fer_edge.subject import DIVISION, as_trained, model_file
 from fer_edge.train.checkpoints import Checkpoints, State
 from fer_edge.train.devices import choose_devices, placed_on
 from fer_edge.train.environment import record_environment
-from fer_edge.train.fit import fit, network_of
+from fer_edge.train.fit import fit, network_of, use_average
+from fer_edge.train.heads import single_networks
+from fer_edge.train.models.merging import merged
 from fer_edge.train.plots import plot_curves
 from fer_edge.train.precision import choose_policy
 from fer_edge.train.recipe import Recipe, load_recipe, override, parse_recipe
+from fer_edge.train.targets import Goal, goals
+from fer_edge.train.temperature import calibrate
 
 BATCH_NORM_SAMPLE = 2000
 """Training images on which training-mode and inference-mode accuracy are compared."""
@@ -115,12 +120,18 @@ def train(
             f"({recorded['fingerprint'][:12]}, this one is {fingerprint[:12]})",
             "give the same --data, or start a new run",
         )
+    votes = _fingerprint_of_votes(dataset) if recipe.targets.use_votes else None
+    if recorded and recorded.get("votes_fingerprint") != votes:
+        raise FerEdgeError(
+            f"cannot resume {folder}: its faces had other FER+ votes",
+            "give the same --data, or start a new run",
+        )
     roles = _roles(recipe, dataset, fingerprint)
     dataset = as_trained(dataset, roles)
     for split in (*recipe.data.train, *recipe.data.validation, *recipe.data.test):
         dataset.select(split)
     if not resume:
-        _describe(folder, recipe, dataset, str(data), roles)
+        _describe(folder, recipe, dataset, str(data), roles, votes)
     training = dataset.select(recipe.data.train)
     if recipe.data.oversample == "training":
         training = oversample(training, recipe.data.divide_seed)
@@ -180,12 +191,21 @@ def _roles(recipe: Recipe, dataset: Dataset, fingerprint: str) -> dict[str, Any]
 
 
 def _describe(
-    folder: Path, recipe: Recipe, dataset: Dataset, path: str, roles: dict[str, Any]
+    folder: Path,
+    recipe: Recipe,
+    dataset: Dataset,
+    path: str,
+    roles: dict[str, Any],
+    votes: str | None,
 ) -> None:
     """Everything that resuming and exporting need to know, written before the first step."""
     write_text(folder / "recipe.toml", recipe.to_toml())
     absolute = path if path == "synthetic" else str(Path(path).absolute())
     content = {"path": absolute, "labels": list(dataset.labels), **roles}
+    if recipe.targets.heads:
+        content["heads"] = list(recipe.targets.heads)
+    if votes is not None:
+        content["votes_fingerprint"] = votes
     write_text(folder / "data.json", json.dumps(content, indent=2) + "\n")
 
 
@@ -200,35 +220,78 @@ def _finish(
     """Write the chosen epoch's float32 network, its metrics and its pictures."""
     chosen = state.best_epoch if recipe.fit.select == "best" else state.epoch
     trainer = Checkpoints(folder).load_model(chosen)
-    network = network_of(trainer, recipe, len(dataset.labels))
-    with atomic_path(folder / "model.keras") as temporary:
-        network.save(temporary)
+    if recipe.fit.ema:
+        use_average(trainer)
+    classes = len(dataset.labels)
+    singles = single_networks(network_of(trainer, recipe, classes), recipe, classes)
+    default, *others = singles
     metrics: dict[str, Any] = {
         "recipe": recipe.name,
-        "parameters": network.count_params(),
+        "parameters": 0,
         "epochs": state.epoch,
         "chosen_epoch": chosen,
         "seconds": round(state.seconds, 1),
         "interrupted": interrupted,
         "training": state.history[chosen - 1],
-        "batch_norm": batch_norm_check(network, training, recipe.fit.seed),
+        "batch_norm": batch_norm_check(singles[default], training, recipe.fit.seed),
     }
+    for number, (head, single) in enumerate(singles.items()):
+        network = merged(single)
+        metrics["parameters"] = network.count_params()
+        calibration = {}
+        if recipe.fit.temperature:
+            validation = dataset.select(recipe.data.validation)
+            goal = _of_head(goals(validation, recipe.targets), number, bool(head))
+            calibration["calibration"] = calibrate(network, validation.faces, goal)
+        file = model_file(folder, head if head in others else None)
+        with atomic_path(file) as temporary:
+            network.save(temporary)
+        measured = calibration | _measured(
+            file, recipe, dataset, interrupted, votes=head == "votes", plot=head == default
+        )
+        if head == default:
+            metrics |= measured
+        else:
+            metrics.setdefault("heads", {})[head] = measured
+    write_text(folder / "metrics.json", json.dumps(metrics, indent=2) + "\n")
+    plot_curves(state.history, f"{recipe.name}, {len(training):,} images", folder / "curves.png")
+    return metrics
+
+
+def _measured(
+    file: Path, recipe: Recipe, dataset: Dataset, interrupted: bool, votes: bool, plot: bool
+) -> dict[str, Any]:
+    """Figures of one finished network, by part of the data; also on the votes' majority, if asked.
+
+    The confusion is that of the last part.
+    """
     parts = {"validation": recipe.data.validation, "test": recipe.data.test}
     if interrupted:
         # the test split is for finished models alone
         del parts["test"]
+    truths = {"": dataset} | ({"_majority": by_majority(dataset)} if votes else {})
+    model = load_model(file)
+    measured = {}
     for part, splits in parts.items():
         if not splits:
             continue
-        report = evaluate(
-            load_model(folder / "model.keras"), dataset, splits, train_splits=recipe.data.train
-        )
-        metrics[part] = report.to_dict()
-        title = f"{recipe.name} on {', '.join(splits)}: {report.whole.accuracy.value:.1%}"
-        plot_confusion(report.whole, title, folder / "confusion.png")
-    write_text(folder / "metrics.json", json.dumps(metrics, indent=2) + "\n")
-    plot_curves(state.history, f"{recipe.name}, {len(training):,} images", folder / "curves.png")
-    return metrics
+        for suffix, truth in truths.items():
+            result = evaluate(model, truth, splits, train_splits=recipe.data.train)
+            measured[f"{part}{suffix}"] = result.to_dict()
+            if plot and not suffix:
+                accuracy = result.whole.accuracy.value
+                title = f"{recipe.name} on {', '.join(splits)}: {accuracy:.1%}"
+                plot_confusion(result.whole, title, file.with_name("confusion.png"))
+    return measured
+
+
+def _of_head(goal: Goal, number: int, headed: bool) -> Goal:
+    return Goal(goal.targets[:, number], goal.weights[:, number]) if headed else goal
+
+
+def _fingerprint_of_votes(dataset: Dataset) -> str:
+    """SHA-256 of the votes, which the dataset's own fingerprint leaves out."""
+    return hashlib.sha256(np.ascontiguousarray(require_votes(dataset)).data).hexdigest()
 
 
 def batch_norm_check(network: keras.Model, training: Dataset, seed: int) -> dict[str, float]:
@@ -249,7 +312,7 @@ def batch_norm_check(network: keras.Model, training: Dataset, seed: int) -> dict
     for layer in copy.layers:
         if isinstance(layer, keras.layers.Dropout):
             layer.rate = 0.0
-    targets = one_hot(sample).argmax(axis=1)
+    targets = sample.targets
     right = {"batch_statistics": 0, "moving_averages": 0}
     for start in range(0, size, 250):
         faces = sample.faces[start : start + 250, ..., None].astype(np.float32)

@@ -125,7 +125,13 @@ class _Builder:
         parts = [self._norm(layers.Conv2D(width, kernel, name=main, **options)(x), main)]
         if self.branches and kernel > 1:
             small = f"{name}{BRANCH_1}"
-            parts.append(self._norm(layers.Conv2D(width, 1, name=small, **options)(x), small))
+            picked = x
+            if stride > 1:
+                # TensorFlow 2.21 writes beyond its memory in the gradient of a 1×1 convolution with
+                # stride 2 on one channel
+                picked = layers.MaxPooling2D(1, strides=stride, name=f"{small}_picked")(x)
+            single = layers.Conv2D(width, 1, use_bias=False, name=small)(picked)
+            parts.append(self._norm(single, small))
         return self._joined(parts, x, name, same=stride == 1 and x.shape[-1] == width)
 
     def depthwise(self, x: Any, name: str, stride: int) -> Any:

@@ -13,7 +13,8 @@ import numpy as np
 from keras import layers
 
 BRANCH_3, BRANCH_1, BRANCH_SKIP, SUM = "_main", "_1x1", "_skip", "_sum"
-"""How the layers of block ``NAME`` are called: ``NAME_main``, ``NAME_main_bn`` and so on."""
+"""How the layers of block ``NAME`` are called: ``NAME_main``, ``NAME_main_bn`` and so on; what a
+1×1 branch with a stride reads is picked by ``NAME_1x1_picked``."""
 
 
 def merged(network: keras.Model) -> keras.Model:
@@ -36,7 +37,7 @@ def merged(network: keras.Model) -> keras.Model:
         f"{block}{branch}{norm}"
         for block in blocks
         for branch in (BRANCH_3, BRANCH_1, BRANCH_SKIP)
-        for norm in ("", "_bn")
+        for norm in ("", "_bn", "_picked")
     }
     x = inputs = keras.Input(network.input_shape[1:], name=network.inputs[0].name)
     weights: list[np.ndarray] = []

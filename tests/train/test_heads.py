@@ -1,0 +1,167 @@
+"""Two heads over one backbone, every other ingredient on, from recipe to run folder."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fer_edge.chatter import import_keras
+from fer_edge.data.dataset import Dataset
+from fer_edge.data.packed import write_packed
+from fer_edge.errors import FerEdgeError
+from fer_edge.evaluate import evaluate_path
+
+keras = import_keras()
+
+from fer_edge.export.folding import chain  # noqa: E402
+from fer_edge.train.checkpoints import Checkpoints  # noqa: E402
+from fer_edge.train.models.edge import SIZES, Plan  # noqa: E402
+from fer_edge.train.run import train  # noqa: E402
+
+RECIPE = """
+name = "everything"
+[data]
+validation = ["PublicTest"]
+[model]
+name = "edge"
+size = "nano"
+momentum = 0.6
+[targets]
+heads = ["votes", "fer2013"]
+head_weights = [1, 1]
+[fit]
+epochs = 4
+batch_size = 32
+learning_rate = 0.01
+label_smoothing = 0.05
+class_balance = 0.5
+ema = 0.8
+temperature = true
+mixed_precision = "off"
+[augment]
+mixup = 0.2
+cutmix = 1.0
+mix_probability = 0.3
+[camera]
+shift = 0.03
+blur = 1
+noise = 8
+probability = 0.2
+"""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def narrow() -> Iterator[None]:
+    """The design of edge-nano with fewer channels and blocks, which trains in a second."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(SIZES["plain"], "nano", Plan(8, ((8, 1), (8, 1), (16, 2))))
+        yield
+
+
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory: pytest.TempPathFactory) -> str:
+    path = tmp_path_factory.mktemp("recipe") / "everything.toml"
+    path.write_text(RECIPE)
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def packed(voted: Dataset, tmp_path_factory: pytest.TempPathFactory) -> str:
+    path = tmp_path_factory.mktemp("data") / "voted.npz"
+    write_packed(voted, path)
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def run(recipe: str, packed: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return train(recipe, packed, output=tmp_path_factory.mktemp("runs") / "whole").folder
+
+
+def test_each_head_is_a_network_of_its_own_and_one_chain(run: Path, voted: Dataset) -> None:
+    faces = voted.select("PrivateTest").faces[..., None]
+    said = {}
+    for file in ("model.keras", "model-fer2013.keras"):
+        network = keras.models.load_model(run / file)
+        assert chain(network) is not None
+        assert network.output_shape == (None, 7)
+        said[file] = network.predict(faces, verbose=0)
+    assert np.abs(said["model.keras"] - said["model-fer2013.keras"]).max() > 0.01
+
+
+def test_the_votes_head_learns_what_people_see_and_the_other_what_the_labels_say(
+    run: Path,
+) -> None:
+    metrics = json.loads((run / "metrics.json").read_text())
+    by_label = metrics["test"]["whole"]["accuracy"]["value"]
+    by_vote = metrics["test_majority"]["whole"]["accuracy"]["value"]
+    other = metrics["heads"]["fer2013"]["test"]["whole"]["accuracy"]["value"]
+    assert by_vote > 0.5 > by_label
+    assert other > 0.5
+    assert metrics["test_majority"]["whole"]["images"] == metrics["test"]["whole"]["images"] - 10
+
+
+def test_the_temperature_is_in_the_last_layer_and_its_gain_in_the_metrics(run: Path) -> None:
+    metrics = json.loads((run / "metrics.json").read_text())
+    for found in (metrics["calibration"], metrics["heads"]["fer2013"]["calibration"]):
+        assert found["temperature"] != pytest.approx(1)
+        assert found["calibration_error_after"] < found["calibration_error_before"] + 0.02
+
+
+def test_either_head_is_evaluated_by_name(run: Path, packed: str) -> None:
+    default = evaluate_path(run, packed)
+    assert evaluate_path(run, packed, head="votes").whole == default.whole
+    assert evaluate_path(run, packed, head="fer2013").whole != default.whole
+    by_vote = evaluate_path(run, packed, votes=True).whole
+    assert by_vote.accuracy.value > default.whole.accuracy.value
+    with pytest.raises(FerEdgeError, match="has no head 'labels'"):
+        evaluate_path(run, packed, head="labels")
+
+
+def test_a_run_that_is_cut_off_ends_with_the_same_bits(
+    run: Path, recipe: str, packed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save = Checkpoints.save
+
+    def cut(self: Checkpoints, model: object, state: object) -> None:
+        save(self, model, state)  # type: ignore[arg-type]
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Checkpoints, "save", cut)
+    monkeypatch.setattr("fer_edge.train.run._finish", lambda *_: {})
+    train(recipe, packed, output=tmp_path / "cut")
+    monkeypatch.undo()
+    train(None, None, output=tmp_path / "cut", resume=True)
+    for file in ("model.keras", "model-fer2013.keras"):
+        one, other = (keras.models.load_model(each / file) for each in (run, tmp_path / "cut"))
+        for left, right in zip(one.get_weights(), other.get_weights(), strict=True):
+            np.testing.assert_array_equal(left, right)
+
+
+def test_the_finished_network_is_the_average_of_the_weights(run: Path) -> None:
+    trainer = Checkpoints(run).load_model(4)
+    last = trainer.get_layer("edge_nano").get_layer("stem_main").kernel
+    average = {v.path: v for v in trainer.optimizer._model_variables_moving_average}
+    assert len(average) == len(trainer.trainable_variables)
+    index = [v is last for v in trainer.trainable_variables].index(True)
+    mean = trainer.optimizer._model_variables_moving_average[index]
+    assert np.abs(np.asarray(mean) - np.asarray(last)).max() > 1e-5
+    trainer.optimizer.finalize_variable_values(trainer.trainable_variables)
+    np.testing.assert_array_equal(np.asarray(last), np.asarray(mean))
+
+
+def test_other_votes_for_the_same_faces_are_another_dataset(
+    run: Path, voted: Dataset, recipe: str, packed: str, tmp_path: Path
+) -> None:
+    assert voted.votes is not None
+    other = tmp_path / "other.npz"
+    write_packed(replace(voted, votes=voted.votes[::-1]), other)
+    (tmp_path / "run").mkdir()
+    for file in ("recipe.toml", "data.json"):
+        (tmp_path / "run" / file).write_bytes((run / file).read_bytes())
+    with pytest.raises(FerEdgeError, match=r"other FER\+ votes"):
+        train(None, str(other), output=tmp_path / "run", resume=True)
