@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +22,10 @@ keras = import_keras()
 from fer_edge.export.folding import chain  # noqa: E402
 from fer_edge.train.checkpoints import Checkpoints  # noqa: E402
 from fer_edge.train.models.edge import SIZES, Plan  # noqa: E402
+from fer_edge.train.recipe import load_recipe, override  # noqa: E402
 from fer_edge.train.run import train  # noqa: E402
+from fer_edge.train.targets import goals  # noqa: E402
+from fer_edge.train.teachers import taught  # noqa: E402
 
 RECIPE = """
 name = "everything"
@@ -35,7 +39,7 @@ momentum = 0.6
 heads = ["votes", "fer2013"]
 head_weights = [1, 1]
 [fit]
-epochs = 4
+epochs = 3
 batch_size = 32
 learning_rate = 0.01
 label_smoothing = 0.05
@@ -78,8 +82,26 @@ def packed(voted: Dataset, tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture(scope="module")
-def run(recipe: str, packed: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return train(recipe, packed, output=tmp_path_factory.mktemp("runs") / "whole").folder
+def runs(recipe: str, packed: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A whole run, and its folder as it was after the first epoch."""
+    folder = tmp_path_factory.mktemp("runs")
+    found = {"whole": folder / "whole", "cut": folder / "cut"}
+    save = Checkpoints.save
+
+    def copying(self: Checkpoints, model: object, state: object) -> None:
+        save(self, model, state)  # type: ignore[arg-type]
+        if not found["cut"].exists():
+            shutil.copytree(found["whole"], found["cut"])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Checkpoints, "save", copying)
+        train(recipe, packed, output=found["whole"])
+    return found
+
+
+@pytest.fixture(scope="module")
+def run(runs: dict[str, Path]) -> Path:
+    return runs["whole"]
 
 
 def test_each_head_is_a_network_of_its_own_and_one_chain(run: Path, voted: Dataset) -> None:
@@ -122,28 +144,17 @@ def test_either_head_is_evaluated_by_name(run: Path, packed: str) -> None:
         evaluate_path(run, packed, head="labels")
 
 
-def test_a_run_that_is_cut_off_ends_with_the_same_bits(
-    run: Path, recipe: str, packed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    save = Checkpoints.save
-
-    def cut(self: Checkpoints, model: object, state: object) -> None:
-        save(self, model, state)  # type: ignore[arg-type]
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(Checkpoints, "save", cut)
-    monkeypatch.setattr("fer_edge.train.run._finish", lambda *_: {})
-    train(recipe, packed, output=tmp_path / "cut")
-    monkeypatch.undo()
-    train(None, None, output=tmp_path / "cut", resume=True)
+def test_a_run_that_is_cut_off_ends_with_the_same_bits(runs: dict[str, Path]) -> None:
+    assert not (runs["cut"] / "model.keras").exists()
+    train(None, None, output=runs["cut"], resume=True)
     for file in ("model.keras", "model-fer2013.keras"):
-        one, other = (keras.models.load_model(each / file) for each in (run, tmp_path / "cut"))
+        one, other = (keras.models.load_model(folder / file) for folder in runs.values())
         for left, right in zip(one.get_weights(), other.get_weights(), strict=True):
             np.testing.assert_array_equal(left, right)
 
 
 def test_the_finished_network_is_the_average_of_the_weights(run: Path) -> None:
-    trainer = Checkpoints(run).load_model(4)
+    trainer = Checkpoints(run).load_model(3)
     last = trainer.get_layer("edge_nano").get_layer("stem_main").kernel
     average = {v.path: v for v in trainer.optimizer._model_variables_moving_average}
     assert len(average) == len(trainer.trainable_variables)
@@ -165,3 +176,31 @@ def test_other_votes_for_the_same_faces_are_another_dataset(
         (tmp_path / "run" / file).write_bytes((run / file).read_bytes())
     with pytest.raises(FerEdgeError, match=r"other FER\+ votes"):
         train(None, str(other), output=tmp_path / "run", resume=True)
+
+
+def test_teachers_answers_are_part_of_the_target_and_kept_in_the_run_folder(
+    run: Path, voted: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    faces = voted.subset(np.arange(20))
+    recipe = load_recipe(run / "recipe.toml")
+    recipe = override(recipe, [f'distill.teachers=["{run}"]', "distill.weight=1"])
+    goal = taught(goals(faces, recipe.targets), faces, recipe, tmp_path)
+    for head, file in enumerate(("model.keras", "model-fer2013.keras")):
+        network = keras.models.load_model(run / file)
+        pixels = faces.faces[..., None]
+        said = (network.predict(pixels, verbose=0) + network.predict(pixels[:, :, ::-1])) / 2
+        np.testing.assert_allclose(goal.targets[:, head], said, atol=1e-5)
+    monkeypatch.setattr("fer_edge.train.teachers.load_model", None)
+    again = taught(goals(faces, recipe.targets), faces, recipe, tmp_path)
+    np.testing.assert_array_equal(again.targets, goal.targets)
+    half = override(recipe, ["distill.weight=0.5", "distill.temperature=4"])
+    mixed = taught(goals(faces, half.targets), faces, half, tmp_path)
+    assert mixed.targets[:, 1].max() < 1
+    np.testing.assert_allclose(mixed.targets.sum(axis=-1), 1, atol=1e-5)
+
+
+def test_a_teacher_of_other_expressions_is_refused(run: Path, voted: Dataset) -> None:
+    recipe = override(load_recipe(run / "recipe.toml"), [f'distill.teachers=["{run}"]'])
+    other = replace(voted, labels=tuple(reversed(voted.labels)))
+    with pytest.raises(FerEdgeError, match="names angry"):
+        taught(goals(voted, recipe.targets), other, recipe, run)
