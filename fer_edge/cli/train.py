@@ -30,6 +30,10 @@ def train(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Run folder.", show_default="runs/NAME")
     ] = None,
+    start: Annotated[
+        str | None,
+        typer.Option("--from", help="Fine-tune the network of a run folder or .keras file."),
+    ] = None,
     setting: Annotated[
         list[str] | None, typer.Option("--set", help="Change a key: --set fit.epochs=5.")
     ] = None,
@@ -52,9 +56,10 @@ def train(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print metrics.json at the end.")] = False,
 ) -> None:
-    """Train a network by a recipe; the result is a run folder.
+    """Train a network by a recipe, or a finished one on other faces; the result is a run folder.
 
     Example: [bold]fer-edge train triwijoyo --data fer2013.csv[/]
+    Example: [bold]fer-edge train --from runs/edge-small --data my-faces[/]
     """
     if recipes:
         require_extra("pydantic", "train")
@@ -75,6 +80,7 @@ def train(
         skip_bad=skip_bad,
         resume=resume,
         devices=devices,
+        start=start,
     )
     print_run(run, as_json=as_json)
     if run.interrupted:

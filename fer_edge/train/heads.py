@@ -28,7 +28,7 @@ def build_network(recipe: Recipe, classes: int) -> keras.Model:
     x = layers.Dense(heads * classes, name=LOGITS)(features)
     x = layers.Reshape((heads, classes), name="heads")(x)
     x = layers.Softmax(dtype="float32", name="probabilities")(x)
-    return keras.Model(network.inputs, x, name=network.name)
+    return keras.Model(network.inputs[0], x, name=network.name)
 
 
 def single_networks(network: keras.Model, recipe: Recipe, classes: int) -> dict[str, keras.Model]:

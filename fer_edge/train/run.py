@@ -33,6 +33,7 @@ from fer_edge.train.models.merging import merged
 from fer_edge.train.plots import plot_curves
 from fer_edge.train.precision import choose_policy
 from fer_edge.train.recipe import Recipe, load_recipe, override, parse_recipe
+from fer_edge.train.starting import starting_from
 from fer_edge.train.targets import Goal, goals
 from fer_edge.train.temperature import calibrate
 
@@ -69,6 +70,7 @@ def train(
     skip_bad: bool = False,
     resume: bool = False,
     devices: str = "all",
+    start: str | None = None,
 ) -> Run:
     """Train a recipe and write its run folder, or go on with one that was cut off.
 
@@ -82,6 +84,8 @@ def train(
         resume: go on from the last finished epoch.
         devices: that share every batch, as ``choose_devices`` reads them; a run may be resumed on
             others than it began on.
+        start: a run folder or ``.keras`` file whose network is trained on, with the recipe
+            ``fine-tune`` unless another is named.
 
     Raises:
         FerEdgeError: anything about the recipe, the dataset, the folder or the devices that does
@@ -89,6 +93,10 @@ def train(
     """
     if drop_leaks_too:
         overrides = [*overrides, "data.drop_leaks=true"]
+    if resume and start is not None:
+        raise FerEdgeError(
+            "--resume and --from do not go together", "a run that goes on knows what it began with"
+        )
     if resume:
         folder = output or _newest_run(recipe_name)
         recipe, recorded = recorded_run(folder)
@@ -99,7 +107,7 @@ def train(
             return Run(folder, recipe, state, metrics, interrupted=False)
         data = data or recorded["path"]
     else:
-        recipe = override(load_recipe(recipe_name or "triwijoyo"), overrides)
+        recipe = override(load_recipe(recipe_name or _default(start)), overrides)
         folder = output or _free_folder(recipe.name)
         recorded = None
         if folder.exists() and any(folder.iterdir()):
@@ -113,6 +121,8 @@ def train(
             )
     chosen = choose_devices(devices, recipe.fit.batch_size)
     dataset = load_dataset(data, skip_bad=skip_bad)
+    if start is not None:
+        recipe = starting_from(recipe, start, dataset)
     fingerprint = dataset.fingerprint()
     if recorded and recorded["fingerprint"] != fingerprint:
         raise FerEdgeError(
@@ -322,6 +332,10 @@ def batch_norm_check(network: keras.Model, training: Dataset, seed: int) -> dict
             said = keras.ops.convert_to_numpy(model(faces, training=mode)).argmax(axis=1)
             right[key] += int((said == targets[start : start + 250]).sum())
     return {key: count / size for key, count in right.items()}
+
+
+def _default(start: str | None) -> str:
+    return "triwijoyo" if start is None else "fine-tune"
 
 
 def _newest_run(recipe_name: str | None) -> Path:
