@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
 from fer_edge.data.dataset import Dataset
 from fer_edge.data.division import TEST
@@ -32,7 +33,7 @@ def starting_from(recipe: Recipe, start: str, dataset: Dataset) -> Recipe:
             f"{start} holds no Keras network to train from",
             "give a run folder, or its model.keras",
         )
-    model = {
+    model: dict[str, Any] = {
         "name": "pretrained",
         "file": str(subject.model.absolute()),
         "sha256": hashlib.sha256(subject.model.read_bytes()).hexdigest(),

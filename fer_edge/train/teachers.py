@@ -67,8 +67,8 @@ def _file(teacher: str, head: str, dataset: Dataset) -> Path:
 def _answers(files: list[list[Path]], dataset: Dataset, cache: Path) -> np.ndarray:
     """(N, H, C) float32: the mean over teachers and mirror images, of each head."""
     digest = hashlib.sha256(np.ascontiguousarray(dataset.faces).data)
-    for file in (file for head in files for file in head):
-        digest.update(hashlib.sha256(file.read_bytes()).digest())
+    for network in (network for head in files for network in head):
+        digest.update(hashlib.sha256(network.read_bytes()).digest())
     fingerprint = digest.hexdigest()
     if cache.exists():
         try:
@@ -84,8 +84,8 @@ def _answers(files: list[list[Path]], dataset: Dataset, cache: Path) -> np.ndarr
 
 
 def _mean_answer(files: list[Path], faces: np.ndarray) -> np.ndarray:
-    total = 0.0
+    answers = []
     for file in files:
         model = load_model(file)
-        total = total + model.probabilities(faces) + model.probabilities(faces[..., ::-1])
-    return np.asarray(total, np.float32) / (2 * len(files))
+        answers += [model.probabilities(faces), model.probabilities(faces[..., ::-1])]
+    return np.mean(answers, axis=0, dtype=np.float32)
