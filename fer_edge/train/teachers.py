@@ -88,4 +88,4 @@ def _mean_answer(files: list[Path], faces: np.ndarray) -> np.ndarray:
     for file in files:
         model = load_model(file)
         answers += [model.probabilities(faces), model.probabilities(faces[..., ::-1])]
-    return np.mean(answers, axis=0, dtype=np.float32)
+    return np.asarray(np.mean(answers, axis=0, dtype=np.float32))
