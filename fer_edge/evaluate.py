@@ -15,6 +15,7 @@ import numpy as np
 from fer_edge.data import load_dataset
 from fer_edge.data.audit import leaked
 from fer_edge.data.dataset import Dataset
+from fer_edge.data.ferplus import by_majority
 from fer_edge.errors import FerEdgeError, require_extra
 from fer_edge.files import atomic_path
 from fer_edge.metrics import Report, cross_entropy, percent, report
@@ -59,15 +60,29 @@ class Evaluation:
         }
 
 
-def evaluate_path(path: Path | str, data: str | None, splits: Sequence[str] = ()) -> Evaluation:
+def evaluate_path(
+    path: Path | str,
+    data: str | None,
+    splits: Sequence[str] = (),
+    *,
+    head: str | None = None,
+    votes: bool = False,
+) -> Evaluation:
     """Evaluate a run folder, bundle or model file on a dataset; None means the run's own.
 
     Of a bare model file nothing is known: it is taken to be trained on the split ``Training``.
 
+    Args:
+        path: what is evaluated.
+        data: the dataset's path.
+        splits: held out; none takes the run's own.
+        head: of a run folder; None takes the default one.
+        votes: take the majority of the FER+ votes for the truth, on the faces that have one.
+
     Raises:
-        FerEdgeError: no such model or dataset, or they do not fit one another.
+        FerEdgeError: no such model, head or dataset, no votes, or they do not fit one another.
     """
-    subject = find_subject(path)
+    subject = find_subject(path, head)
     source = data or subject.data
     if source is None:
         raise FerEdgeError("no dataset given", "name one with --data PATH")
@@ -76,6 +91,8 @@ def evaluate_path(path: Path | str, data: str | None, splits: Sequence[str] = ()
     known = subject.fingerprint in (None, dataset.fingerprint())
     if known:
         dataset = as_trained(dataset, vars(subject))
+    if votes:
+        dataset = by_majority(dataset)
     return evaluate(
         model,
         dataset,

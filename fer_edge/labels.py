@@ -38,5 +38,6 @@ def label_index(spelling: str, labels: tuple[str, ...] = LABELS) -> int | None:
     (3, None, 1)
     """
     word = spelling.strip().lower()
-    word = SPELLINGS.get(word, word)
+    if word not in labels:
+        word = SPELLINGS.get(word, word)
     return labels.index(word) if word in labels else None

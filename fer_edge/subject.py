@@ -52,18 +52,40 @@ class Subject:
     division: dict[str, Any] | None = None
 
 
-def find_subject(path: Path | str) -> Subject:
-    """Recognise a run folder, a bundle or a model file.
+def model_file(run: Path, head: str | None = None) -> Path:
+    """Where a run folder keeps its network, or that of another head than the default one."""
+    return run / (f"model-{head}.keras" if head else "model.keras")
+
+
+def find_head(run: Path, head: str | None) -> Path:
+    """The network of a finished run's head; None is the default one.
 
     Raises:
-        FerEdgeError: nothing of the kind, or a run folder without a model.
+        FerEdgeError: the run has no such head.
+    """
+    recorded = read_run(run).get("heads", [])
+    if head is None or head in recorded[:1]:
+        return model_file(run)
+    if head not in recorded or not (file := model_file(run, head)).is_file():
+        known = f"its heads are {', '.join(recorded)}" if recorded else "it has one output alone"
+        raise FerEdgeError(f"{run} has no head '{head}'", known)
+    return file
+
+
+def find_subject(path: Path | str, head: str | None = None) -> Subject:
+    """Recognise a run folder, a bundle or a model file; ``head`` is of a run folder alone.
+
+    Raises:
+        FerEdgeError: nothing of the kind, or a run folder without a model or such a head.
     """
     path = Path(path)
+    if head is not None and not path.is_dir():
+        raise FerEdgeError(f"{path} has no heads to choose from", "give a run folder, or no --head")
     if path.is_dir():
         content = read_run(path)
         return Subject(
             path,
-            path / "model.keras",
+            find_head(path, head),
             tuple(content["labels"]),
             content["path"],
             **_split_roles(content),

@@ -27,12 +27,15 @@ CALIBRATION = 8
 def networks() -> dict[str, tuple[str, dict[str, Any]]]:
     """Builder and options of every network, by the name that its files get."""
     from fer_edge.train.models import BUILDERS
+    from fer_edge.train.models.edge import SIZES
     from fer_edge.train.models.kusno import FILTERS
 
     found: dict[str, tuple[str, dict[str, Any]]] = {
-        name: (name, {}) for name in BUILDERS if name not in (*TOO_LARGE, "kusno")
+        name: (name, {}) for name in BUILDERS if name not in (*TOO_LARGE, "edge", "kusno")
     }
-    return found | {f"kusno-{model}": ("kusno", {"model": model}) for model in FILTERS}
+    found |= {f"kusno-{model}": ("kusno", {"model": model}) for model in FILTERS}
+    found |= {f"edge-{size}": ("edge", {"size": size}) for size in SIZES["plain"]}
+    return found
 
 
 def write_untrained(folder: Path, names: Collection[str] | None = None) -> dict[str, Path]:
@@ -50,6 +53,7 @@ def write_untrained(folder: Path, names: Collection[str] | None = None) -> dict[
     from fer_edge.export.equalizing import equalize
     from fer_edge.export.folding import fold_batch_norms
     from fer_edge.train.models import build_model
+    from fer_edge.train.models.merging import merged
 
     noise = np.random.default_rng(0).integers(0, 256, (CALIBRATION, 48, 48, 1)).astype(np.uint8)
     files: dict[str, Path] = {}
@@ -59,7 +63,7 @@ def write_untrained(folder: Path, names: Collection[str] | None = None) -> dict[
         keras.utils.set_random_seed(0)
         network = build_model(builder, len(LABELS), options)
         _move_batch_norms(network, np.random.default_rng(1))
-        folded = equalize(fold_batch_norms(network)[0], noise)
+        folded = equalize(fold_batch_norms(merged(network))[0], noise)
         content = {"float32": tflite.to_float32(folded), "int8": tflite.to_int8(folded, noise)}
         for kind, data in content.items():
             files[f"{name}.{kind}"] = folder / f"{name}.{kind}.tflite"

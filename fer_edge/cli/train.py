@@ -30,6 +30,10 @@ def train(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Run folder.", show_default="runs/NAME")
     ] = None,
+    start: Annotated[
+        str | None,
+        typer.Option("--from", help="Fine-tune the network of a run folder or .keras file."),
+    ] = None,
     setting: Annotated[
         list[str] | None, typer.Option("--set", help="Change a key: --set fit.epochs=5.")
     ] = None,
@@ -52,9 +56,10 @@ def train(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print metrics.json at the end.")] = False,
 ) -> None:
-    """Train a network by a recipe; the result is a run folder.
+    """Train a network by a recipe, or a finished one on other faces; the result is a run folder.
 
     Example: [bold]fer-edge train triwijoyo --data fer2013.csv[/]
+    Example: [bold]fer-edge train --from runs/edge-small --data my-faces[/]
     """
     if recipes:
         require_extra("pydantic", "train")
@@ -75,6 +80,7 @@ def train(
         skip_bad=skip_bad,
         resume=resume,
         devices=devices,
+        start=start,
     )
     print_run(run, as_json=as_json)
     if run.interrupted:
@@ -150,6 +156,13 @@ def evaluate(
         list[str] | None,
         typer.Option("--split", help="Held-out split; may be repeated.", show_default="the run's"),
     ] = None,
+    head: Annotated[
+        str | None,
+        typer.Option("--head", help="Of a run with several.", show_default="the first"),
+    ] = None,
+    votes: Annotated[
+        bool, typer.Option("--votes", help="Against the majority of FER+'s votes.")
+    ] = False,
     plot: Annotated[
         Path | None, typer.Option("--plot", help="Draw the confusion matrix as PNG.")
     ] = None,
@@ -163,7 +176,7 @@ def evaluate(
         require_extra("matplotlib", "train")
     from fer_edge.evaluate import evaluate_path, plot_confusion, print_evaluation
 
-    result = evaluate_path(model, data, split or ())
+    result = evaluate_path(model, data, split or (), head=head, votes=votes)
     print_evaluation(result, as_json=as_json)
     if plot:
         title = f"{model} on {', '.join(result.splits)}: {result.whole.accuracy.value:.1%}"

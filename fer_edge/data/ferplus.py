@@ -14,7 +14,7 @@ import numpy as np
 
 from fer_edge.data.dataset import Dataset
 from fer_edge.errors import FerEdgeError
-from fer_edge.labels import label_index
+from fer_edge.labels import LABELS, label_index
 
 VOTE_COLUMNS = (
     "neutral",
@@ -79,6 +79,64 @@ def majority_targets(votes: np.ndarray) -> np.ndarray:
     classes = [label_index(column) for column in VOTE_COLUMNS]
     numbers = np.array([NO_MAJORITY if index is None else index for index in classes], np.uint8)
     return np.where(clear, numbers[winner], np.uint8(NO_MAJORITY))
+
+
+def vote_shares(votes: np.ndarray, labels: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """How the votes divide among a dataset's classes, and how much of the vote that is.
+
+    As in ``majority_targets``, single votes do not count where others do. Votes for what is no
+    class of the dataset (contempt, unknown, not a face) are left out of the shares and lower the
+    weight: half of them gone, the face counts half.
+
+    Args:
+        votes: (N, 10) uint8 in the order of VOTE_COLUMNS.
+        labels: C class names in index order.
+
+    Returns:
+        Shares, (N, C) float32, rows sum to 1, or to 0 where nobody voted for any class; and
+        weights, (N,) float32 in 0..1.
+    """
+    counted = np.where(votes > 1, votes, 0).astype(np.float64)
+    counted = np.where(counted.any(axis=1, keepdims=True), counted, votes)
+    by_class = np.zeros((len(votes), len(labels)))
+    for column, name in enumerate(VOTE_COLUMNS):
+        index = label_index(name, labels)
+        if index is not None:
+            by_class[:, index] += counted[:, column]
+    usable, cast = by_class.sum(axis=1), counted.sum(axis=1)
+    shares = by_class / np.maximum(usable, 1)[:, None]
+    return shares.astype(np.float32), (usable / np.maximum(cast, 1)).astype(np.float32)
+
+
+def by_majority(dataset: Dataset) -> Dataset:
+    """The faces whose FER+ votes have a majority among the seven, with it as their label.
+
+    Raises:
+        FerEdgeError: the dataset has no votes, or other labels than FER2013.
+    """
+    votes = require_votes(dataset)
+    targets = majority_targets(votes)
+    clear = targets != NO_MAJORITY
+    return replace(dataset, targets=targets).subset(clear)
+
+
+def require_votes(dataset: Dataset) -> np.ndarray:
+    """The dataset's votes, (N, 10) uint8.
+
+    Raises:
+        FerEdgeError: it has none, or other labels than FER2013.
+    """
+    if dataset.votes is None:
+        raise FerEdgeError(
+            f"dataset {dataset.name} has no FER+ votes",
+            "put fer2013new.csv beside fer2013.csv, or pack them: fer-edge data pack --votes",
+        )
+    if dataset.labels != LABELS:
+        raise FerEdgeError(
+            f"FER+'s votes do not fit the labels {', '.join(dataset.labels)}",
+            f"use them with FER2013's: {', '.join(LABELS)}",
+        )
+    return dataset.votes
 
 
 def _read_votes(stream: BinaryIO, where: str) -> tuple[list[str], np.ndarray]:

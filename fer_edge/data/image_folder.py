@@ -105,7 +105,10 @@ def _refuse_unknown_labels(
     for picture in pictures:
         if picture.target is None:
             strangers.setdefault(picture.folder, []).append(picture)
-    hint = f"labels are {', '.join(labels)}; --skip-bad leaves other folders out"
+    hint = (
+        f"labels are {', '.join(labels)}; others can be listed in labels.txt beside the folders, "
+        "and --skip-bad leaves them out"
+    )
     for folder, lost in strangers.items():
         reason = f"'{folder}' is no known label" if folder else "not in a label's folder"
         number = f" ({len(lost):,} such pictures)" if len(lost) > 1 and not rejects.skip else ""

@@ -29,6 +29,11 @@ _HALVES = {"train.csv": TRAINING, "test.csv": TEST}
 
 _VOTES = "fer2013new.csv"
 
+_LABELS = "labels.txt"
+"""Beside folders of pictures: labels of one's own, a line each, in index order."""
+
+_MOST_LABELS = 100
+
 _EXPECTED = (
     "expected fer2013.csv, icml_face_data.csv, train.csv and test.csv, "
     "pictures as <split>/<label>/*.jpg, or a packed dataset"
@@ -91,7 +96,24 @@ def _read(path: Path, entries: list[Entry], rejects: Rejects) -> Dataset:
         raise FerEdgeError(f"{path} holds no faces: {_shown(entries)}", _EXPECTED)
     if is_ckplus(pictures):
         return read_ckplus(pictures, rejects)
+    if _LABELS in by_name:
+        return read_pictures(pictures, name, rejects, _own_labels(by_name[_LABELS]))
     return read_pictures(pictures, name, rejects)
+
+
+def _own_labels(entry: Entry) -> tuple[str, ...]:
+    try:
+        with entry.open() as stream:
+            lines = stream.read(100_000).decode("utf-8-sig").split("\n")
+    except UnicodeDecodeError as error:
+        raise FerEdgeError(f"{entry.where} is not text", "write a label a line") from error
+    labels = [line.strip().lower() for line in lines if line.strip()]
+    if not 2 <= len(labels) <= _MOST_LABELS or len(set(labels)) < len(labels):
+        raise FerEdgeError(
+            f"{entry.where} has {len(labels)} labels, {len(set(labels))} of them different",
+            f"write from 2 to {_MOST_LABELS}, each once, a line each",
+        )
+    return tuple(labels)
 
 
 def _shown(entries: list[Entry]) -> str:

@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -15,7 +16,8 @@ from fer_edge.data.dataset import Dataset
 from fer_edge.errors import FerEdgeError
 from fer_edge.files import atomic_path
 from fer_edge.train.augment import augmentation
-from fer_edge.train.batches import EpochBatches, one_hot
+from fer_edge.train.batches import EpochBatches
+from fer_edge.train.camera import Camera
 from fer_edge.train.checkpoints import Checkpoints, State
 from fer_edge.train.devices import (
     local_devices,
@@ -24,10 +26,12 @@ from fer_edge.train.devices import (
     replicas,
     synchronize_batch_norm,
 )
-from fer_edge.train.models import build_model
+from fer_edge.train.heads import HeadAccuracy, build_network
 from fer_edge.train.precision import choose_policy, policy
 from fer_edge.train.progress import TrainingProgress
-from fer_edge.train.recipe import FitTable, Recipe
+from fer_edge.train.recipe import FitTable, Recipe, TargetsTable
+from fer_edge.train.targets import goals
+from fer_edge.train.teachers import taught
 
 CHECKPOINT_SHARE = 0.05
 """Of the training time, which writing checkpoints may take: epochs of a second need not each have
@@ -70,7 +74,14 @@ def fit(
     state = (checkpoints.load_state() if resume else None) or State()
     table = recipe.fit
     batches = EpochBatches(
-        training, table.batch_size, table.seed, table.class_weights, devices=len(devices)
+        training,
+        table.batch_size,
+        table.seed,
+        table.class_weights,
+        devices=len(devices),
+        class_balance=table.class_balance,
+        goal=taught(goals(training, recipe.targets), training, recipe, run),
+        mixing=recipe.augment,
     )
     with placed_on(devices):
         if state.epoch:
@@ -85,13 +96,14 @@ def fit(
         try:
             trainer.fit(
                 batches,
-                validation_data=_validation_data(validation, devices),
+                validation_data=_validation_data(validation, recipe.targets, devices),
                 validation_batch_size=VALIDATION_BATCH * len(devices),
                 initial_epoch=state.epoch,
                 epochs=table.epochs,
                 shuffle=False,
                 verbose=0,
                 callbacks=[
+                    *([keras.callbacks.SwapEMAWeights()] if table.ema else []),
                     _Epochs(table, batches, checkpoints, state),
                     _TensorBoard(run / "tensorboard"),
                     progress,
@@ -115,9 +127,14 @@ def seed_generators(model: keras.Model, seed: int, epoch: int) -> None:
 def network_of(trainer: keras.Model, recipe: Recipe, classes: int) -> keras.Model:
     """The float32 network inside a training model: without augmentation and mixed precision."""
     with policy("float32"):
-        network = build_model(recipe.model.name, classes, recipe.model.options)
+        network = build_network(recipe, classes)
     network.set_weights(trainer.get_layer(network.name).get_weights())
     return network
+
+
+def use_average(trainer: keras.Model) -> None:
+    """Put the averaged weights of a training model with ``fit.ema`` in place of the last ones."""
+    trainer.optimizer.finalize_variable_values(trainer.trainable_variables)
 
 
 def write_history(state: State, target: Path) -> None:
@@ -137,15 +154,23 @@ def build_trainer(
     Call it inside ``placed_on(devices)``; None is the first device, which needs no placing.
     """
     with policy(choose_policy(recipe.fit.mixed_precision, devices)):
-        network = build_model(recipe.model.name, classes, recipe.model.options)
+        network = build_network(recipe, classes)
     x = inputs = keras.Input(network.input_shape[1:])
     for layer in augmentation(recipe.augment, recipe.fit.seed):
         x = layer(x)
+    if recipe.camera.used:
+        x = Camera(recipe.camera.model_dump(), recipe.fit.seed + 8, name="camera")(x)
     trainer = keras.Model(inputs, network(x))
     trainer.compile(
         _optimizer(recipe.fit, steps),
         keras.losses.CategoricalCrossentropy(label_smoothing=recipe.fit.label_smoothing),
-        metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")],
+        metrics=[
+            keras.metrics.CategoricalAccuracy(name="accuracy"),
+            *(
+                HeadAccuracy(number, f"accuracy_{head}")
+                for number, head in enumerate(recipe.targets.heads)
+            ),
+        ],
     )
     return trainer
 
@@ -160,13 +185,16 @@ def _check_shares(devices: Sequence[str], *parts: Dataset | None) -> None:
 
 
 def _validation_data(
-    dataset: Dataset | None, devices: Sequence[str]
-) -> tuple[np.ndarray, np.ndarray] | None:
-    """Faces (N, 48, 48) and one-hot targets (N, classes), as many as divide among the devices."""
+    dataset: Dataset | None, table: TargetsTable, devices: Sequence[str]
+) -> tuple[np.ndarray, ...] | None:
+    """Faces (N, 48, 48), targets and, for votes, weights; as many as divide among the devices."""
     if dataset is None:
         return None
     count = len(dataset) - len(dataset) % len(devices)
-    return dataset.faces[:count], one_hot(dataset)[:count]
+    goal = goals(dataset, table)
+    if not table.use_votes:
+        return dataset.faces[:count], goal.targets[:count]
+    return dataset.faces[:count], goal.targets[:count], goal.weights[:count]
 
 
 def _optimizer(table: FitTable, steps: int) -> keras.optimizers.Optimizer:
@@ -181,12 +209,13 @@ def _optimizer(table: FitTable, steps: int) -> keras.optimizers.Optimizer:
             warmup_target=table.learning_rate if warmup else None,
             warmup_steps=warmup,
         )
+    options: dict[str, Any] = {"weight_decay": table.weight_decay or None}
+    if table.ema:
+        options |= {"use_ema": True, "ema_momentum": table.ema}
     if table.optimizer == "sgd":
-        return keras.optimizers.SGD(
-            rate, momentum=table.momentum, nesterov=True, weight_decay=table.weight_decay or None
-        )
+        return keras.optimizers.SGD(rate, momentum=table.momentum, nesterov=True, **options)
     kind = {"adam": keras.optimizers.Adam, "adamw": keras.optimizers.AdamW}[table.optimizer]
-    return kind(rate, weight_decay=table.weight_decay or None)
+    return kind(rate, **options)
 
 
 def _patience_is_over(table: FitTable, state: State) -> bool:

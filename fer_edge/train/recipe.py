@@ -17,6 +17,8 @@ from fer_edge.errors import FerEdgeError, nearest
 from fer_edge.schema import parse_toml
 
 Share = Annotated[float, Field(ge=0, lt=1)]
+Part = Annotated[float, Field(ge=0, le=1)]
+Head = Literal["votes", "fer2013"]
 
 
 class _Table(BaseModel):
@@ -68,6 +70,34 @@ class ModelTable(BaseModel):
         return dict(self.model_extra or {})
 
 
+class TargetsTable(_Table):
+    """What the network is taught: FER2013's labels, FER+'s votes, or both."""
+
+    votes: Part = 0
+    """Share of FER+'s votes in the target; the rest is the label's."""
+    heads: list[Head] = []
+    """One output each over a common backbone: ``votes`` learns from the votes alone, ``fer2013``
+    from the labels alone. The first is the default. None: one output, by ``votes`` above."""
+    head_weights: list[Annotated[float, Field(gt=0)]] = []
+    """Of the heads' losses; none: all alike."""
+
+    @property
+    def use_votes(self) -> bool:
+        """Whether the dataset must have votes."""
+        return bool(self.votes) or "votes" in self.heads
+
+
+class DistillTable(_Table):
+    """Larger networks as teachers; none switches it off."""
+
+    teachers: list[str] = []
+    """Run folders whose answers are averaged, over each face and its mirror image."""
+    weight: Part = 0.5
+    """Of the teachers' answers in the target."""
+    temperature: float = Field(default=1, ge=1)
+    """Above 1 softens the teachers' answers."""
+
+
 class FitTable(_Table):
     """How the weights are found."""
 
@@ -83,6 +113,15 @@ class FitTable(_Table):
     label_smoothing: Share = 0
     class_weights: bool = False
     """Weight each image by the inverse frequency of its class, with mean 1 over the images."""
+    class_balance: Part = 0
+    """How far rare classes are shown more often: a class of n images takes a share of each epoch
+    in proportion to n to the power of 1 - class_balance; at 1 all classes come equally often."""
+    ema: Share = 0
+    """Average the weights over the steps with this factor; validation, selection and the finished
+    network take the average. 0.999 averages over the last thousand steps."""
+    temperature: bool = False
+    """Calibrate the finished network on the validation split: its logits are divided by the number
+    that gives the smallest cross-entropy there."""
     select: Literal["best", "last"] = "last"
     """``best``: the epoch with the highest validation accuracy; needs a validation split."""
     patience: int = Field(default=0, ge=0)
@@ -103,6 +142,46 @@ class AugmentTable(_Table):
     contrast: Share = 0
     erase: Share = 0
     """Largest area of an erased rectangle, as a share of the image."""
+    mixup: float = Field(default=0, ge=0)
+    """α of the Beta distribution that two images' shares in a blend are drawn from."""
+    cutmix: float = Field(default=0, ge=0)
+    """α of the Beta distribution of how much of an image a rectangle of another one covers."""
+    mix_probability: Part = 1
+    """Of a batch to be mixed; where both are on, either way is taken as often."""
+
+
+class CameraTable(_Table):
+    """What a camera and a face detector do to training images; 0 and false switch one off."""
+
+    flip: bool = False
+    rotation_degrees: float = Field(default=0, ge=0, le=180)
+    shift: Share = 0
+    """Largest shift, as a share of the side."""
+    scale: Share = 0
+    """Largest change of size: 0.2 is from 0.8 to 1.2."""
+    light: Share = 0
+    """Largest change of brightness, as a share of the range of pixels, of contrast and of gamma."""
+    shadow: Share = 0
+    """Largest share of light that a shadow over a part of the face takes."""
+    occlusion: Share = 0
+    """Largest area of a plain rectangle, as a share of the image."""
+    blur: float = Field(default=0, ge=0, le=8)
+    """Largest σ of a Gaussian, in pixels."""
+    motion: float = Field(default=0, ge=0, le=24)
+    """Longest motion, up or sideways, in pixels."""
+    smallest: int = Field(default=0, ge=0, le=48)
+    """Side in pixels of the smallest face that is enlarged to 48."""
+    noise: float = Field(default=0, ge=0, le=128)
+    """Largest σ of the sensor's noise, in steps of 255."""
+    jpeg: int = Field(default=0, ge=0, le=100)
+    """Lowest quality, as libjpeg counts."""
+    probability: Part = 0.3
+    """Of an image to undergo each one from shadow on; the ones before are for every image."""
+
+    @property
+    def used(self) -> bool:
+        """Whether anything is on."""
+        return any(value for key, value in self.model_dump().items() if key != "probability")
 
 
 class PaperTable(_Table):
@@ -137,8 +216,11 @@ class Recipe(_Table):
     description: str = ""
     data: DataTable = DataTable()
     model: ModelTable
+    targets: TargetsTable = TargetsTable()
+    distill: DistillTable = DistillTable()
     fit: FitTable = FitTable()
     augment: AugmentTable = AugmentTable()
+    camera: CameraTable = CameraTable()
     paper: PaperTable | None = None
 
     def to_toml(self) -> str:
@@ -237,8 +319,33 @@ def _checked(recipe: Recipe, source: str) -> Recipe:
             f"recipe {source}: fit.select = 'best' and fit.patience need a validation split",
             "name one in data.validation, or use select = 'last' and patience = 0",
         )
+    if not data.validation and fit.temperature:
+        raise FerEdgeError(
+            f"recipe {source}: fit.temperature needs a validation split",
+            "name one in data.validation, or set fit.temperature = false",
+        )
+    _check_targets(recipe.targets, source)
     _check_division(data, source)
     return recipe
+
+
+def _check_targets(targets: TargetsTable, source: str) -> None:
+    heads = targets.heads
+    if len(set(heads)) < len(heads):
+        raise FerEdgeError(
+            f"recipe {source}: targets.heads names a head twice: {', '.join(heads)}",
+            "name each once, such as ['votes', 'fer2013']",
+        )
+    if heads and targets.votes:
+        raise FerEdgeError(
+            f"recipe {source}: targets.votes is {targets.votes:g} and there are heads",
+            "mix the targets of one output, or give heads, which do not mix",
+        )
+    if targets.head_weights and len(targets.head_weights) != len(heads):
+        raise FerEdgeError(
+            f"recipe {source}: {len(targets.head_weights)} head_weights for {len(heads)} heads",
+            "give one for each of targets.heads, or none",
+        )
 
 
 def _check_division(data: DataTable, source: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import tomllib
 from collections.abc import Sequence
@@ -16,20 +17,25 @@ import tomli_w
 from fer_edge.data import load_dataset
 from fer_edge.data.dataset import Dataset
 from fer_edge.data.division import divide
+from fer_edge.data.ferplus import by_majority, require_votes
 from fer_edge.data.sampling import oversample
 from fer_edge.errors import FerEdgeError
 from fer_edge.evaluate import evaluate, plot_confusion
 from fer_edge.files import atomic_path, read_json, sole_use, write_text
 from fer_edge.runtime import load_model
-from fer_edge.subject import DIVISION, as_trained
-from fer_edge.train.batches import one_hot
+from fer_edge.subject import DIVISION, as_trained, model_file
 from fer_edge.train.checkpoints import Checkpoints, State
 from fer_edge.train.devices import choose_devices, placed_on
 from fer_edge.train.environment import record_environment
-from fer_edge.train.fit import fit, network_of
+from fer_edge.train.fit import fit, network_of, use_average
+from fer_edge.train.heads import single_networks
+from fer_edge.train.models.merging import merged
 from fer_edge.train.plots import plot_curves
 from fer_edge.train.precision import choose_policy
 from fer_edge.train.recipe import Recipe, load_recipe, override, parse_recipe
+from fer_edge.train.starting import starting_from
+from fer_edge.train.targets import Goal, goals
+from fer_edge.train.temperature import calibrate
 
 BATCH_NORM_SAMPLE = 2000
 """Training images on which training-mode and inference-mode accuracy are compared."""
@@ -64,6 +70,7 @@ def train(
     skip_bad: bool = False,
     resume: bool = False,
     devices: str = "all",
+    start: str | None = None,
 ) -> Run:
     """Train a recipe and write its run folder, or go on with one that was cut off.
 
@@ -77,6 +84,8 @@ def train(
         resume: go on from the last finished epoch.
         devices: that share every batch, as ``choose_devices`` reads them; a run may be resumed on
             others than it began on.
+        start: a run folder or ``.keras`` file whose network is trained on, with the recipe
+            ``fine-tune`` unless another is named.
 
     Raises:
         FerEdgeError: anything about the recipe, the dataset, the folder or the devices that does
@@ -84,6 +93,10 @@ def train(
     """
     if drop_leaks_too:
         overrides = [*overrides, "data.drop_leaks=true"]
+    if resume and start is not None:
+        raise FerEdgeError(
+            "--resume and --from do not go together", "a run that goes on knows what it began with"
+        )
     if resume:
         folder = output or _newest_run(recipe_name)
         recipe, recorded = recorded_run(folder)
@@ -94,7 +107,7 @@ def train(
             return Run(folder, recipe, state, metrics, interrupted=False)
         data = data or recorded["path"]
     else:
-        recipe = override(load_recipe(recipe_name or "triwijoyo"), overrides)
+        recipe = override(load_recipe(recipe_name or _default(start)), overrides)
         folder = output or _free_folder(recipe.name)
         recorded = None
         if folder.exists() and any(folder.iterdir()):
@@ -108,6 +121,8 @@ def train(
             )
     chosen = choose_devices(devices, recipe.fit.batch_size)
     dataset = load_dataset(data, skip_bad=skip_bad)
+    if start is not None:
+        recipe = starting_from(recipe, start, dataset)
     fingerprint = dataset.fingerprint()
     if recorded and recorded["fingerprint"] != fingerprint:
         raise FerEdgeError(
@@ -115,12 +130,18 @@ def train(
             f"({recorded['fingerprint'][:12]}, this one is {fingerprint[:12]})",
             "give the same --data, or start a new run",
         )
+    votes = _fingerprint_of_votes(dataset) if recipe.targets.use_votes else None
+    if recorded and recorded.get("votes_fingerprint") != votes:
+        raise FerEdgeError(
+            f"cannot resume {folder}: its faces had other FER+ votes",
+            "give the same --data, or start a new run",
+        )
     roles = _roles(recipe, dataset, fingerprint)
     dataset = as_trained(dataset, roles)
     for split in (*recipe.data.train, *recipe.data.validation, *recipe.data.test):
         dataset.select(split)
     if not resume:
-        _describe(folder, recipe, dataset, str(data), roles)
+        _describe(folder, recipe, dataset, str(data), roles, votes)
     training = dataset.select(recipe.data.train)
     if recipe.data.oversample == "training":
         training = oversample(training, recipe.data.divide_seed)
@@ -180,12 +201,21 @@ def _roles(recipe: Recipe, dataset: Dataset, fingerprint: str) -> dict[str, Any]
 
 
 def _describe(
-    folder: Path, recipe: Recipe, dataset: Dataset, path: str, roles: dict[str, Any]
+    folder: Path,
+    recipe: Recipe,
+    dataset: Dataset,
+    path: str,
+    roles: dict[str, Any],
+    votes: str | None,
 ) -> None:
     """Everything that resuming and exporting need to know, written before the first step."""
     write_text(folder / "recipe.toml", recipe.to_toml())
     absolute = path if path == "synthetic" else str(Path(path).absolute())
     content = {"path": absolute, "labels": list(dataset.labels), **roles}
+    if recipe.targets.heads:
+        content["heads"] = list(recipe.targets.heads)
+    if votes is not None:
+        content["votes_fingerprint"] = votes
     write_text(folder / "data.json", json.dumps(content, indent=2) + "\n")
 
 
@@ -200,35 +230,78 @@ def _finish(
     """Write the chosen epoch's float32 network, its metrics and its pictures."""
     chosen = state.best_epoch if recipe.fit.select == "best" else state.epoch
     trainer = Checkpoints(folder).load_model(chosen)
-    network = network_of(trainer, recipe, len(dataset.labels))
-    with atomic_path(folder / "model.keras") as temporary:
-        network.save(temporary)
+    if recipe.fit.ema:
+        use_average(trainer)
+    classes = len(dataset.labels)
+    singles = single_networks(network_of(trainer, recipe, classes), recipe, classes)
+    default, *others = singles
     metrics: dict[str, Any] = {
         "recipe": recipe.name,
-        "parameters": network.count_params(),
+        "parameters": 0,
         "epochs": state.epoch,
         "chosen_epoch": chosen,
         "seconds": round(state.seconds, 1),
         "interrupted": interrupted,
         "training": state.history[chosen - 1],
-        "batch_norm": batch_norm_check(network, training, recipe.fit.seed),
+        "batch_norm": batch_norm_check(singles[default], training, recipe.fit.seed),
     }
+    for number, (head, single) in enumerate(singles.items()):
+        network = merged(single)
+        metrics["parameters"] = network.count_params()
+        calibration = {}
+        if recipe.fit.temperature:
+            validation = dataset.select(recipe.data.validation)
+            goal = _of_head(goals(validation, recipe.targets), number, bool(head))
+            calibration["calibration"] = calibrate(network, validation.faces, goal)
+        file = model_file(folder, head if head in others else None)
+        with atomic_path(file) as temporary:
+            network.save(temporary)
+        measured = calibration | _measured(
+            file, recipe, dataset, interrupted, votes=head == "votes", plot=head == default
+        )
+        if head == default:
+            metrics |= measured
+        else:
+            metrics.setdefault("heads", {})[head] = measured
+    write_text(folder / "metrics.json", json.dumps(metrics, indent=2) + "\n")
+    plot_curves(state.history, f"{recipe.name}, {len(training):,} images", folder / "curves.png")
+    return metrics
+
+
+def _measured(
+    file: Path, recipe: Recipe, dataset: Dataset, interrupted: bool, votes: bool, plot: bool
+) -> dict[str, Any]:
+    """Figures of one finished network, by part of the data; also on the votes' majority, if asked.
+
+    The confusion is that of the last part.
+    """
     parts = {"validation": recipe.data.validation, "test": recipe.data.test}
     if interrupted:
         # the test split is for finished models alone
         del parts["test"]
+    truths = {"": dataset} | ({"_majority": by_majority(dataset)} if votes else {})
+    model = load_model(file)
+    measured = {}
     for part, splits in parts.items():
         if not splits:
             continue
-        report = evaluate(
-            load_model(folder / "model.keras"), dataset, splits, train_splits=recipe.data.train
-        )
-        metrics[part] = report.to_dict()
-        title = f"{recipe.name} on {', '.join(splits)}: {report.whole.accuracy.value:.1%}"
-        plot_confusion(report.whole, title, folder / "confusion.png")
-    write_text(folder / "metrics.json", json.dumps(metrics, indent=2) + "\n")
-    plot_curves(state.history, f"{recipe.name}, {len(training):,} images", folder / "curves.png")
-    return metrics
+        for suffix, truth in truths.items():
+            result = evaluate(model, truth, splits, train_splits=recipe.data.train)
+            measured[f"{part}{suffix}"] = result.to_dict()
+            if plot and not suffix:
+                accuracy = result.whole.accuracy.value
+                title = f"{recipe.name} on {', '.join(splits)}: {accuracy:.1%}"
+                plot_confusion(result.whole, title, file.with_name("confusion.png"))
+    return measured
+
+
+def _of_head(goal: Goal, number: int, headed: bool) -> Goal:
+    return Goal(goal.targets[:, number], goal.weights[:, number]) if headed else goal
+
+
+def _fingerprint_of_votes(dataset: Dataset) -> str:
+    """SHA-256 of the votes, which the dataset's own fingerprint leaves out."""
+    return hashlib.sha256(np.ascontiguousarray(require_votes(dataset)).data).hexdigest()
 
 
 def batch_norm_check(network: keras.Model, training: Dataset, seed: int) -> dict[str, float]:
@@ -249,7 +322,7 @@ def batch_norm_check(network: keras.Model, training: Dataset, seed: int) -> dict
     for layer in copy.layers:
         if isinstance(layer, keras.layers.Dropout):
             layer.rate = 0.0
-    targets = one_hot(sample).argmax(axis=1)
+    targets = sample.targets
     right = {"batch_statistics": 0, "moving_averages": 0}
     for start in range(0, size, 250):
         faces = sample.faces[start : start + 250, ..., None].astype(np.float32)
@@ -259,6 +332,10 @@ def batch_norm_check(network: keras.Model, training: Dataset, seed: int) -> dict
             said = keras.ops.convert_to_numpy(model(faces, training=mode)).argmax(axis=1)
             right[key] += int((said == targets[start : start + 250]).sum())
     return {key: count / size for key, count in right.items()}
+
+
+def _default(start: str | None) -> str:
+    return "triwijoyo" if start is None else "fine-tune"
 
 
 def _newest_run(recipe_name: str | None) -> Path:

@@ -9,6 +9,8 @@ from fer_edge.errors import FerEdgeError
 keras = import_keras()
 
 from fer_edge.train.models import BUILDERS, build_model  # noqa: E402  (after Keras, quietly)
+from fer_edge.train.models.merging import merged  # noqa: E402
+from fer_edge.train.reproduce.cost import multiply_accumulates  # noqa: E402
 
 
 def test_paper_t_has_the_parameters_of_its_table() -> None:
@@ -116,3 +118,25 @@ def test_an_option_that_a_network_does_not_take_suggests_the_nearest() -> None:
         build_model("triwijoyo", 7, {"batchnorm": "none"})
     with pytest.raises(FerEdgeError, match="did you mean 'compact'"):
         build_model("compakt", 7, {})
+
+
+@pytest.mark.parametrize(
+    ("size", "parameters", "macs", "most_macs"),
+    [
+        ("nano", 75_119, 9.0e6, 10e6),
+        ("small", 481_095, 37.3e6, 40e6),
+        ("base", 1_516_855, 119.7e6, 120e6),
+    ],
+)
+def test_the_edge_family_keeps_to_its_sizes(
+    size: str, parameters: int, macs: float, most_macs: float
+) -> None:
+    model = merged(build_model("edge", 7, {"size": size}))
+    assert model.count_params() == parameters
+    assert multiply_accumulates(model) == pytest.approx(macs, rel=0.01)
+    assert multiply_accumulates(model) <= most_macs
+
+
+def test_a_size_that_the_edge_family_lacks_suggests_the_nearest() -> None:
+    with pytest.raises(FerEdgeError, match="did you mean 'small'"):
+        build_model("edge", 7, {"size": "smal"})

@@ -9,16 +9,22 @@ from typing import Any
 import keras
 
 from fer_edge.errors import FerEdgeError, nearest
+from fer_edge.train.models.baselines import mini_xception, mobilenet
 from fer_edge.train.models.compact import compact
+from fer_edge.train.models.edge import edge
 from fer_edge.train.models.kumar import kumar
 from fer_edge.train.models.kusno import kusno
 from fer_edge.train.models.mondal import mondal_deep, mondal_shallow
+from fer_edge.train.models.pretrained import pretrained
 from fer_edge.train.models.triwijoyo import triwijoyo
 
 BUILDERS: dict[str, Callable[..., keras.Model]] = {
     "compact": compact,
+    "edge": edge,
     "kumar": kumar,
     "kusno": kusno,
+    "mini_xception": mini_xception,
+    "mobilenet": mobilenet,
     "mondal_deep": mondal_deep,
     "mondal_shallow": mondal_shallow,
     "triwijoyo": triwijoyo,
@@ -28,18 +34,21 @@ BUILDERS: dict[str, Callable[..., keras.Model]] = {
 def build_model(name: str, classes: int, options: dict[str, Any]) -> keras.Model:
     """Build the network called ``name`` for so many classes, with a recipe's options.
 
+    ``pretrained`` is a finished one from a file.
+
     Raises:
         FerEdgeError: no such network, or an option that its builder does not take.
     """
-    if name not in BUILDERS:
+    builders = BUILDERS | {"pretrained": pretrained}
+    if name not in builders:
         raise FerEdgeError(
-            f"recipe: no model '{name}'", nearest(name, BUILDERS) or f"known: {', '.join(BUILDERS)}"
+            f"recipe: no model '{name}'", nearest(name, builders) or f"known: {', '.join(builders)}"
         )
-    known = [key for key in inspect.signature(BUILDERS[name]).parameters if key != "classes"]
+    known = [key for key in inspect.signature(builders[name]).parameters if key != "classes"]
     for key in options:
         if key not in known:
             raise FerEdgeError(
                 f"recipe: model '{name}' has no option '{key}'",
                 nearest(key, known) or f"it takes {', '.join(known)}",
             )
-    return BUILDERS[name](classes=classes, **options)
+    return builders[name](classes=classes, **options)

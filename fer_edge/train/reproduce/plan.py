@@ -143,8 +143,8 @@ def _experiments(recipe: Recipe, epochs_scale: float) -> Iterator[Experiment]:
 
 
 def _same(recipe: Recipe, other: Recipe) -> bool:
-    determining = {"data", "model", "fit", "augment"}
-    return recipe.model_dump(include=determining) == other.model_dump(include=determining)
+    words = {"name", "description", "paper"}
+    return recipe.model_dump(exclude=words) == other.model_dump(exclude=words)
 
 
 def _epochs(folder: Path) -> int:

@@ -1,0 +1,159 @@
+"""The package's own family: one design at three widths, made for int8 and for small processors.
+
+A block is trained as parallel branches, as in RepVGG (arXiv 2101.03697) and MobileOne (2206.04040):
+a 3×3 convolution, a 1×1 one and the input itself, each with a batch norm, added up before the ReLU.
+They are linear, so ``merged`` makes each block one convolution. What is exported is one chain of
+convolutions and ReLUs: no ADD whose int8 steps have to fit two tensors, no tensor kept alive beside
+the one at work, and every channel can be equalized.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+from keras import layers
+
+from fer_edge.errors import FerEdgeError, nearest
+from fer_edge.face import FACE_SHAPE
+from fer_edge.train.models.merging import BRANCH_1, BRANCH_3, BRANCH_SKIP, SUM
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a size is made of.
+
+    Attributes:
+        stem: channels of the first convolution, which halves the picture.
+        stages: channels and blocks at 24, 12 and 6 pixels.
+    """
+
+    stem: int
+    stages: tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
+
+
+SIZES: dict[str, dict[str, Plan]] = {
+    "plain": {
+        "nano": Plan(16, ((16, 3), (32, 3), (56, 2))),
+        "small": Plan(32, ((32, 2), (64, 3), (128, 3))),
+        "base": Plan(48, ((48, 3), (96, 4), (192, 4))),
+    },
+    "separable": {
+        "nano": Plan(32, ((64, 3), (64, 3), (96, 2))),
+        "small": Plan(32, ((64, 6), (128, 6), (256, 4))),
+        "base": Plan(48, ((128, 4), (224, 6), (384, 6))),
+    },
+}
+"""By kind of block, with like multiply-accumulates.
+
+Plain blocks are the default. Million instructions of an int8 inference on emulated Cortex-A72 and
+A76 (``benchmarks/arm``): nano 3.05 and 1.06, separable 4.19 and 2.01; small 10.86 and 3.44,
+separable 13.08 and 5.89. What a separable network wins by its width has to outweigh that. Plain
+blocks with ADDs for shortcuts in place of branches: nano 3.16 and 1.17. A channel costs a TFLite
+file 28 bytes for scales and bias, and separable blocks have three times as many.
+"""
+
+
+def edge(
+    classes: int = 7,
+    size: str = "small",
+    block: str = "plain",
+    branches: bool = True,
+    dropout: float = 0.2,
+    momentum: float = 0.95,
+) -> keras.Model:
+    """Build a stem, three stages of blocks at 24, 12 and 6 pixels, global pooling and a softmax.
+
+    Merged and with 7 classes, the sizes of plain blocks have
+
+    =====  ==========  ====================
+    size   parameters  multiply-accumulates
+    =====  ==========  ====================
+    nano       75,119                 9.0 M
+    small     481,095                37.3 M
+    base    1,516,855               119.7 M
+    =====  ==========  ====================
+
+    Args:
+        classes: width of the output.
+        size: ``nano``, ``small`` or ``base``.
+        block: ``plain``, a 3×3 convolution, or ``separable``, a depthwise one and a 1×1 one.
+        branches: train each block as parallel branches; without, it is one convolution from the
+            start.
+        dropout: share of the pooled features dropped in training.
+        momentum: of the moving averages.
+
+    Returns:
+        A model from (N, 48, 48, 1) pixels in 0..255 to (N, classes) probabilities, float32.
+
+    Raises:
+        FerEdgeError: no such size or kind of block.
+    """
+    plan = _plan(size, block)
+    build = _Builder(branches, momentum)
+    inputs = keras.Input(FACE_SHAPE, name="face")
+    # without an offset it commutes with the stem's border of zeros, so that it merges into the stem
+    x = layers.Rescaling(1 / 255, name="scale")(inputs)
+    x = build.convolution(x, "stem", plan.stem, stride=2)
+    for stage, (width, depth) in enumerate(plan.stages, start=1):
+        for number in range(1, depth + 1):
+            stride = 2 if stage > 1 and number == 1 else 1
+            name = f"stage{stage}_{number}"
+            if block == "separable":
+                x = build.depthwise(x, f"{name}_spatial", stride)
+                x = build.convolution(x, f"{name}_channels", width, kernel=1)
+            else:
+                x = build.convolution(x, name, width, stride)
+    x = layers.GlobalAveragePooling2D(name="pool")(x)
+    x = layers.Dropout(dropout, name="dropout")(x)
+    x = layers.Dense(classes, name="logits")(x)
+    outputs = layers.Softmax(dtype="float32", name="probabilities")(x)
+    return keras.Model(inputs, outputs, name=f"edge_{size}")
+
+
+@dataclass(frozen=True)
+class _Builder:
+    """Blocks of one convolution or of the branches that ``merged`` makes one."""
+
+    branches: bool
+    momentum: float
+
+    def convolution(self, x: Any, name: str, width: int, stride: int = 1, kernel: int = 3) -> Any:
+        options = {"strides": stride, "padding": "same", "use_bias": False}
+        main = f"{name}{BRANCH_3}" if self.branches else name
+        parts = [self._norm(layers.Conv2D(width, kernel, name=main, **options)(x), main)]
+        if self.branches and kernel > 1:
+            small = f"{name}{BRANCH_1}"
+            picked = x
+            if stride > 1:
+                # TensorFlow 2.21 writes beyond its memory in the gradient of a 1×1 convolution with
+                # stride 2 on one channel
+                picked = layers.MaxPooling2D(1, strides=stride, name=f"{small}_picked")(x)
+            single = layers.Conv2D(width, 1, use_bias=False, name=small)(picked)
+            parts.append(self._norm(single, small))
+        return self._joined(parts, x, name, same=stride == 1 and x.shape[-1] == width)
+
+    def depthwise(self, x: Any, name: str, stride: int) -> Any:
+        main = f"{name}{BRANCH_3}" if self.branches else name
+        conv = layers.DepthwiseConv2D(3, strides=stride, padding="same", use_bias=False, name=main)
+        return self._joined([self._norm(conv(x), main)], x, name, same=stride == 1)
+
+    def _joined(self, parts: list[Any], x: Any, name: str, same: bool) -> Any:
+        if self.branches and same:
+            parts.append(self._norm(x, f"{name}{BRANCH_SKIP}"))
+        joined = layers.Add(name=f"{name}{SUM}")(parts) if len(parts) > 1 else parts[0]
+        return layers.ReLU(name=f"{name}_relu")(joined)
+
+    def _norm(self, x: Any, name: str) -> Any:
+        return layers.BatchNormalization(momentum=self.momentum, name=f"{name}_bn")(x)
+
+
+def _plan(size: str, block: str) -> Plan:
+    for value, known, what in ((block, SIZES, "kind of block"), (size, SIZES["plain"], "size")):
+        if value not in known:
+            raise FerEdgeError(
+                f"recipe: model 'edge' has no {what} '{value}'",
+                nearest(str(value), known) or f"choose from {', '.join(known)}",
+            )
+    return SIZES[block][size]

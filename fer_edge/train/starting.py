@@ -1,0 +1,50 @@
+"""Fine-tuning: a recipe made to go on from a finished network, on whatever faces there are."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from fer_edge.data.dataset import Dataset
+from fer_edge.data.division import TEST
+from fer_edge.errors import FerEdgeError
+from fer_edge.subject import find_subject
+from fer_edge.train.recipe import DataTable, FitTable, ModelTable, Recipe
+
+
+def starting_from(recipe: Recipe, start: str, dataset: Dataset) -> Recipe:
+    """The recipe with a finished network in place of its own, fitted to the dataset's splits.
+
+    A dataset without the recipe's splits is divided by chance, class by class. Where it names other
+    expressions than the network knows, the last layer is new.
+
+    Args:
+        recipe: what else holds, such as ``fine-tune``.
+        start: a run folder or a ``.keras`` file.
+        dataset: that it will be trained on.
+
+    Raises:
+        FerEdgeError: no such network, or a bundle, whose networks are not made to be trained.
+    """
+    subject = find_subject(Path(start))
+    if not isinstance(subject.model, Path) or subject.model.suffix != ".keras":
+        raise FerEdgeError(
+            f"{start} holds no Keras network to train from",
+            "give a run folder, or its model.keras",
+        )
+    model: dict[str, Any] = {
+        "name": "pretrained",
+        "file": str(subject.model.absolute()),
+        "sha256": hashlib.sha256(subject.model.read_bytes()).hexdigest(),
+        "new_head": subject.labels is not None and subject.labels != dataset.labels,
+    }
+    changes: dict[str, object] = {"model": ModelTable(**model)}
+    table = recipe.data
+    wanted = {*table.train, *table.validation, *table.test}
+    if table.division is None and not wanted <= set(dataset.split_names):
+        share = table.test_share
+        changes["data"] = DataTable(divide="by-image", test_share=share, test=[TEST])
+        fit = recipe.fit.model_dump() | {"select": "last", "patience": 0, "temperature": False}
+        changes["fit"] = FitTable(**fit)
+    return recipe.model_copy(update=changes)

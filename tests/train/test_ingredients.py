@@ -1,0 +1,172 @@
+"""What a recipe can add to a training, each ingredient by what a user would expect of it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from fer_edge.chatter import import_keras
+from fer_edge.data.dataset import Dataset
+from fer_edge.data.ferplus import VOTE_COLUMNS, by_majority, vote_shares
+from fer_edge.errors import FerEdgeError
+from fer_edge.labels import LABELS
+
+keras = import_keras()
+
+from fer_edge.train.batches import EpochBatches, balanced_order  # noqa: E402
+from fer_edge.train.recipe import AugmentTable, TargetsTable, parse_recipe  # noqa: E402
+from fer_edge.train.targets import (  # noqa: E402
+    Goal,
+    goals,
+    one_hot,
+)
+from fer_edge.train.temperature import best_temperature  # noqa: E402
+
+
+def _votes(**counts: int) -> np.ndarray:
+    return np.array([[counts.get(name, 0) for name in VOTE_COLUMNS]], np.uint8)
+
+
+def _shares(**counts: int) -> tuple[dict[str, float], float]:
+    shares, weights = vote_shares(_votes(**counts), LABELS)
+    named = {label: float(share) for label, share in zip(LABELS, shares[0], strict=True) if share}
+    return named, float(weights[0])
+
+
+def test_votes_divide_among_the_seven_and_single_votes_are_noise() -> None:
+    assert _shares(happiness=6, neutral=2, anger=1, fear=1) == ({"happy": 0.75, "neutral": 0.25}, 1)
+
+
+def test_votes_for_contempt_or_no_face_lower_the_weight_of_the_face() -> None:
+    assert _shares(anger=5, contempt=5) == ({"angry": 1.0}, 0.5)
+    assert _shares(NF=10) == ({}, 0.0)
+
+
+def test_the_majority_becomes_the_label_and_unclear_faces_are_left_out(
+    voted: Dataset,
+) -> None:
+    clear = by_majority(voted)
+    assert 0 < len(clear) < len(voted)
+    assert clear.targets.tolist() == ((voted.targets[: len(clear)] + 1) % 7).tolist()
+
+
+def test_a_mixed_target_is_what_label_and_votes_ask_for_together(voted: Dataset) -> None:
+    goal = goals(voted, TargetsTable(votes=0.5))
+    target = int(voted.targets[0])
+    assert goal.targets[0, target] == pytest.approx(0.5 + 0.5 * 0.3)
+    assert goal.targets[0, (target + 1) % 7] == pytest.approx(0.5 * 0.7)
+    assert goal.weights[0] == 1
+    # nobody's vote counts: half the weight is gone and the label is left
+    assert goal.targets[-1, voted.targets[-1]] == 1
+    assert goal.weights[-1] == pytest.approx(0.5)
+
+
+def test_two_heads_have_their_own_targets_and_weights(voted: Dataset) -> None:
+    table = TargetsTable(heads=["votes", "fer2013"], head_weights=[3, 1])
+    goal = goals(voted, table)
+    assert goal.targets.shape == (len(voted), 2, 7)
+    assert goal.targets[0, 0].argmax() == (voted.targets[0] + 1) % 7
+    assert goal.targets[0, 1].argmax() == voted.targets[0]
+    assert goal.weights[0].tolist() == [1.5, 0.5]
+    assert goal.weights[-1].tolist() == [0, 0.5]
+
+
+def test_votes_that_a_dataset_lacks_are_asked_for(blob_dataset: Dataset) -> None:
+    with pytest.raises(FerEdgeError, match=r"has no FER\+ votes"):
+        goals(blob_dataset, TargetsTable(votes=1))
+
+
+@pytest.mark.parametrize("kind", ["mixup", "cutmix"])
+def test_mixed_images_have_targets_in_the_proportions_of_their_pixels(
+    blob_dataset: Dataset, kind: str
+) -> None:
+    black, white = (np.full((1, 48, 48), value, np.uint8) for value in (0, 200))
+    faces = np.concatenate([black, white] * 16)
+    targets = np.tile([0, 1], 16).astype(np.uint8)
+    two = replace(blob_dataset.subset(np.arange(32)), faces=faces, targets=targets)
+    batches = EpochBatches(two, 32, seed=1, mixing=AugmentTable(**{kind: 1.0}))
+    mixed, targets, weights = batches[0]
+    assert mixed.dtype == np.uint8
+    share = mixed.mean(axis=(1, 2, 3)) / 200
+    np.testing.assert_allclose(share, targets[:, 1], atol=0.01)
+    assert np.ptp(targets[:, 1]) > 0.5, "some must be mixed"
+    np.testing.assert_allclose(targets.sum(axis=1), 1, rtol=1e-5)
+    np.testing.assert_allclose(weights, 1, rtol=1e-5)
+
+
+def test_mixing_depends_on_seed_epoch_and_batch_alone(blob_dataset: Dataset) -> None:
+    table = AugmentTable(mixup=0.3, cutmix=1.0, mix_probability=0.8)
+    one, other = (EpochBatches(blob_dataset, 64, seed=5, mixing=table) for _ in range(2))
+    one[0], one[1]
+    one.epoch = other.epoch = 3
+    for left, right in zip(one[2], other[2], strict=True):
+        np.testing.assert_array_equal(left, right)
+
+
+def test_without_mixing_the_images_are_untouched(blob_dataset: Dataset) -> None:
+    table = AugmentTable(mixup=0.3, mix_probability=0)
+    plain = EpochBatches(blob_dataset, 64, 1)
+    unmixed = EpochBatches(blob_dataset, 64, 1, mixing=table)
+    np.testing.assert_array_equal(plain[0][0], unmixed[0][0])
+
+
+@pytest.mark.parametrize(("balance", "rare"), [(0.0, 40), (0.5, 167), (1.0, 500)])
+def test_a_balanced_epoch_shows_the_rare_class_more_often(balance: float, rare: int) -> None:
+    classes = np.repeat([0, 1], [960, 40])
+    order = balanced_order(classes, balance, np.random.default_rng(1))
+    assert len(order) == 1000
+    assert (classes[order] == 1).sum() == pytest.approx(rare, abs=5)
+    times = np.bincount(order, minlength=1000)
+    assert np.ptp(times[960:]) <= 1, "every image of a class as often as any other"
+
+
+def test_label_smoothing_works_on_soft_targets() -> None:
+    soft, said = np.array([[0.7, 0.3, 0.0]], np.float32), np.array([[0.6, 0.3, 0.1]], np.float32)
+    loss = keras.losses.CategoricalCrossentropy(label_smoothing=0.3)(soft, said)
+    expected = -((0.7 * soft + 0.1) * np.log(said)).sum()
+    assert float(loss) == pytest.approx(expected, rel=1e-5)
+
+
+def test_temperature_takes_back_what_an_overconfident_network_claims() -> None:
+    rng = np.random.default_rng(1)
+    honest = rng.normal(size=(4000, 7)) * 2
+    likely = np.exp(honest) / np.exp(honest).sum(axis=1, keepdims=True)
+    truth = np.array([rng.choice(7, p=row) for row in likely])
+    goal = Goal(np.eye(7, dtype=np.float32)[truth], np.ones(4000, np.float32))
+    loud = np.exp(3 * honest)
+    assert best_temperature(loud / loud.sum(axis=1, keepdims=True), goal) == pytest.approx(
+        3, rel=0.1
+    )
+
+
+@pytest.mark.parametrize(
+    ("lines", "what"),
+    [
+        ('[targets]\nheads = ["votes", "votes"]', "names a head twice"),
+        ('[targets]\nheads = ["votes"]\nvotes = 0.5', "and there are heads"),
+        ('[targets]\nheads = ["votes"]\nhead_weights = [1, 2]', "2 head_weights for 1 heads"),
+        ("[fit]\ntemperature = true", "needs a validation split"),
+        ("[camera]\nbluur = 2", "unknown key 'camera.bluur'"),
+    ],
+)
+def test_settings_that_do_not_fit_are_refused(lines: str, what: str) -> None:
+    with pytest.raises(FerEdgeError, match=what):
+        parse_recipe(f'name = "x"\n[model]\nname = "compact"\n{lines}', "test")
+
+
+def test_a_recipe_of_an_older_version_means_the_same() -> None:
+    old = parse_recipe('name = "x"\n[model]\nname = "compact"', "test")
+    assert parse_recipe(old.to_toml(), "test") == old
+    assert not old.camera.used
+    assert not old.targets.use_votes
+    np.testing.assert_array_equal(
+        goals_of_blobs := goals(_two(), old.targets).targets, one_hot(_two())
+    )
+    assert goals_of_blobs.dtype == np.float32
+
+
+def _two() -> Dataset:
+    faces = np.zeros((2, 48, 48), np.uint8)
+    return Dataset("two", LABELS, faces, np.array([1, 4], np.uint8), np.array(["Training"] * 2))
