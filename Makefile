@@ -11,7 +11,7 @@ COMPILE := $(PIN) --universal --python-version 3.11
 # for install.sh: numpy is apt's
 COMPILE_PI := $(PIN) --python-platform aarch64-unknown-linux-gnu --only-binary :all: --no-emit-package numpy
 
-.PHONY: demo test test-arm test-camera test-jax test-outputs test-parity test-ray test-service soak lint types \
+.PHONY: demo test test-arm test-camera test-jax test-long test-outputs test-parity test-ray test-service soak lint types \
     wheel fuzz schema lock clean
 
 demo: $(VENV)/.ready ## synthetic data → train → export --int8 → gate → run, with its tables
@@ -37,8 +37,11 @@ test-outputs: $(VENV)/.ready ## the page in a real browser, MQTT with a real bro
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r tests/slow/page.txt
 	$(SLOW) tests/slow/test_mqtt_broker.py tests/slow/test_page.py
 
+test-long: $(VENV)/.ready ## training and export at length: the ladder, two heads, own labels, every network folded
+	$(BIN)/python -m pytest -x -q tests/slow/long
+
 test-parity: $(VENV)/.ready ## the same answers from Keras, LiteRT, tflite-runtime and ONNX Runtime
-	$(SLOW) tests/slow/test_folding_networks.py tests/slow/test_parity.py
+	$(SLOW) tests/slow/test_parity.py
 
 test-arm: $(VENV)/.ready ## the same on emulated Raspberry Pis, and their instruction counts
 	$(BIN)/python benchmarks/arm/emulator.py

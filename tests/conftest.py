@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,8 @@ from exported import Exported, train_and_export
 from maker import Maker, int8_model
 
 from fer_edge.data.dataset import Dataset
-from fer_edge.labels import LABELS
+from fer_edge.data.ferplus import VOTE_COLUMNS
+from fer_edge.labels import LABELS, label_index
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -36,6 +38,18 @@ def blob_dataset() -> Dataset:
     faces, targets = blobs(640, seed=3)
     splits = np.repeat(["Training", "PublicTest", "PrivateTest"], [448, 96, 96])
     return Dataset("blobs", LABELS, faces, targets, splits)
+
+
+@pytest.fixture(scope="session")
+def voted(blob_dataset: Dataset) -> Dataset:
+    """Seven of ten vote for the next class, three for the label; the last ten are no faces."""
+    column = {label_index(name): number for number, name in enumerate(VOTE_COLUMNS)}
+    votes = np.zeros((len(blob_dataset), len(VOTE_COLUMNS)), np.uint8)
+    for row, target in enumerate(blob_dataset.targets.tolist()):
+        votes[row, column[(target + 1) % 7]] = 7
+        votes[row, column[target]] = 3
+    votes[-10:] = [0] * 9 + [10]
+    return replace(blob_dataset, votes=votes)
 
 
 @pytest.fixture(scope="session")

@@ -60,6 +60,22 @@ def copied_run(exported: Exported, folder: Path) -> Path:
     return run
 
 
+def broken_run(exported: Exported, folder: Path) -> Path:
+    """A run whose network suits float and not int8: all its last features lie around 200.
+
+    The last bias takes that back. In int8 one step of the features is as large as what they tell,
+    in every channel alike, so that no rescaling of channels helps.
+    """
+    run = copied_run(exported, folder)
+    keras = import_keras()
+    network = keras.models.load_model(run / "model.keras", compile=False)
+    norm, logits = network.get_layer("bn4"), network.get_layer("logits")
+    norm.beta.assign(np.array(norm.beta) + 200)
+    logits.bias.assign(np.array(logits.bias) - 200 * np.array(logits.kernel).sum(axis=0))
+    network.save(run / "model.keras")
+    return run
+
+
 def listing(folder: Path) -> list[str]:
     """Every file and folder in a folder, by its path."""
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))

@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -15,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from exported import LEAKS, Exported, copied_run, listing
+from exported import LEAKS, Exported, broken_run, copied_run, listing
 
 from fer_edge.bundle import (
     DYNAMIC_TFLITE,
@@ -38,53 +37,14 @@ from fer_edge.export import exporter, measure  # noqa: E402
 from fer_edge.export.budget import Budget, load_budget  # noqa: E402
 from fer_edge.export.explaining import short_name  # noqa: E402
 from fer_edge.export.exporter import export  # noqa: E402
-from fer_edge.export.formats import SLIM, is_exact  # noqa: E402
+from fer_edge.export.formats import is_exact  # noqa: E402
 from fer_edge.export.gate import Check, Verdict  # noqa: E402
 from fer_edge.export.source import in_float32, newest_run, open_run  # noqa: E402
 from fer_edge.export.targets import TARGETS  # noqa: E402
 from fer_edge.train.reproduce.exports import extract  # noqa: E402
 from fer_edge.train.reproduce.tables import markdown  # noqa: E402
 
-
-def _broken(exported: Exported, folder: Path) -> Path:
-    """A run whose network suits float and not int8: all its last features lie around 200.
-
-    The last bias takes that back. In int8 one step of the features is as large as what they tell,
-    in every channel alike, so that no rescaling of channels helps.
-    """
-    run = copied_run(exported, folder)
-    network = keras.models.load_model(run / "model.keras", compile=False)
-    norm, logits = network.get_layer("bn4"), network.get_layer("logits")
-    norm.beta.assign(np.array(norm.beta) + 200)
-    logits.bias.assign(np.array(logits.bias) - 200 * np.array(logits.kernel).sum(axis=0))
-    network.save(run / "model.keras")
-    return run
-
-
 # --- what an export gives -----------------------------------------------------------------------
-
-
-def test_two_exports_of_a_run_are_equal_to_the_last_byte(
-    exported: Exported, tmp_path: Path
-) -> None:
-    """In another process, from another place, at another time, on one processor."""
-    run, data = tmp_path / "elsewhere" / "run", tmp_path / "moved.npz"
-    shutil.copytree(exported.run, run)
-    shutil.copy(exported.data, data)
-    command = [sys.executable, "-m", "fer_edge", "export", str(run), "--int8", "--data", str(data)]
-    # whose batch norms are sound, so that recalibrating them changes nothing
-    command += ["--float16", "--dynamic", "--recalibrate-bn"]
-    done = subprocess.run(
-        [*command, "--calibration", "70", "-o", "out"],
-        capture_output=True,
-        text=True,
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONHASHSEED": "7", "TZ": "Asia/Tokyo", "LC_ALL": "C"},
-        preexec_fn=lambda: os.sched_setaffinity(0, {min(os.sched_getaffinity(0))}),
-    )
-    assert done.returncode == 0, done.stderr
-    assert listing(tmp_path / "out") == ["blobs.fer"]
-    assert (tmp_path / "out" / "blobs.fer").read_bytes() == exported.bundle.read_bytes()
 
 
 def test_a_bundle_holds_no_time_no_place_and_no_latency(exported: Exported) -> None:
@@ -244,7 +204,7 @@ def test_a_network_of_mixed_precision_is_exported_in_float32(exported: Exported)
 def test_gate_refuses_a_network_that_int8_ruins_names_its_layers_and_exits_3(
     exported: Exported, tmp_path: Path
 ) -> None:
-    run = _broken(exported, tmp_path)
+    run = broken_run(exported, tmp_path)
     before = listing(tmp_path)
     command = [sys.executable, "-m", "fer_edge", "export", str(run), "--int8", "--slim"]
     done = subprocess.run(
@@ -330,28 +290,6 @@ def test_the_newest_run_is_the_one_whose_model_was_written_last(tmp_path: Path) 
 
 
 # --- remedies and explanations ------------------------------------------------------------------
-
-
-def test_the_ladder_carries_over_the_gate_what_plain_int8_ruins_and_tells_how(
-    exported: Exported, tmp_path: Path
-) -> None:
-    said: list[str] = []
-    result = export(
-        _broken(exported, tmp_path),
-        budget=Budget(),
-        output=tmp_path / "out",
-        calibration=70,
-        formats=SLIM,
-        ranges="coverage",
-        say=said.append,
-    )
-    climb = open_bundle(result.bundle).manifest.export["ladder"]
-    assert climb["needed"] == "float layers"
-    assert 0 < len(climb["float_layers"]) < 5
-    assert climb["rungs"][0]["name"] == "rewrites"
-    assert "96 images of PublicTest" in " ".join(said)
-    int8 = next(each for each in result.formats if each.name == INT8_TFLITE)
-    assert int8.drop.accuracy.value <= 0.01
 
 
 def test_explain_prints_and_draws_every_layer_and_writes_no_bundle(

@@ -14,7 +14,7 @@ import pytest
 @pytest.mark.timeout(600)
 @pytest.mark.skipif(find_spec("jax") is None, reason="jax is not installed")
 def test_two_devices_learn_what_one_learns_and_one_goes_on_where_they_stopped() -> None:
-    script = Path(__file__).parents[1] / "on_two_devices.py"
+    script = Path(__file__).with_name("on_two_devices.py")
     command = [sys.executable, script, "jax"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

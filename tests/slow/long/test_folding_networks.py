@@ -1,4 +1,4 @@
-"""Folding is exact for every network of the package, ``make test-parity``."""
+"""Folding is exact for every network of the package."""
 
 from __future__ import annotations
 
