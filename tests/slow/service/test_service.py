@@ -241,8 +241,10 @@ def test_a_bundle_that_went_bad_gives_way_to_the_one_before(service: Container):
 def test_the_real_picamera2_works_behind_the_units_fences(service: Container):
     system = service
     inside = system.root / "opt/inside"
-    # the suite of the virtual camera may have left its copy in the cached system
-    shutil.copytree(ROOT / "tests/slow/virtual_camera/inside", inside, dirs_exist_ok=True)
+    for name in ("inside", "pictures"):
+        # the suite of the virtual camera leaves its own in the cached system
+        shutil.rmtree(system.root / "opt" / name, ignore_errors=True)
+    shutil.copytree(ROOT / "tests/slow/virtual_camera/inside", inside)
     shutil.copytree(ROOT / "fer_edge", inside / "fer_edge")
     folder = system.root / "opt/pictures"
     folder.mkdir()
