@@ -18,8 +18,16 @@ def test_the_wheel_holds_the_recipes_and_budgets_and_nothing_from_beside_the_pac
 ) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     assert "fer_edge/train/recipes/triwijoyo.toml" in names
+    assert "fer_edge/export/budgets/strict.toml" in names
     assert "fer_edge/py.typed" in names
     assert {name.split("/")[0].split("-")[0] for name in names} == {"fer_edge"}
+
+
+def test_the_source_archive_makes_a_wheel_with_the_same_files(wheel: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "build", "--no-isolation", "-o", tmp_path, ROOT]
+    subprocess.run(command, check=True, capture_output=True)
+    (again,) = tmp_path.glob("*.whl")
+    assert set(zipfile.ZipFile(again).namelist()) == set(zipfile.ZipFile(wheel).namelist())
 
 
 def test_the_device_extra_asks_for_no_tensorflow(wheel: Path) -> None:
