@@ -40,9 +40,9 @@ def run_demo(folder: Path) -> None:
     from fer_edge.data import load_dataset
     from fer_edge.data.clip import render_clip
     from fer_edge.data.summary import write_contact_sheet
-    from fer_edge.export.budget import Budget
     from fer_edge.export.exporter import export
-    from fer_edge.export.report import print_export
+    from fer_edge.export.judging.budget import Budget
+    from fer_edge.export.showing.report import print_export
     from fer_edge.train.report import print_run
     from fer_edge.train.run import train
 

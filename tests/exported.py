@@ -84,9 +84,9 @@ def listing(folder: Path) -> list[str]:
 def train_and_export(dataset: Dataset, folder: Path) -> Exported:
     """Plant leaks and wrong labels in a dataset's test split; pack, train and export it."""
     import_keras()
-    from fer_edge.export.budget import Budget
     from fer_edge.export.exporter import export
     from fer_edge.export.formats import DEFAULT
+    from fer_edge.export.judging.budget import Budget
     from fer_edge.train.run import train
 
     faces, targets = dataset.faces.copy(), dataset.targets.copy()

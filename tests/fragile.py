@@ -13,12 +13,12 @@ keras = import_keras()
 
 from keras import layers  # noqa: E402
 
-from fer_edge.export import tflite  # noqa: E402
-from fer_edge.export.budget import Budget  # noqa: E402
-from fer_edge.export.calibration import calibration_images  # noqa: E402
-from fer_edge.export.folding import fold_batch_norms  # noqa: E402
+from fer_edge.export.converters import tflite  # noqa: E402
+from fer_edge.export.judging.budget import Budget  # noqa: E402
+from fer_edge.export.judging.rehearsal import Rehearsal  # noqa: E402
 from fer_edge.export.material import Material  # noqa: E402
-from fer_edge.export.rehearsal import Rehearsal  # noqa: E402
+from fer_edge.export.remedies.calibration import calibration_images  # noqa: E402
+from fer_edge.export.remedies.folding import fold_batch_norms  # noqa: E402
 from fer_edge.runtime import load_model  # noqa: E402
 
 CHANNELS = 12

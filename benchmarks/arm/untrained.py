@@ -49,9 +49,9 @@ def write_untrained(folder: Path, names: Collection[str] | None = None) -> dict[
         The float32 and the int8 file of each, by a name such as ``compact.int8``.
     """
     keras = import_keras(backend="tensorflow")
-    from fer_edge.export import tflite
-    from fer_edge.export.equalizing import equalize
-    from fer_edge.export.folding import fold_batch_norms
+    from fer_edge.export.converters import tflite
+    from fer_edge.export.remedies.equalizing import equalize
+    from fer_edge.export.remedies.folding import fold_batch_norms
     from fer_edge.train.models import build_model
     from fer_edge.train.models.merging import merged
 

@@ -82,7 +82,7 @@ def export(
     needed = ("pydantic", "ai_edge_litert", "cv2", "jinja2", "onnxruntime", "tensorflow", "tf2onnx")
     for module in (*needed, "matplotlib"):
         require_extra(module, "export")
-    from fer_edge.export.budget import load_budget
+    from fer_edge.export.judging.budget import load_budget
     from fer_edge.export.targets import choose_formats, find_target
 
     board = find_target(target) if target else None
@@ -90,13 +90,13 @@ def export(
     limits = load_budget(budget or (board.budget if board else None))
     # the converters are TensorFlow's, whatever the network was trained on
     import_keras(backend="tensorflow")
-    from fer_edge.export.explaining import explain_run, print_explanation
     from fer_edge.export.exporter import export as export_run
-    from fer_edge.export.report import print_export
+    from fer_edge.export.showing.explaining import explain_run, print_explanation
+    from fer_edge.export.showing.report import print_export
     from fer_edge.export.source import newest_run
 
     if explain:
-        from fer_edge.export.plots import layers_plot, save_png
+        from fer_edge.export.showing.plots import layers_plot, save_png
 
         found = explain_run(
             run or newest_run(),

@@ -13,20 +13,20 @@ import numpy as np
 import fer_edge
 from fer_edge import bundle
 from fer_edge.errors import FerEdgeError, GateRefused
-from fer_edge.export import onnx_model, tflite
-from fer_edge.export.batch_norm import BatchNorms, check_batch_norms
-from fer_edge.export.budget import Budget
-from fer_edge.export.explaining import explain
+from fer_edge.export.converters import onnx_model, tflite
+from fer_edge.export.converters.micro import Micro, check_fits
 from fer_edge.export.findings import Export, Findings
 from fer_edge.export.formats import DEFAULT, QUANTIZED
-from fer_edge.export.gate import Check
-from fer_edge.export.ladder import Candidate, Ladder
+from fer_edge.export.judging.budget import Budget
+from fer_edge.export.judging.gate import Check
+from fer_edge.export.judging.measure import Format, HeldOut, check_parity, hold_out, measure
 from fer_edge.export.material import Material, prepare
-from fer_edge.export.measure import Format, HeldOut, check_parity, hold_out, measure
-from fer_edge.export.micro import Micro, check_fits
 from fer_edge.export.packing import pack
-from fer_edge.export.page import write_page
-from fer_edge.export.ranges import AUTO
+from fer_edge.export.remedies.batch_norm import BatchNorms, check_batch_norms
+from fer_edge.export.remedies.ladder import Candidate, Ladder
+from fer_edge.export.remedies.ranges import AUTO
+from fer_edge.export.showing.explaining import explain
+from fer_edge.export.showing.page import write_page
 from fer_edge.export.source import Source, open_run
 from fer_edge.export.targets import Target, wants_micro
 from fer_edge.metrics import reliability

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from fer_edge.bundle import INT8_TFLITE
-from fer_edge.export.batch_norm import BatchNorms
-from fer_edge.export.budget import Budget
-from fer_edge.export.ladder import Climb
-from fer_edge.export.measure import Format
-from fer_edge.export.micro import Micro
+from fer_edge.export.converters.micro import Micro
+from fer_edge.export.judging.budget import Budget
+from fer_edge.export.judging.measure import Format
+from fer_edge.export.remedies.batch_norm import BatchNorms
+from fer_edge.export.remedies.ladder import Climb
 from fer_edge.metrics import Bin, Report
 
 

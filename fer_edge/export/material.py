@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import keras
 import numpy as np
 
-from fer_edge.export import tflite
-from fer_edge.export.budget import Budget
-from fer_edge.export.calibration import calibration_images
-from fer_edge.export.folding import fold_batch_norms
-from fer_edge.export.ranges import AUTO, check_method
-from fer_edge.export.rehearsal import Rehearsal, rehearse
+from fer_edge.export.converters import tflite
+from fer_edge.export.judging.budget import Budget
+from fer_edge.export.judging.rehearsal import Rehearsal, rehearse
+from fer_edge.export.remedies.calibration import calibration_images
+from fer_edge.export.remedies.folding import fold_batch_norms
+from fer_edge.export.remedies.ranges import AUTO, check_method
 from fer_edge.export.source import Source
 
 

@@ -9,10 +9,10 @@ from typing import Any
 from fer_edge import bundle
 from fer_edge.bundle.shapes import MOST_TOLERANCE
 from fer_edge.errors import FerEdgeError
+from fer_edge.export.converters.micro import check_answers
 from fer_edge.export.findings import Export, Findings
-from fer_edge.export.golden import golden_set
-from fer_edge.export.micro import check_answers
-from fer_edge.export.model_card import model_card
+from fer_edge.export.judging.golden import golden_set
+from fer_edge.export.showing.model_card import model_card
 from fer_edge.export.source import Source
 from fer_edge.face import HAAR
 from fer_edge.metrics import Report

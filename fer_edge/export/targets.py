@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from fer_edge.bundle import DYNAMIC_TFLITE, FLOAT16_TFLITE
 from fer_edge.errors import FerEdgeError, nearest, require_extra
-from fer_edge.export.budget import Budget
 from fer_edge.export.formats import DEFAULT, SLIM
+from fer_edge.export.judging.budget import Budget
 
 
 @dataclass(frozen=True)

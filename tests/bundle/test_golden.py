@@ -86,7 +86,7 @@ def test_a_golden_replay_that_gives_no_number_is_refused(exported: Exported) -> 
 
 def test_a_model_with_changed_weights_is_found_by_the_golden_set(exported: Exported) -> None:
     """Not by its checksum: as if the runtime had read other numbers than the file holds."""
-    from fer_edge.export.tflite import tensors
+    from fer_edge.export.converters.tflite import tensors
 
     bundle = open_bundle(exported.bundle)
     content = bundle.read(INT8_TFLITE)

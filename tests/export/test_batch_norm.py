@@ -15,8 +15,8 @@ from fer_edge.errors import FerEdgeError
 
 keras = import_keras()
 
-from fer_edge.export import batch_norm  # noqa: E402
-from fer_edge.export.batch_norm import check_batch_norms  # noqa: E402
+from fer_edge.export.remedies import batch_norm  # noqa: E402
+from fer_edge.export.remedies.batch_norm import check_batch_norms  # noqa: E402
 from fer_edge.export.source import Source, open_run  # noqa: E402
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from fer_edge.errors import FerEdgeError
-from fer_edge.export.budget import Budget, load_budget, shipped_budgets
+from fer_edge.export.judging.budget import Budget, load_budget, shipped_budgets
 
 SHIPPED = Path(__file__).parents[2] / "export" / "budgets"
 

@@ -7,7 +7,7 @@ import pytest
 
 from fer_edge.data.dataset import Dataset
 from fer_edge.errors import FerEdgeError
-from fer_edge.export.calibration import Ranges, calibration_images
+from fer_edge.export.remedies.calibration import Ranges, calibration_images
 
 
 def _numbered(counts: list[int], held_out: int = 50) -> Dataset:

@@ -14,9 +14,9 @@ keras = import_keras()
 
 from keras import layers  # noqa: E402
 
-from fer_edge.export import tflite  # noqa: E402
-from fer_edge.export.equalizing import equalize  # noqa: E402
-from fer_edge.export.folding import fold_batch_norms  # noqa: E402
+from fer_edge.export.converters import tflite  # noqa: E402
+from fer_edge.export.remedies.equalizing import equalize  # noqa: E402
+from fer_edge.export.remedies.folding import fold_batch_norms  # noqa: E402
 from fer_edge.runtime import load_model  # noqa: E402
 from fer_edge.train.models import build_model  # noqa: E402
 

@@ -33,12 +33,13 @@ from fer_edge.runtime import load_model
 
 keras = import_keras()
 
-from fer_edge.export import exporter, measure  # noqa: E402
-from fer_edge.export.budget import Budget, load_budget  # noqa: E402
-from fer_edge.export.explaining import short_name  # noqa: E402
+from fer_edge.export import exporter  # noqa: E402
 from fer_edge.export.exporter import export  # noqa: E402
 from fer_edge.export.formats import is_exact  # noqa: E402
-from fer_edge.export.gate import Check, Verdict  # noqa: E402
+from fer_edge.export.judging import measure  # noqa: E402
+from fer_edge.export.judging.budget import Budget, load_budget  # noqa: E402
+from fer_edge.export.judging.gate import Check, Verdict  # noqa: E402
+from fer_edge.export.showing.explaining import short_name  # noqa: E402
 from fer_edge.export.source import in_float32, newest_run, open_run  # noqa: E402
 from fer_edge.export.targets import TARGETS  # noqa: E402
 from fer_edge.train.reproduce.exports import extract  # noqa: E402
@@ -96,7 +97,7 @@ def test_the_model_card_says_what_was_measured(exported: Exported) -> None:
 
 
 def test_the_model_card_names_the_weaknesses_that_the_figures_show() -> None:
-    from fer_edge.export.model_card import weaknesses
+    from fer_edge.export.showing.model_card import weaknesses
     from fer_edge.metrics import report
 
     labels = ("angry", "happy", "sad")

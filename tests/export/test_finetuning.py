@@ -13,9 +13,9 @@ keras = import_keras()
 from fragile import features, material, with_readout  # noqa: E402
 from keras import layers, ops  # noqa: E402
 
-from fer_edge.export import finetuning  # noqa: E402
-from fer_edge.export.finetuning import Rounded, fine_tune, round_activation  # noqa: E402
-from fer_edge.export.folding import absorb_batch_norms, fold_batch_norms  # noqa: E402
+from fer_edge.export.remedies import finetuning  # noqa: E402
+from fer_edge.export.remedies.finetuning import Rounded, fine_tune, round_activation  # noqa: E402
+from fer_edge.export.remedies.folding import absorb_batch_norms, fold_batch_norms  # noqa: E402
 from fer_edge.train.models import build_model  # noqa: E402
 
 

@@ -13,8 +13,8 @@ keras = import_keras()
 
 from keras import layers  # noqa: E402
 
-from fer_edge.export import tflite  # noqa: E402
-from fer_edge.export.folding import ChannelAffine, fold_batch_norms  # noqa: E402
+from fer_edge.export.converters import tflite  # noqa: E402
+from fer_edge.export.remedies.folding import ChannelAffine, fold_batch_norms  # noqa: E402
 from fer_edge.train.models import build_model  # noqa: E402
 
 # noise, a gradient and a dark face: such as differ in every channel's mean

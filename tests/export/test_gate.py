@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from fer_edge.export.budget import Budget
-from fer_edge.export.gate import judge
+from fer_edge.export.judging.budget import Budget
+from fer_edge.export.judging.gate import judge
 from fer_edge.metrics import Drop, Estimate
 
 PLENTY = {"happy": 900, "disgust": 55}

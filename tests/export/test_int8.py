@@ -18,8 +18,8 @@ keras = import_keras()
 
 from keras import layers  # noqa: E402
 
-from fer_edge.export import onnx_model, tflite  # noqa: E402
-from fer_edge.export.folding import fold_batch_norms  # noqa: E402
+from fer_edge.export.converters import onnx_model, tflite  # noqa: E402
+from fer_edge.export.remedies.folding import fold_batch_norms  # noqa: E402
 
 IMAGES = np.random.default_rng(2).integers(0, 256, (8, 48, 48, 1)).astype(np.uint8)
 

@@ -9,7 +9,7 @@ from maker import Maker
 from fer_edge.bundle import pack_golden
 from fer_edge.chatter import captured_stderr, import_keras
 from fer_edge.errors import FerEdgeError, GateRefused
-from fer_edge.export.micro import check_answers, check_fits
+from fer_edge.export.converters.micro import check_answers, check_fits
 from fer_edge.runtime import load_model
 
 runtime = pytest.importorskip("tflite_micro").runtime
@@ -50,7 +50,7 @@ def test_what_tflite_micro_cannot_run_is_refused_with_what_it_lacks(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     keras = import_keras()
-    from fer_edge.export import tflite
+    from fer_edge.export.converters import tflite
 
     class Tile(keras.layers.Layer):  # type: ignore[name-defined,misc]
         def call(self, inputs):  # type: ignore[no-untyped-def]

@@ -8,8 +8,8 @@ import pytest
 
 from fer_edge.bundle import DYNAMIC_TFLITE, FLOAT16_TFLITE, INT8_TFLITE, MEMBERS
 from fer_edge.errors import FerEdgeError
-from fer_edge.export.budget import Budget, load_budget
 from fer_edge.export.formats import DEFAULT, SLIM
+from fer_edge.export.judging.budget import Budget, load_budget
 from fer_edge.export.targets import TARGETS, choose_formats, find_target, wants_micro
 
 DOCS = Path(__file__).parents[2] / "docs"

@@ -168,7 +168,7 @@ def _network(shape: tuple[int, ...], *layers: Any, batch: int | None = 1) -> Any
 
 
 def _as_tflite(network: Any) -> bytes:
-    from fer_edge.export.tflite import to_float32
+    from fer_edge.export.converters.tflite import to_float32
 
     return to_float32(network)
 

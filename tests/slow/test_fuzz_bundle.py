@@ -32,7 +32,7 @@ def bundles(
 ) -> list[Path]:
     """Three networks, so that most kinds of operators are among them; one in every format."""
     keras = import_keras()
-    from fer_edge.export import tflite
+    from fer_edge.export.converters import tflite
 
     varied, folder = _varied_network(keras), tmp_path_factory.mktemp("varied")
     contents = {

@@ -20,7 +20,7 @@ from rich.table import Table
 from shipped import ROOT, Shipped
 
 from fer_edge.bundle import FLOAT_ONNX, FLOAT_TFLITE, INT8_ONNX, INT8_TFLITE
-from fer_edge.export.measure import PARITY
+from fer_edge.export.judging.measure import PARITY
 
 pytestmark = pytest.mark.timeout(600)
 

@@ -9,7 +9,7 @@ from fer_edge.chatter import import_keras
 
 keras = import_keras()
 
-from fer_edge.export.folding import chain  # noqa: E402
+from fer_edge.export.remedies.folding import chain  # noqa: E402
 from fer_edge.train.models import build_model  # noqa: E402
 from fer_edge.train.models.merging import merged  # noqa: E402
 

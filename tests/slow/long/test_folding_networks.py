@@ -13,8 +13,8 @@ from fer_edge.train.recipe import load_recipe, shipped_recipes
 
 keras = import_keras()
 
-from fer_edge.export import tflite  # noqa: E402
-from fer_edge.export.folding import fold_batch_norms  # noqa: E402
+from fer_edge.export.converters import tflite  # noqa: E402
+from fer_edge.export.remedies.folding import fold_batch_norms  # noqa: E402
 from fer_edge.train.models import build_model  # noqa: E402
 from fer_edge.train.models.merging import merged  # noqa: E402
 

@@ -19,7 +19,7 @@ from fer_edge.evaluate import evaluate_path
 
 keras = import_keras()
 
-from fer_edge.export.folding import chain  # noqa: E402
+from fer_edge.export.remedies.folding import chain  # noqa: E402
 from fer_edge.train.checkpoints import Checkpoints  # noqa: E402
 from fer_edge.train.models.edge import SIZES, Plan  # noqa: E402
 from fer_edge.train.recipe import load_recipe, override  # noqa: E402

@@ -53,9 +53,9 @@ def ck48(blob_dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Pat
 @pytest.fixture(scope="module")
 def bundle(ck48: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     import_keras()
-    from fer_edge.export.budget import Budget
     from fer_edge.export.exporter import export
     from fer_edge.export.formats import SLIM
+    from fer_edge.export.judging.budget import Budget
     from fer_edge.train.run import train
 
     folder = tmp_path_factory.mktemp("own")

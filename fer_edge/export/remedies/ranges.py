@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from fer_edge.errors import FerEdgeError
-from fer_edge.export.calibration import Ranges
+from fer_edge.export.remedies.calibration import Ranges
 
 METHODS = ("coverage", "minmax", "percentile", "mse", "kl")
 """In the order in which equals are preferred."""

@@ -11,9 +11,9 @@ from rich.table import Table
 
 from fer_edge.board import read_board
 from fer_edge.export.findings import Export
-from fer_edge.export.ladder import Climb
-from fer_edge.export.measure import Format
-from fer_edge.export.timing import RUNS, WARM_UP
+from fer_edge.export.judging.measure import Format
+from fer_edge.export.judging.timing import RUNS, WARM_UP
+from fer_edge.export.remedies.ladder import Climb
 
 
 def print_export(result: Export, *, as_json: bool = False) -> None:

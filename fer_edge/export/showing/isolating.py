@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from fer_edge.export import tflite_graph
+from fer_edge.export.converters import tflite_graph
 
 WEIGHTED = {"CONV_2D": 0, "DEPTHWISE_CONV_2D": 3, "FULLY_CONNECTED": 0}
 """Operators with weights, and the axis of the weights that is quantized by channel."""

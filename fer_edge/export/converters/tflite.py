@@ -15,8 +15,8 @@ import numpy as np
 
 from fer_edge.chatter import silenced_stderr
 from fer_edge.errors import FerEdgeError
-from fer_edge.export import tflite_graph
-from fer_edge.export.ranges import DEFAULT, Observer
+from fer_edge.export.converters import tflite_graph
+from fer_edge.export.remedies.ranges import DEFAULT, Observer
 
 DEBUG_IMAGES = 32
 """Calibration images behind ``layer_errors``."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fer_edge.export.measure import Format
+from fer_edge.export.judging.measure import Format
 from fer_edge.export.source import Source
 from fer_edge.metrics import Report, percent
 

@@ -13,11 +13,11 @@ from fer_edge.bundle import INT8_TFLITE
 from fer_edge.data.dataset import Dataset
 from fer_edge.errors import FerEdgeError
 from fer_edge.evaluate import leaked_mask
-from fer_edge.export.budget import Budget
 from fer_edge.export.formats import is_exact
-from fer_edge.export.gate import Verdict, judge
+from fer_edge.export.judging.budget import Budget
+from fer_edge.export.judging.gate import Verdict, judge
+from fer_edge.export.judging.timing import Latency, compare_latency
 from fer_edge.export.source import Source
-from fer_edge.export.timing import Latency, compare_latency
 from fer_edge.metrics import Bin, Drop, Report, drop, reliability, report
 from fer_edge.runtime import load_model
 from fer_edge.runtime.many import classify_many

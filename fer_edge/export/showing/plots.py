@@ -12,7 +12,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 
-from fer_edge.export.explaining import Explanation, short_name
+from fer_edge.export.showing.explaining import Explanation, short_name
 from fer_edge.files import atomic_path
 from fer_edge.metrics import Bin, Estimate, Report
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from fer_edge.export import tflite_graph
-from fer_edge.export.isolating import WEIGHTED
+from fer_edge.export.converters import tflite_graph
+from fer_edge.export.showing.isolating import WEIGHTED
 
 IMAGES = 64
 """Of the calibration images; a mean needs few."""

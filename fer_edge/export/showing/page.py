@@ -14,11 +14,11 @@ import jinja2
 from markupsafe import Markup
 
 from fer_edge.board import read_board
-from fer_edge.export import plots
-from fer_edge.export.explaining import Explanation, short_name
 from fer_edge.export.findings import Findings
-from fer_edge.export.gate import Check, Verdict
-from fer_edge.export.timing import RUNS, WARM_UP
+from fer_edge.export.judging.gate import Check, Verdict
+from fer_edge.export.judging.timing import RUNS, WARM_UP
+from fer_edge.export.showing import plots
+from fer_edge.export.showing.explaining import Explanation, short_name
 from fer_edge.files import write_text
 from fer_edge.metrics import percent
 
@@ -95,7 +95,7 @@ def _html(found: Findings, layers: Explanation, machine: str) -> str:
         "scopes": lambda verdict: list(dict.fromkeys(check.scope for check in verdict.checks)),
         "by_what": _by_what,
     }
-    text = (resources.files("fer_edge.export") / "page.html").read_text(encoding="utf-8")
+    text = (resources.files("fer_edge.export.showing") / "page.html").read_text(encoding="utf-8")
     reference, int8 = found.reference, found.int8
     figures = {
         "recall": plots.recall_plot(reference, int8.whole),

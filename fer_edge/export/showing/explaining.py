@@ -11,14 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from fer_edge.export import tflite, tflite_graph
-from fer_edge.export.batch_norm import check_batch_norms
-from fer_edge.export.budget import Budget
-from fer_edge.export.equalizing import equalize
-from fer_edge.export.isolating import Operator, isolated, quantizable
+from fer_edge.export.converters import tflite, tflite_graph
+from fer_edge.export.judging.budget import Budget
+from fer_edge.export.judging.rehearsal import Rehearsal
 from fer_edge.export.material import prepare
-from fer_edge.export.ranges import AUTO, first_method
-from fer_edge.export.rehearsal import Rehearsal
+from fer_edge.export.remedies.batch_norm import check_batch_norms
+from fer_edge.export.remedies.equalizing import equalize
+from fer_edge.export.remedies.ranges import AUTO, first_method
+from fer_edge.export.showing.isolating import Operator, isolated, quantizable
 from fer_edge.export.source import open_run
 
 IMAGES = 100

@@ -18,9 +18,9 @@ from fer_edge.chatter import import_keras
 
 keras = import_keras()
 
-from fer_edge.export.budget import Budget  # noqa: E402
 from fer_edge.export.exporter import export  # noqa: E402
 from fer_edge.export.formats import SLIM  # noqa: E402
+from fer_edge.export.judging.budget import Budget  # noqa: E402
 
 
 def test_two_exports_of_a_run_are_equal_to_the_last_byte(

@@ -15,8 +15,8 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from fer_edge.export.folding import absorb_batch_norms, chain, is_relu
-from fer_edge.export.ranges import DEFAULT, Observer, Range
+from fer_edge.export.remedies.folding import absorb_batch_norms, chain, is_relu
+from fer_edge.export.remedies.ranges import DEFAULT, Observer, Range
 
 STEPS = 300
 BATCH = 32

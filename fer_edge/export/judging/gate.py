@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from fer_edge.export.budget import Budget
+from fer_edge.export.judging.budget import Budget
 from fer_edge.metrics import Drop, Estimate
 
 WHOLE, UNLEAKED = "all images", "images never seen in training"

@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 
 from fer_edge.chatter import silenced_stderr
-from fer_edge.export import tflite_graph
-from fer_edge.export.ranges import DEFAULT, Observer
+from fer_edge.export.converters import tflite_graph
+from fer_edge.export.remedies.ranges import DEFAULT, Observer
 
 OPSET = 17
 """Read by every ONNX Runtime since 1.12 (2022)."""

@@ -16,7 +16,7 @@ import keras
 import numpy as np
 from keras import layers
 
-from fer_edge.export.folding import ChannelAffine, chain, is_relu
+from fer_edge.export.remedies.folding import ChannelAffine, chain, is_relu
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""From Keras to the files that devices run, and the files as graphs."""

@@ -1,0 +1,1 @@
+"""What brings int8 nearer to float, and the ladder that climbs from one remedy to the next."""
