@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fer_edge.cli.options import DetectEvery, Detector, Images, Keys, MinFace
 from fer_edge.errors import FerEdgeError
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ def bench(
         Path | None,
         typer.Option("--video", help="Frames for the pipeline.", show_default="a drawn clip"),
     ] = None,
-    images: Annotated[Path | None, typer.Option("--images", help="A folder of pictures.")] = None,
+    images: Images = None,
     scenario: Annotated[
         str | None,
         typer.Option(
@@ -45,33 +46,10 @@ def bench(
     quick: Annotated[
         bool, typer.Option("--quick", help="A second each; for a first look, marked as such.")
     ] = False,
-    detector: Annotated[
-        str | None,
-        typer.Option(
-            "--detector",
-            metavar="haar|yunet|FILE",
-            help="What finds faces.",
-            show_default="yunet where it was got, else haar",
-        ),
-    ] = None,
-    detect_every: Annotated[
-        int,
-        typer.Option(
-            "--detect-every", metavar="N", help="Detect in every N-th frame, track between."
-        ),
-    ] = 10,
-    min_face: Annotated[
-        float,
-        typer.Option("--min-face", help="Smallest face, as a share of the frame's shorter side."),
-    ] = 0.15,
-    key: Annotated[
-        list[Path] | None,
-        typer.Option(
-            "--key",
-            help="Public key (.pub) that must have signed the bundles; may be repeated.",
-            show_default="those configured",
-        ),
-    ] = None,
+    detector: Detector = None,
+    detect_every: DetectEvery = 10,
+    min_face: MinFace = 0.15,
+    key: Keys = None,
     compare: Annotated[
         tuple[Path, Path] | None,
         typer.Option(

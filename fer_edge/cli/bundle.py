@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from fer_edge.cli.options import Keys
+
 bundle_app = typer.Typer(
     help="Look at bundles; verify, sign, take apart, install them.\n\n"
     "Example: [bold]fer-edge bundle show bundles/compact.fer[/]",
@@ -14,12 +16,6 @@ bundle_app = typer.Typer(
 )
 
 _BundlePath = Annotated[Path, typer.Argument(metavar="BUNDLE", help="A .fer file.")]
-_Keys = Annotated[
-    list[Path] | None,
-    typer.Option(
-        "--key", help="Trusted public key (.pub); may be repeated.", show_default="those configured"
-    ),
-]
 _InstallFolder = Annotated[
     Path | None,
     typer.Option(
@@ -45,7 +41,7 @@ def show(bundle: _BundlePath, as_json: _AsJson = False) -> None:
 
 
 @bundle_app.command()
-def verify(bundle: _BundlePath, key: _Keys = None, as_json: _AsJson = False) -> None:
+def verify(bundle: _BundlePath, key: Keys = None, as_json: _AsJson = False) -> None:
     """Check checksums, signature and, on this machine's runtimes, the golden set.
 
     Example: [bold]fer-edge bundle verify bundles/compact.fer --key fer-edge.pub[/]
@@ -144,7 +140,7 @@ def extract(
 def install(
     bundle: _BundlePath,
     to: _InstallFolder = None,
-    key: _Keys = None,
+    key: Keys = None,
     allow_downgrade: Annotated[
         bool, typer.Option("--allow-downgrade", help="Take one of a lower version, or of none.")
     ] = False,
@@ -164,7 +160,7 @@ def install(
 
 
 @bundle_app.command()
-def rollback(to: _InstallFolder = None, key: _Keys = None, as_json: _AsJson = False) -> None:
+def rollback(to: _InstallFolder = None, key: Keys = None, as_json: _AsJson = False) -> None:
     """Go back to the bundle that was installed before, after verifying it.
 
     Example: [bold]fer-edge bundle rollback[/]

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from fer_edge.cli.config import config_text, read_config
+from fer_edge.cli.options import DetectEvery, Detector, Images, Keys, MinFace
 
 
 class RunCommand(typer.core.TyperCommand):
@@ -63,7 +64,7 @@ def run(
         ),
     ] = None,
     video: Annotated[Path | None, typer.Option("--video", help="A video file.")] = None,
-    images: Annotated[Path | None, typer.Option("--images", help="A folder of pictures.")] = None,
+    images: Images = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Events as JSON lines on standard output.")
     ] = False,
@@ -77,25 +78,9 @@ def run(
     max_frames: Annotated[
         int | None, typer.Option("--max-frames", help="Stop after so many frames.")
     ] = None,
-    min_face: Annotated[
-        float,
-        typer.Option("--min-face", help="Smallest face, as a share of the frame's shorter side."),
-    ] = 0.15,
-    detector: Annotated[
-        str | None,
-        typer.Option(
-            "--detector",
-            metavar="haar|yunet|FILE",
-            help="What finds faces; FILE is a .tflite (BlazeFace, SSD), .onnx (YuNet) or .xml.",
-            show_default="yunet where it was got, else haar",
-        ),
-    ] = None,
-    detect_every: Annotated[
-        int,
-        typer.Option(
-            "--detect-every", metavar="N", help="Detect in every N-th frame, track between."
-        ),
-    ] = 10,
+    min_face: MinFace = 0.15,
+    detector: Detector = None,
+    detect_every: DetectEvery = 10,
     smoothing: Annotated[
         float,
         typer.Option("--smoothing", metavar="SECONDS", help="Time constant; 0 does not smooth."),
@@ -105,14 +90,7 @@ def run(
         typer.Option("--min-confidence", help="Less probable expressions are called uncertain."),
     ] = 0.35,
     threads: Annotated[int, typer.Option("--threads", help="Threads of one inference.")] = 1,
-    key: Annotated[
-        list[Path] | None,
-        typer.Option(
-            "--key",
-            help="Public key (.pub) that must have signed the bundle; may be repeated.",
-            show_default="those configured",
-        ),
-    ] = None,
+    key: Keys = None,
     log: Annotated[
         Path | None, typer.Option("--log", help="Events as JSON lines in a file, rotated.")
     ] = None,

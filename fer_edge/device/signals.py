@@ -5,13 +5,15 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from types import FrameType, TracebackType
-from typing import Any, Self
+from types import FrameType
+from typing import Any
+
+from fer_edge.device.opened import Opened
 
 _SAME_WISH = 1.0  # seconds: a terminal and a wrapper such as timeout both send the same Ctrl-C
 
 
-class StopRequest:
+class StopRequest(Opened):
     """A context manager that notes a SIGINT or SIGTERM; one that comes again acts as usual."""
 
     def __init__(self) -> None:
@@ -20,19 +22,15 @@ class StopRequest:
         self._since = 0.0
         self._previous: dict[int, Any] = {}
 
-    def __enter__(self) -> Self:
+    def open(self) -> None:
+        """Take the signals, in the main thread."""
         # Python allows handlers in the main thread only; elsewhere whoever owns that one decides
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
                 self._previous[number] = signal.signal(number, self._note)
-        return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Give them back."""
         self._restore()
 
     def _note(self, number: int, frame: FrameType | None) -> None:

@@ -10,13 +10,14 @@ import os
 import socket
 import time
 from collections.abc import Callable, Mapping
-from types import TracebackType
 from typing import Self
+
+from fer_edge.device.opened import Opened
 
 _EVERY = 5.0  # seconds between two signs of life, unless the manager wants them more often
 
 
-class Supervisor:
+class Supervisor(Opened):
     """A context manager that talks to the service manager; silent where there is none."""
 
     def __init__(self, address: str | None = None, *, watchdog: float | None = None) -> None:
@@ -40,15 +41,11 @@ class Supervisor:
         seconds = int(watchdog) / 1e6 if watchdog.isdecimal() and int(watchdog) else None
         return cls(environment.get("NOTIFY_SOCKET") or None, watchdog=seconds)
 
-    def __enter__(self) -> Self:
-        return self
+    def open(self) -> None:
+        """Nothing to do: the first message may come at any time."""
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Send no more."""
         if self._socket is not None:
             self._socket.close()
             self._socket = None

@@ -7,10 +7,10 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from fer_edge.board import Clock, Health, measured_mhz, read_clocks, read_health, read_load
+from fer_edge.device.opened import Opened
 from fer_edge.power import Power, read_power
 
 EVERY = 2.0
@@ -78,7 +78,7 @@ class Sensors:
         return sum(watts) / len(watts) if watts else None
 
 
-class Watch:
+class Watch(Opened):
     """A context manager that looks at the sensors now and then, once at least, from a thread."""
 
     def __init__(self, sensors: Sensors) -> None:
@@ -87,16 +87,12 @@ class Watch:
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="sensors", daemon=True)
 
-    def __enter__(self) -> Self:
+    def open(self) -> None:
+        """Begin to look."""
         self._thread.start()
-        return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """End, after one look at least."""
         self._end.set()
         self._thread.join()
 

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from installed import name_of, names_in
 from maker import Maker
 
-from fer_edge.bundle import INT8_TFLITE, open_bundle, trust
 from fer_edge.bundle.minisign import SecretKey, new_key
 from fer_edge.bundle.signing import sign_bundle
 from fer_edge.cli import main
@@ -28,37 +26,6 @@ from fer_edge.device.install import (
     rollback,
 )
 from fer_edge.errors import FerEdgeError
-
-
-@pytest.fixture(autouse=True)
-def nobody_is_trusted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trust, "SYSTEM_KEYS", tmp_path / "none")
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return tmp_path / "installed"
-
-
-@pytest.fixture(scope="module")
-def bundles(maker: Maker) -> list[Path]:
-    """Three bundles that can be told apart by their names."""
-    return [maker.bundle(f"{name}.fer", name=name) for name in ("first", "second", "third")]
-
-
-@pytest.fixture(scope="module")
-def key() -> SecretKey:
-    pytest.importorskip("cryptography")
-    return new_key()
-
-
-def _name(path: Path) -> str:
-    return open_bundle(path, keys=[]).manifest.name
-
-
-def _names(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir() if path.name != ".lock")
 
 
 def test_the_first_installation_makes_the_folder(folder: Path, bundles: list[Path]) -> None:
@@ -75,10 +42,10 @@ def test_the_bundle_before_is_kept_and_those_before_that_are_not(
 ) -> None:
     for bundle in bundles:
         state = install(bundle, folder)
-    assert _name(folder / CURRENT) == "third"
+    assert name_of(folder / CURRENT) == "third"
     assert state.previous is not None
-    assert _name(state.previous) == "second"
-    assert _names(folder) == ["000002.fer", "000003.fer", CURRENT]
+    assert name_of(state.previous) == "second"
+    assert names_in(folder) == ["000002.fer", "000003.fer", CURRENT]
 
 
 def test_the_same_bundle_is_not_installed_twice(folder: Path, bundles: list[Path]) -> None:
@@ -100,7 +67,7 @@ def test_rollback_goes_back_once_and_an_installation_goes_on_from_there(
         rollback(folder)
     state = install(bundles[2], folder)
     assert state.previous is not None
-    assert (state.name, _name(state.previous)) == ("third", "first")
+    assert (state.name, name_of(state.previous)) == ("third", "first")
 
 
 def test_rollback_without_an_installation_says_how_to_make_one(folder: Path) -> None:
@@ -114,7 +81,7 @@ def test_a_bundle_that_fails_its_self_test_is_not_installed(
     folder: Path, bundles: list[Path], maker: Maker
 ) -> None:
     install(bundles[0], folder)
-    before = _names(folder)
+    before = names_in(folder)
     wrong = maker.bundle("wrong.fer", golden_shift=1)
     with pytest.raises(FerEdgeError, match="computes something else"):
         install(wrong, folder)
@@ -123,8 +90,8 @@ def test_a_bundle_that_fails_its_self_test_is_not_installed(
     (folder.parent / "damaged.fer").write_bytes(damaged)
     with pytest.raises(FerEdgeError, match="is damaged"):
         install(folder.parent / "damaged.fer", folder)
-    assert _names(folder) == before
-    assert _name(folder / CURRENT) == "first"
+    assert names_in(folder) == before
+    assert name_of(folder / CURRENT) == "first"
 
 
 def test_what_is_no_bundle_is_not_copied_to_the_card(folder: Path, tmp_path: Path) -> None:
@@ -132,7 +99,7 @@ def test_what_is_no_bundle_is_not_copied_to_the_card(folder: Path, tmp_path: Pat
         file.truncate(1 << 40)
     with pytest.raises(FerEdgeError, match="a bundle has at most"):
         install(tmp_path / "large.fer", folder)
-    assert _names(folder) == []
+    assert names_in(folder) == []
 
 
 # --- versions and keys ----------------------------------------------------------------------------
@@ -155,7 +122,7 @@ def test_a_downgrade_is_refused_unless_it_is_asked_for(
         with pytest.raises(FerEdgeError, match=said) as caught:
             install(bundle, folder)
         assert "--allow-downgrade" in caught.value.hint
-        assert _names(folder) == ["000001.fer", CURRENT]
+        assert names_in(folder) == ["000001.fer", CURRENT]
     assert install(old, folder, allow_downgrade=True).version == 3
     assert rollback(folder).version == 4
 
@@ -170,7 +137,7 @@ def test_with_a_trusted_key_nothing_else_is_installed(
     for bundle in (bundles[1], foreign):
         with pytest.raises(FerEdgeError, match=r"is not signed|is not trusted"):
             install(bundle, folder, keys=keys)
-    assert _name(folder / CURRENT) == "first"
+    assert name_of(folder / CURRENT) == "first"
 
 
 # --- what a device finds at its start -------------------------------------------------------------
@@ -215,7 +182,7 @@ def test_a_current_bundle_gone_bad_is_not_kept_for_a_rollback(
     _spoil(install(bundles[1], folder).current)
     state = install(bundles[2], folder)
     assert state.previous is not None
-    assert (state.name, _name(state.previous)) == ("third", "first")
+    assert (state.name, name_of(state.previous)) == ("third", "first")
 
 
 def test_run_takes_the_installed_bundle_where_none_is_nearby(
@@ -260,148 +227,6 @@ def test_bundles_are_installed_for_the_machine_by_root_and_else_for_the_user(
     assert default_folder() == tmp_path / "fer-edge" / "bundles"
 
 
-# --- cut off --------------------------------------------------------------------------------------
-
-KILLED = """
-import os, signal, sys
-from pathlib import Path
-from fer_edge.device import install as installing
-
-# everything is imported and loaded once; each attempt is a fork that is killed at another moment
-action, folder, *bundles = sys.argv[1:]
-folder = Path(folder)
-if bundles:
-    installing.open_classifier(Path(bundles[0]), keys=[])
-
-def act(bundle):
-    if action == "rollback":
-        installing.rollback(folder, keys=[])
-    else:
-        installing.install(Path(bundle), folder, keys=[], allow_downgrade=True)
-
-for line in sys.stdin:
-    moment, bundle = line.split()
-    child = os.fork()
-    if not child:
-        left, me = int(moment), os.getpid()
-
-        def count(event, arguments):
-            # every system call that names a file, before it happens; not those of the rehearsal
-            global left
-            if os.getpid() == me and event in WATCHED:
-                left -= 1
-                if not left:
-                    os.kill(me, signal.SIGKILL)
-
-        WATCHED = {"open", "os.rename", "os.remove", "os.symlink", "os.mkdir", "os.chmod",
-                   "os.listdir", "os.scandir", "shutil.copyfile", "tempfile.mkstemp", "os.fork"}
-        sys.addaudithook(count)
-        act(bundle)
-        os._exit(0)
-    _, status = os.waitpid(child, 0)
-    print(int(os.WIFSIGNALED(status)), flush=True)
-"""
-
-
-class Killer:
-    """Installs in a process that is killed just before its N-th act on the file system."""
-
-    def __init__(self, action: str, folder: Path, bundle: Path) -> None:
-        command = [sys.executable, "-c", KILLED, action, str(folder), str(bundle)]
-        self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-
-    def act(self, moment: int, bundle: Path) -> bool:
-        """True when it was killed, False when it had ended before that moment."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write(f"{moment} {bundle}\n")
-        self._process.stdin.flush()
-        return bool(int(self._process.stdout.readline()))
-
-    def close(self) -> None:
-        self._process.communicate()
-        assert self._process.returncode == 0
-
-
-def _keeps_working(folder: Path, names: set[str], bundle: Path) -> str:
-    """The current bundle's name, after a look that everything is whole and can go on."""
-    current = open_bundle(folder / CURRENT, keys=[])
-    current.read(INT8_TFLITE)
-    assert current.manifest.name in names
-    previous = installing._previous(folder)
-    if previous is not None:
-        assert _name(previous) in {"first", "second", "third"}
-        assert _name(previous) != current.manifest.name
-    return current.manifest.name
-
-
-def test_an_installation_killed_at_any_moment_leaves_the_old_bundle_or_the_new_one(
-    folder: Path, bundles: list[Path], tmp_path: Path
-) -> None:
-    first, second, third = bundles
-    start = tmp_path / "start"
-    install(first, start)
-    install(second, start)
-    killer = Killer("install", folder, third)
-    found: list[str] = []
-    for moment in range(1, 500):
-        shutil.rmtree(folder, ignore_errors=True)
-        shutil.copytree(start, folder, symlinks=True)
-        killed = killer.act(moment, third)
-        found.append(_keeps_working(folder, {"second", "third"}, third))
-        # what was kept is the old one's predecessor, or the old one itself
-        previous = installing._previous(folder)
-        assert previous is not None
-        assert _name(previous) == ("first" if found[-1] == "second" else "second")
-        if killed and moment % 3:
-            continue
-        # the next installation tidies up and succeeds
-        state = install(third, folder)
-        assert state.previous is not None
-        assert (state.name, _name(state.previous)) == ("third", "second")
-        assert len(_names(folder)) == 3
-        if not killed:
-            break
-    killer.close()
-    assert found == sorted(found), "once the new one is there, it stays"
-    assert found.count("second") > 10
-    assert found.count("third") > 2
-
-
-def test_a_rollback_killed_at_any_moment_leaves_one_bundle_or_the_other(
-    folder: Path, bundles: list[Path], tmp_path: Path
-) -> None:
-    start = tmp_path / "start"
-    install(bundles[0], start)
-    install(bundles[1], start)
-    killer = Killer("rollback", folder, bundles[0])
-    found: list[str] = []
-    for moment in range(1, 500):
-        shutil.rmtree(folder, ignore_errors=True)
-        shutil.copytree(start, folder, symlinks=True)
-        killed = killer.act(moment, bundles[0])
-        found.append(_keeps_working(folder, {"first", "second"}, bundles[1]))
-        if not killed:
-            break
-    killer.close()
-    assert found == sorted(found, reverse=True)
-    assert {*found} == {"first", "second"}
-
-
-def test_a_killed_first_installation_can_be_repeated(folder: Path, bundles: list[Path]) -> None:
-    killer = Killer("install", folder, bundles[0])
-    for moment in range(1, 500, 3):
-        shutil.rmtree(folder, ignore_errors=True)
-        killed = killer.act(moment, bundles[0])
-        assert install(bundles[0], folder).name == "first"
-        assert _names(folder) == ["000001.fer", CURRENT]
-        if not killed:
-            break
-    killer.close()
-
-
 def test_two_installations_at_a_time_do_not_meet(folder: Path, bundles: list[Path]) -> None:
     import fcntl
 
@@ -421,8 +246,8 @@ def test_a_full_disk_leaves_the_installed_bundle(
     (full_disk / "ballast").write_bytes(bytes(235_000))
     with pytest.raises(FerEdgeError, match="no space left"):
         install(bundles[1], folder)
-    assert _names(folder) == ["000001.fer", CURRENT]
-    assert _name(folder / CURRENT) == "first"
+    assert names_in(folder) == ["000001.fer", CURRENT]
+    assert name_of(folder / CURRENT) == "first"
 
 
 @pytest.mark.parametrize("place", ["file", "below a file"])
@@ -443,7 +268,7 @@ def test_a_link_to_elsewhere_is_not_followed(folder: Path, bundles: list[Path]) 
         install(bundles[1], folder)
     with pytest.raises(FerEdgeError, match="not to an installed bundle"):
         open_installed(folder)
-    assert "000001.fer" in _names(folder)
+    assert "000001.fer" in names_in(folder)
 
 
 def test_the_commands_install_and_go_back(
