@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 from installed import name_of, names_in
 from maker import Maker
 
+from fer_edge.bundle import golden
 from fer_edge.bundle.minisign import SecretKey, new_key
 from fer_edge.bundle.signing import sign_bundle
 from fer_edge.cli import main
@@ -162,6 +164,21 @@ def test_a_current_bundle_that_fails_gives_way_to_the_one_before(
     assert "is damaged" in said[0]
     assert "using the bundle before it" in said[0]
     assert (folder / CURRENT).resolve() == current, "nothing is changed on disk"
+
+
+def test_a_current_bundle_whose_model_never_answers_gives_way_too_faked(
+    folder: Path, bundles: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(bundles[0], folder)
+    current = install(bundles[1], folder).current
+    acts = iter([lambda: time.sleep(60)])
+    rehearse, said = golden.rehearse, []
+    monkeypatch.setattr(
+        golden, "rehearse", lambda what, seconds: rehearse(next(acts, what), seconds=1)
+    )
+    assert open_installed(folder, say=said.append).name == str(folder / "000001.fer")
+    assert "did not end within 1 s" in said[0]
+    assert str(current) in said[0]
 
 
 def test_when_both_fail_the_current_one_s_failure_is_told(

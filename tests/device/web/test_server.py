@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 import time
 from dataclasses import replace
@@ -150,6 +151,27 @@ def test_there_are_viewers_enough(served):
             await viewer.close()
         async with client.ws_connect("/ws") as viewer:
             assert (await viewer.receive_json())["viewers"] == 1
+
+    served.ask(talk)
+
+
+def test_a_visit_leaves_nothing_behind(served):
+    paths = ("/", "/status", "/metrics", "/healthz", "/nowhere")
+
+    async def visit(client, times):
+        for number in range(times):
+            async with client.get(paths[number % len(paths)]) as answer:
+                await answer.read()
+            async with client.ws_connect("/ws") as viewer:
+                await viewer.receive_json()
+
+    async def talk(client):
+        await visit(client, 20)
+        gc.collect()
+        before = len(gc.get_objects())
+        await visit(client, 200)
+        gc.collect()
+        assert len(gc.get_objects()) - before < 100  # of one object a visit it would be 400
 
     served.ask(talk)
 
