@@ -20,6 +20,8 @@ from rich.table import Table
 
 from fer_edge import __version__
 from fer_edge.board import Board, Health, read_board, read_health
+from fer_edge.bundle import open_bundle
+from fer_edge.device.install import CURRENT, installed_folder
 from fer_edge.device.model_store import MODELS, YUNET_FILE, fetch, stored
 from fer_edge.device.opencv import PIN, load_opencv
 from fer_edge.errors import FerEdgeError
@@ -257,12 +259,28 @@ def _health(health: Health) -> Iterator[Finding]:
 
 
 def _bundles() -> Finding:
-    found = sorted([*Path("bundles").glob("*.fer"), *Path().glob("*.fer")])
+    found = [str(path) for path in sorted([*Path("bundles").glob("*.fer"), *Path().glob("*.fer")])]
+    folder = installed_folder()
+    if folder is not None:
+        try:
+            found.append(f"{folder / CURRENT}, installed: {_described(folder / CURRENT)}")
+        except FerEdgeError as error:
+            hint = "go back to the one before (fer-edge bundle rollback), or install it again"
+            return Finding("bundles", "warning", error.message, hint)
     if found:
-        return Finding("bundles", "ok", ", ".join(str(path) for path in found))
+        return Finding("bundles", "ok", "; ".join(found))
     return Finding(
-        "bundles", "absent", "none in ./bundles or here", "make one: fer-edge export RUN --int8"
+        "bundles",
+        "absent",
+        "none in ./bundles or here, none installed",
+        "make one: fer-edge export RUN --int8; or fer-edge bundle install FILE",
     )
+
+
+def _described(path: Path) -> str:
+    bundle = open_bundle(path)
+    version = "unsigned" if bundle.version is None else f"version {bundle.version}"
+    return f"{bundle.manifest.name}, {version}"
 
 
 def _version(module: str, distribution: str) -> str | None:

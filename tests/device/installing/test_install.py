@@ -19,6 +19,7 @@ from fer_edge.bundle.minisign import SecretKey, new_key
 from fer_edge.bundle.signing import sign_bundle
 from fer_edge.cli import main
 from fer_edge.device import install as installing
+from fer_edge.device.doctor import Finding, examine
 from fer_edge.device.install import (
     CURRENT,
     default_folder,
@@ -200,6 +201,24 @@ def test_a_current_bundle_gone_bad_is_not_kept_for_a_rollback(
     state = install(bundles[2], folder)
     assert state.previous is not None
     assert (state.name, name_of(state.previous)) == ("third", "first")
+
+
+def test_doctor_names_the_installed_bundle_and_says_when_it_went_bad(
+    bundles: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def found() -> Finding:
+        return next(finding for finding in examine().findings if finding.topic == "bundles")
+
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    monkeypatch.setattr(installing, "SYSTEM_FOLDER", tmp_path / "fer-edge" / "bundles")
+    monkeypatch.chdir(tmp_path)
+    assert found().state == "absent"
+    current = install(bundles[0], tmp_path / "fer-edge" / "bundles").current
+    assert found().state == "ok"
+    assert "current.fer, installed: first, unsigned" in found().detail
+    _spoil(current)
+    assert found().state == "warning"
+    assert "bundle rollback" in found().remedy
 
 
 def test_run_takes_the_installed_bundle_where_none_is_nearby(
