@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from fer_edge.device.classifier import Classifier
 from fer_edge.device.events import Face, FacesInView, TrackEvent
+from fer_edge.device.latency import Percentiles
 from fer_edge.device.smoothing import NO_SMOOTHING, Smoothing
 from fer_edge.device.sources import Frame
 from fer_edge.device.tracking import Finder
@@ -43,6 +44,9 @@ class Result:
     latency: Latency
     events: tuple[TrackEvent, ...] = ()
     """Faces that appeared, changed their expression or left."""
+    recent: Percentiles | None = None
+    """Of frame to label over the newest frames, this one included; given where something happened.
+    """
 
 
 def run_pipeline(

@@ -225,6 +225,8 @@ def _consume(
         except FerEdgeError as error:
             return _End(failure=error)
         tally.add(result)
+        if result.events:
+            result = replace(result, recent=tally.latencies.recent("total"))
         began = time.perf_counter()
         try:
             for output in outputs:

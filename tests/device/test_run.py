@@ -86,6 +86,21 @@ def test_time_in_a_recording_is_counted_by_its_frames_not_by_the_clock(bundle, c
     assert (first["frame"], first["seconds"]) == (1, 0.04)
 
 
+def test_what_happens_to_a_face_is_told_with_the_latency_of_the_frames_until_then(
+    bundle, clip, capsys
+):
+    _, (*events, _) = _run_json(capsys, bundle=bundle, video=clip.path)
+    totals = {
+        event["frame"]: event["latency_ms"]["total"] for event in events if "event" not in event
+    }
+    happened = [event for event in events if "event" in event]
+    assert happened
+    for event in happened:
+        until = [totals[frame] for frame in totals if frame <= event["frame"]]
+        assert event["latency_ms"]["total"]["max"] == pytest.approx(max(until), abs=0.001)
+        assert min(until) - 0.001 <= event["latency_ms"]["total"]["p50"] <= max(until)
+
+
 def test_an_expression_that_nobody_can_be_sure_of_is_uncertain(bundle, clip, capsys):
     doubtful = Smoothing(min_confidence=1.0)
     _, (*events, summary) = _run_json(capsys, bundle=bundle, video=clip.path, smoothing=doubtful)

@@ -106,7 +106,7 @@ def event(result: Result, face: Face | None, labels: tuple[str, ...]) -> dict[st
 
 def track_event(result: Result, happened: TrackEvent) -> dict[str, Any]:
     """Return what happened to a track, ready for JSON."""
-    return _moment(result) | {
+    entry = _moment(result) | {
         "event": happened.kind,
         "track": happened.track,
         "box": list(happened.box),
@@ -115,6 +115,9 @@ def track_event(result: Result, happened: TrackEvent) -> dict[str, Any]:
         "confidence": round(happened.confidence, 4),
         "seconds": round(happened.seconds, 3),
     }
+    if result.recent is not None:
+        entry["latency_ms"] = {"total": result.recent.to_dict()}
+    return entry
 
 
 def _moment(result: Result) -> dict[str, Any]:
