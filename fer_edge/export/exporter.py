@@ -133,7 +133,7 @@ def _climb(
         if ladder.plain or not failed:
             break
         ladder.refused()
-        say(f"the gate refused it: {'; '.join(map(str, failed))}; climbing on")
+        say(f"the gate refused it: {'; '.join(dict.fromkeys(map(str, failed)))}; climbing on")
     return content, measured, micro
 
 
