@@ -13,7 +13,7 @@ from fer_edge.bundle.validation import problem
 from fer_edge.errors import FerEdgeError
 from fer_edge.face import CropRule
 
-VERSION = (1, 2)
+VERSION = (1, 3)
 SCHEMA = "{}.{}".format(*VERSION)
 """Version of the manifest that this package writes, MAJOR.MINOR.
 
@@ -85,13 +85,26 @@ class Manifest:
     description: str = field(
         default="", metadata=_is("what the recipe says of the model; since 1.1", shapes.TEXT)
     )
+    uncertain: dict[str, Any] = field(
+        default_factory=dict,
+        metadata=_is(
+            "under which probability an answer is called uncertain; empty where that was not "
+            "chosen; since 1.3",
+            shapes.UNCERTAIN,
+        ),
+    )
+
+    @property
+    def min_confidence(self) -> float | None:
+        """The probability that an expression needs to be named; None where none was chosen."""
+        return self.uncertain.get("threshold")
 
     def to_json(self) -> str:
         """Sorted keys, so that the same manifest gives the same bytes."""
         return _canonical(asdict(self))
 
 
-LATER = ("description",)
+LATER = ("description", "uncertain")
 """Fields that 1.0 did not have; an older manifest lacks them."""
 
 

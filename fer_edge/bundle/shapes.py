@@ -122,9 +122,14 @@ CROP: Shape = {
     "additionalProperties": False,
 }
 TOLERANCE: Shape = {"type": "number", "minimum": 0, "maximum": MOST_TOLERANCE}
-RECIPE = open_object(name=NAME, sha256=HASH)
+RECIPE = open_object(
+    name=NAME,
+    sha256=HASH,
+    head=described("which of several the model is of", NAME),
+)
 DATASET = open_object(
     name=NAME,
+    truth=described("what held-out images were judged by", NAME),
     fingerprint=HASH,
     train=NAMES,
     validation=NAMES,
@@ -139,6 +144,16 @@ METRICS = open_object(
     int8_unleaked={"anyOf": [REPORT, NULL]},
     drop={"type": "object", "additionalProperties": {"$ref": "#/$defs/drop"}},
     drop_unleaked={"type": "object", "additionalProperties": {"$ref": "#/$defs/drop"}},
+)
+_SHARE: Shape = {"type": "number", "minimum": 0, "maximum": 1}
+_NAMED = open_object(
+    ("precision", "named"), splits=NAMES, images=COUNT, named=_SHARE, precision=_SHARE
+)
+UNCERTAIN = open_object(
+    threshold=described("the probability that an expression needs to be named", _SHARE),
+    aim=described("share of the named expressions that was to be right", _SHARE),
+    chosen=described("what the threshold does where it was chosen", _NAMED),
+    held_out=described("and where it had no say", {"anyOf": [_NAMED, NULL]}),
 )
 GATE: Shape = {
     "type": "object",

@@ -86,9 +86,13 @@ def run(
         typer.Option("--smoothing", metavar="SECONDS", help="Time constant; 0 does not smooth."),
     ] = 0.2,
     min_confidence: Annotated[
-        float,
-        typer.Option("--min-confidence", help="Less probable expressions are called uncertain."),
-    ] = 0.35,
+        float | None,
+        typer.Option(
+            "--min-confidence",
+            help="Less probable expressions are called uncertain.",
+            show_default="the bundle's, else 0.35",
+        ),
+    ] = None,
     threads: Annotated[int, typer.Option("--threads", help="Threads of one inference.")] = 1,
     key: Keys = None,
     log: Annotated[

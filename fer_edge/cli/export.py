@@ -34,6 +34,10 @@ def export(
         str | None,
         typer.Option("--budget", help="What int8 may lose: default, strict, prototype or a file."),
     ] = None,
+    head: Annotated[
+        str | None,
+        typer.Option("--head", help="Of a run with several.", show_default="the first"),
+    ] = None,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the bundle.")] = Path(
         "bundles"
     ),
@@ -101,6 +105,7 @@ def export(
         found = explain_run(
             run or newest_run(),
             data=data,
+            head=head,
             calibration=calibration,
             balance=balance,
             ranges=ranges,
@@ -115,6 +120,7 @@ def export(
         run or newest_run(),
         budget=limits,
         data=data,
+        head=head,
         output=output,
         calibration=calibration,
         balance=balance,

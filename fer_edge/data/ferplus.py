@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import BinaryIO
 
@@ -118,6 +119,21 @@ def by_majority(dataset: Dataset) -> Dataset:
     targets = majority_targets(votes)
     clear = targets != NO_MAJORITY
     return replace(dataset, targets=targets).subset(clear)
+
+
+def with_majority_truth(dataset: Dataset, train_splits: Sequence[str]) -> Dataset:
+    """The dataset whose faces outside of the training splits are judged by the votes' majority.
+
+    Held-out faces have the majority as their label, and those without one are left out. Training
+    faces stay as they are, all of them.
+
+    Raises:
+        FerEdgeError: the dataset has no votes, or other labels than FER2013.
+    """
+    targets = majority_targets(require_votes(dataset))
+    training = np.isin(dataset.splits, list(train_splits))
+    judged = replace(dataset, targets=np.where(training, dataset.targets, targets))
+    return judged.subset(training | (targets != NO_MAJORITY))
 
 
 def require_votes(dataset: Dataset) -> np.ndarray:

@@ -43,6 +43,8 @@ class Classifier:
     """What a person should know of the bundle, such as that a newer fer-edge made it."""
     member: str | None = None
     """The model's name in the bundle, such as ``model.int8.tflite``; None of a bare model."""
+    min_confidence: float | None = None
+    """Under which its answer is called uncertain; None where that was not chosen for it."""
 
     def probabilities(self, faces: Pixels) -> npt.NDArray[np.float32]:
         """Name the expressions of (N, 48, 48) uint8 faces; returns (N, C) float32, N may be 0.
@@ -115,6 +117,7 @@ def _proven(path: Path, threads: int, keys: Sequence[PublicKey]) -> Classifier:
         sha256=digest,
         notes=bundle.notes,
         member=member,
+        min_confidence=manifest.min_confidence,
     )
 
 

@@ -158,7 +158,7 @@ def _run(
             frames,
             finder,
             classifier,
-            smoothing=_smoothing(options),
+            smoothing=_smoothing(options).for_model(classifier.min_confidence),
             fps=None if source.live else source.fps,
         )
         results = stack.enter_context(closing(pipeline))

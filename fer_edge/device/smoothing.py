@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +13,9 @@ from fer_edge.errors import FerEdgeError
 UNCERTAIN = "uncertain"
 """What a face is called while no expression is probable enough."""
 
+MIN_CONFIDENCE = 0.35
+"""Probability that an expression needs to be named where neither a person nor the model says."""
+
 
 @dataclass(frozen=True)
 class Smoothing:
@@ -20,8 +23,8 @@ class Smoothing:
 
     time_constant: float = 0.2
     """Seconds in which an old expression's weight falls to 37%; 0 takes each frame by itself."""
-    min_confidence: float = 0.35
-    """Probability that an expression needs to be named, 0 to 1."""
+    min_confidence: float | None = None
+    """Probability that an expression needs to be named, 0 to 1; None takes the model's own."""
     margin: float = 0.1
     """Lead in probability that another expression needs to replace the one that is named."""
 
@@ -31,13 +34,21 @@ class Smoothing:
                 f"smoothing is a time constant in seconds, 0 to 60, got {self.time_constant:g}",
                 "for example 0.2; 0 takes each frame by itself",
             )
-        for name in ("min_confidence", "margin"):
+        for name, usual in (("min_confidence", MIN_CONFIDENCE), ("margin", type(self).margin)):
             value = getattr(self, name)
-            if not 0 <= value <= 1:
+            if value is not None and not 0 <= value <= 1:
                 raise FerEdgeError(
                     f"{name.replace('_', ' ')} is a probability, 0 to 1, got {value:g}",
-                    f"for example {getattr(type(self), name):g}",
+                    f"for example {usual:g}",
                 )
+
+    def for_model(self, min_confidence: float | None) -> Smoothing:
+        """With what was chosen for a model, where nothing was asked for."""
+        if self.min_confidence is not None:
+            return self
+        return replace(
+            self, min_confidence=MIN_CONFIDENCE if min_confidence is None else min_confidence
+        )
 
 
 NO_SMOOTHING = Smoothing(time_constant=0.0, min_confidence=0.0, margin=0.0)
@@ -52,7 +63,7 @@ class Expression:
         """The one that is held."""
         self.probabilities: npt.NDArray[np.float32] = np.zeros(len(labels), np.float32)
         """(C,) smoothed; the sum is 1 once something was added."""
-        self._smoothing = smoothing
+        self._smoothing = smoothing.for_model(None)
         self._labels = labels
         self._at: float | None = None
 
@@ -82,6 +93,7 @@ class Expression:
 
     def _name(self) -> None:
         least, margin = self._smoothing.min_confidence, self._smoothing.margin
+        assert least is not None
         best = int(self.probabilities.argmax())
         top = float(self.probabilities[best])
         held = 0.0 if self.label == UNCERTAIN else self.confidence

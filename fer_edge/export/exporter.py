@@ -18,6 +18,7 @@ from fer_edge.export.converters.micro import Micro, check_fits
 from fer_edge.export.findings import Export, Findings
 from fer_edge.export.formats import DEFAULT, QUANTIZED
 from fer_edge.export.judging.budget import Budget
+from fer_edge.export.judging.certainty import find_certainty
 from fer_edge.export.judging.gate import Check
 from fer_edge.export.judging.measure import Format, HeldOut, check_parity, hold_out, measure
 from fer_edge.export.material import Material, prepare
@@ -44,6 +45,7 @@ def export(
     *,
     budget: Budget,
     data: str | None = None,
+    head: str | None = None,
     output: Path = Path("bundles"),
     calibration: int = 350,
     balance: bool = True,
@@ -61,7 +63,9 @@ def export(
         run: a finished run folder.
         budget: what int8 may lose.
         data: the dataset's path; None takes the one recorded in the run.
-        output: folder of the bundle, which is named after the recipe.
+        head: of a run with several; None takes the default one.
+        output: folder of the bundle, which is named after the recipe, and after the head where it
+            is not the default one.
         calibration: training images for the quantizers.
         balance: as many of each class.
         ranges: one of ``ranges.METHODS``, or ``auto`` to choose when the default does not do.
@@ -79,7 +83,8 @@ def export(
     """
     _check_writable(output)
     say(f"reading {run} and its dataset")
-    source, norms = check_batch_norms(open_run(run, data), recalibrate=recalibrate_bn, say=say)
+    opened = open_run(run, data, head)
+    source, norms = check_batch_norms(opened, recalibrate=recalibrate_bn, say=say)
     material = prepare(
         source, budget, calibration=calibration, balance=balance, ranges=ranges, say=say
     )
@@ -165,6 +170,10 @@ def _findings(
         batch_norms=norms,
         target=None if target is None else target.name,
         micro=micro,
+        head=source.head,
+        truth=source.truth,
+        temperature=source.temperature,
+        certainty=find_certainty(source, held_out, ladder.best.int8),
         tools=_tools(),
     )
 

@@ -9,6 +9,7 @@ from typing import Any
 from fer_edge.bundle import INT8_TFLITE
 from fer_edge.export.converters.micro import Micro
 from fer_edge.export.judging.budget import Budget
+from fer_edge.export.judging.certainty import Certainty
 from fer_edge.export.judging.measure import Format
 from fer_edge.export.remedies.batch_norm import BatchNorms
 from fer_edge.export.remedies.ladder import Climb
@@ -35,6 +36,11 @@ class Findings:
         batch_norms: whether they know the training images; None where that cannot be told.
         target: the board that was asked for.
         micro: what TFLite Micro takes for the int8 TFLite, where it was asked.
+        head: of a run with several; None of a network with one output.
+        truth: what held-out images were judged by, ``labels`` or ``FER+ majority``.
+        temperature: that training divided the logits by; None if it did not.
+        certainty: from which probability on the int8 TFLite is to be believed; None where that
+            cannot be told.
         tools: versions by name.
     """
 
@@ -54,6 +60,10 @@ class Findings:
     batch_norms: BatchNorms | None
     target: str | None
     micro: Micro | None
+    head: str | None
+    truth: str
+    temperature: float | None
+    certainty: Certainty | None
     tools: dict[str, str]
 
     @property
@@ -77,6 +87,7 @@ class Findings:
             "batch_norms": None if self.batch_norms is None else asdict(self.batch_norms),
             "target": self.target,
             "micro": None if self.micro is None else asdict(self.micro),
+            "temperature": self.temperature,
         }
 
     def to_dict(self) -> dict[str, Any]:
@@ -87,6 +98,9 @@ class Findings:
             "description": self.description,
             "dataset": self.dataset,
             "splits": list(self.splits),
+            "head": self.head,
+            "truth": self.truth,
+            "uncertain": None if self.certainty is None else self.certainty.to_dict(),
             "passed": self.passed,
             "budget": self.budget.model_dump(),
             "reference": self.reference.to_dict(),

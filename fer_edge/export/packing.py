@@ -40,7 +40,7 @@ def pack(
     golden, tolerance = golden_set(int8, content.get(bundle.INT8_ONNX))
     _check_tolerance(tolerance)
     in_micro = 0 if found.micro is None else check_answers(int8, golden)
-    card = model_card(source, found.splits, found.int8).encode()
+    card = model_card(source, found).encode()
     path = output / f"{found.name}.fer"
     bundle.write_bundle(
         path,
@@ -61,8 +61,8 @@ def _manifest(found: Findings, source: Source, tolerance: float) -> bundle.Manif
         labels=source.dataset.labels,
         crop=HAAR,
         golden_tolerance=tolerance,
-        recipe={"name": found.name, "sha256": source.recipe_sha256},
-        dataset=found.dataset,
+        recipe={"name": found.name, "sha256": source.recipe_sha256, **_head(found)},
+        dataset={**found.dataset, "truth": found.truth},
         metrics={
             "splits": list(found.splits),
             "float": figures(found.reference),
@@ -81,7 +81,12 @@ def _manifest(found: Findings, source: Source, tolerance: float) -> bundle.Manif
         export=found.making,
         tools=found.tools,
         description=found.description,
+        uncertain={} if found.certainty is None else found.certainty.to_dict(),
     )
+
+
+def _head(found: Findings) -> dict[str, str]:
+    return {} if found.head is None else {"head": found.head}
 
 
 def _check_tolerance(tolerance: float) -> None:

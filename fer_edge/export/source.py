@@ -13,9 +13,17 @@ import numpy as np
 
 from fer_edge.data import load_dataset
 from fer_edge.data.dataset import Dataset
+from fer_edge.data.ferplus import with_majority_truth
 from fer_edge.errors import FerEdgeError
+from fer_edge.files import read_json
 from fer_edge.runtime import load_model
-from fer_edge.subject import DIVISION, ROLES, as_trained, read_run
+from fer_edge.subject import DIVISION, ROLES, as_trained, find_head, read_run
+
+BY_LABEL, BY_MAJORITY = "labels", "FER+ majority"
+"""What held-out images are judged by: the dataset's own labels, or the majority of FER+'s votes,
+which is over half of the votes above one."""
+VOTES = "votes"
+"""The head that learns from FER+'s votes alone."""
 
 
 @dataclass(frozen=True)
@@ -23,11 +31,16 @@ class Source:
     """A run, opened for export.
 
     Attributes:
-        name, description: of the recipe.
+        name: of the recipe; of another head than the default one, that head's name behind it.
+        description: of the recipe.
         recipe_sha256: of the resolved recipe's text.
         network: float32, from (N, 48, 48, 1) pixels to (N, classes) probabilities.
         precision: the dtype policy that the saved network computes in, such as ``float32``.
-        dataset: as training had it.
+        dataset: as training had it; its held-out images are labelled by ``truth``, and those that
+            it says nothing of are left out.
+        truth: what the network is judged by, ``BY_LABEL`` or ``BY_MAJORITY``.
+        head: of a run with several; None of a network with one output.
+        temperature: that the logits were divided by in training; None if they were not.
         roles: name and fingerprint of the dataset, and which split served what.
     """
 
@@ -37,29 +50,45 @@ class Source:
     network: keras.Model
     precision: str
     dataset: Dataset
+    truth: str
+    head: str | None
+    temperature: float | None
     roles: dict[str, Any]
 
 
-def open_run(run: Path, data: str | None = None) -> Source:
+def open_run(run: Path, data: str | None = None, head: str | None = None) -> Source:
     """Read a finished run folder and the dataset that it was trained on.
 
     Args:
         run: the run folder.
         data: the dataset's path; None takes the one recorded in the run.
+        head: of a run with several; None takes the default one.
 
     Raises:
-        FerEdgeError: the run is not finished or damaged, or the dataset is another one.
+        FerEdgeError: the run is not finished or damaged, it has no such head, or the dataset is
+            another one.
     """
     described = read_run(run)
+    file = find_head(run, head)
     recipe, recipe_sha256 = _read_recipe(run)
-    network, precision = in_float32(load_model(run / "model.keras").network)  # type: ignore[attr-defined]
+    network, precision = in_float32(load_model(file).network)  # type: ignore[attr-defined]
+    dataset = _same_dataset(data or described["path"], described)
+    heads = described.get("heads", [])
+    default = heads[0] if heads else None
+    head = head or default
+    by_votes = head == VOTES and dataset.votes is not None
+    if by_votes:
+        dataset = with_majority_truth(dataset, described["train"])
     return Source(
-        name=recipe["name"],
+        name=recipe["name"] if head == default else f"{recipe['name']}-{head}",
         description=str(recipe.get("description", "")),
         recipe_sha256=recipe_sha256,
         network=network,
         precision=precision,
-        dataset=_same_dataset(data or described["path"], described),
+        dataset=dataset,
+        truth=BY_MAJORITY if by_votes else BY_LABEL,
+        head=head,
+        temperature=_temperature(run, None if head == default else head),
         roles={key: described[key] for key in ("name", *ROLES, DIVISION) if key in described},
     )
 
@@ -114,6 +143,13 @@ def _read_recipe(run: Path) -> tuple[dict[str, Any], str]:
     if not isinstance(name, str) or not name or Path(name).name != name:
         raise FerEdgeError(f"{path} has no usable name, got {name!r}", "train again")
     return recipe, hashlib.sha256(text.encode()).hexdigest()
+
+
+def _temperature(run: Path, head: str | None) -> float | None:
+    metrics = read_json(run / "metrics.json")
+    measured = metrics if head is None else metrics.get("heads", {}).get(head, {})
+    value = measured.get("calibration", {}).get("temperature")
+    return value if isinstance(value, float) else None
 
 
 def _same_dataset(path: str, described: dict[str, Any]) -> Dataset:

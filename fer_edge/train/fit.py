@@ -16,6 +16,7 @@ from fer_edge.data.dataset import Dataset
 from fer_edge.errors import FerEdgeError
 from fer_edge.files import atomic_path
 from fer_edge.train.augment import augmentation
+from fer_edge.train.averaging import AveragedNorms
 from fer_edge.train.batches import EpochBatches
 from fer_edge.train.camera import Camera
 from fer_edge.train.checkpoints import Checkpoints, State
@@ -103,7 +104,11 @@ def fit(
                 shuffle=False,
                 verbose=0,
                 callbacks=[
-                    *([keras.callbacks.SwapEMAWeights()] if table.ema else []),
+                    *(
+                        (keras.callbacks.SwapEMAWeights(), AveragedNorms(recipe, training))
+                        if table.ema
+                        else ()
+                    ),
                     _Epochs(table, batches, checkpoints, state),
                     _TensorBoard(run / "tensorboard"),
                     progress,
@@ -122,19 +127,6 @@ def seed_generators(model: keras.Model, seed: int, epoch: int) -> None:
         rng = np.random.default_rng([seed, epoch, index])
         for copy in replicas(state):
             copy.assign(rng.integers(2**32, size=2).astype(state.dtype))
-
-
-def network_of(trainer: keras.Model, recipe: Recipe, classes: int) -> keras.Model:
-    """The float32 network inside a training model: without augmentation and mixed precision."""
-    with policy("float32"):
-        network = build_network(recipe, classes)
-    network.set_weights(trainer.get_layer(network.name).get_weights())
-    return network
-
-
-def use_average(trainer: keras.Model) -> None:
-    """Put the averaged weights of a training model with ``fit.ema`` in place of the last ones."""
-    trainer.optimizer.finalize_variable_values(trainer.trainable_variables)
 
 
 def write_history(state: State, target: Path) -> None:

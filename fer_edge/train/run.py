@@ -24,17 +24,17 @@ from fer_edge.evaluate import evaluate, plot_confusion
 from fer_edge.files import atomic_path, read_json, sole_use, write_text
 from fer_edge.runtime import load_model
 from fer_edge.subject import DIVISION, as_trained, model_file
+from fer_edge.train.averaging import network_of, use_average
 from fer_edge.train.checkpoints import Checkpoints, State
 from fer_edge.train.devices import choose_devices, placed_on
 from fer_edge.train.environment import record_environment
-from fer_edge.train.fit import fit, network_of, use_average
+from fer_edge.train.fit import fit
 from fer_edge.train.heads import single_networks
 from fer_edge.train.models.merging import merged
 from fer_edge.train.plots import plot_curves
 from fer_edge.train.precision import choose_policy
 from fer_edge.train.recipe import Recipe, load_recipe, override, parse_recipe
 from fer_edge.train.starting import starting_from
-from fer_edge.train.targets import Goal, goals
 from fer_edge.train.temperature import calibrate
 
 BATCH_NORM_SAMPLE = 2000
@@ -231,7 +231,7 @@ def _finish(
     chosen = state.best_epoch if recipe.fit.select == "best" else state.epoch
     trainer = Checkpoints(folder).load_model(chosen)
     if recipe.fit.ema:
-        use_average(trainer)
+        use_average(trainer, recipe, training)
     classes = len(dataset.labels)
     singles = single_networks(network_of(trainer, recipe, classes), recipe, classes)
     default, *others = singles
@@ -245,14 +245,15 @@ def _finish(
         "training": state.history[chosen - 1],
         "batch_norm": batch_norm_check(singles[default], training, recipe.fit.seed),
     }
-    for number, (head, single) in enumerate(singles.items()):
+    for head, single in singles.items():
         network = merged(single)
         metrics["parameters"] = network.count_params()
         calibration = {}
         if recipe.fit.temperature:
             validation = dataset.select(recipe.data.validation)
-            goal = _of_head(goals(validation, recipe.targets), number, bool(head))
-            calibration["calibration"] = calibrate(network, validation.faces, goal)
+            if head == "votes":
+                validation = by_majority(validation)
+            calibration["calibration"] = calibrate(network, validation)
         file = model_file(folder, head if head in others else None)
         with atomic_path(file) as temporary:
             network.save(temporary)
@@ -293,10 +294,6 @@ def _measured(
                 title = f"{recipe.name} on {', '.join(splits)}: {accuracy:.1%}"
                 plot_confusion(result.whole, title, file.with_name("confusion.png"))
     return measured
-
-
-def _of_head(goal: Goal, number: int, headed: bool) -> Goal:
-    return Goal(goal.targets[:, number], goal.weights[:, number]) if headed else goal
 
 
 def _fingerprint_of_votes(dataset: Dataset) -> str:

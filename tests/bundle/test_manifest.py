@@ -42,6 +42,7 @@ def stored(members: dict[str, bytes]) -> dict[str, Any]:
         "recipe": {"name": "x", "sha256": "0" * 64},
         "dataset": {"name": "x", "drop_leaks": False, "train": ["Training"]},
         "tools": {"fer-edge": "0.1.0"},
+        "uncertain": {"threshold": 0.6, "aim": 0.9, "held_out": None},
     }
 
 

@@ -108,6 +108,17 @@ def test_an_expression_that_nobody_can_be_sure_of_is_uncertain(bundle, clip, cap
     assert summary["labels"]["uncertain"] == summary["faces"] > 0
 
 
+@pytest.mark.parametrize(("asked", "uncertain"), [(None, True), (0.0, False)])
+def test_a_bundles_own_threshold_holds_unless_another_is_asked_for(
+    maker, clip, capsys, asked, uncertain
+):
+    sure = maker.bundle("sure.fer", uncertain={"threshold": 1.0})
+    options = {"video": clip.path, "max_frames": 5, "smoothing": Smoothing(min_confidence=asked)}
+    _, (*events, summary) = _run_json(capsys, bundle=sure, **options)
+    assert summary["faces"] > 0
+    assert {event["label"] == "uncertain" for event in events} == {uncertain}
+
+
 def test_the_bundles_crop_rule_is_the_one_that_is_used(maker, clip):
     wide = open_classifier(maker.bundle("wide.fer", crop=CropRule("haar", scale=1.5)))
     assert wide.crop_rule.scale == 1.5

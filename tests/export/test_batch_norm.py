@@ -15,7 +15,7 @@ from fer_edge.errors import FerEdgeError
 
 keras = import_keras()
 
-from fer_edge.export.remedies import batch_norm  # noqa: E402
+from fer_edge import batch_norm  # noqa: E402
 from fer_edge.export.remedies.batch_norm import check_batch_norms  # noqa: E402
 from fer_edge.export.source import Source, open_run  # noqa: E402
 
@@ -26,7 +26,7 @@ def source(exported: Exported) -> Source:
     opened = open_run(exported.run)
     faces = opened.dataset.select("Training").faces[:384]
     moments = batch_norm.estimate(opened.network, faces)
-    return replace(opened, network=batch_norm._with_moments(opened.network, moments))
+    return replace(opened, network=batch_norm.with_moments(opened.network, moments))
 
 
 def _norms(network: Any) -> list[Any]:

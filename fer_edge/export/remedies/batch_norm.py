@@ -4,26 +4,22 @@ In training a batch norm goes by the mean and variance of the batch at hand; aft
 that moved along with the weights. After few steps with a high momentum these still hold what they
 began with, and a network that was good in training answers at random.
 
-The remedy is precise batch norm (Wu and Johnson, 2021, arXiv:2105.07576): the weights stay, and the
-statistics of many batches, all under these weights and of equal weight, give those of the images.
+The remedy is precise batch norm (``fer_edge.batch_norm``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
 
 import keras
 import numpy as np
-from keras import layers
 
+from fer_edge.batch_norm import BATCH, answers, batch_norms, by_batch, estimate, with_moments
 from fer_edge.data.dataset import Dataset
 from fer_edge.errors import FerEdgeError
 from fer_edge.export.source import Source
 
-BATCH = 128
-"""Images whose statistics are taken together."""
 LEAST = 64
 """Training images; the statistics of fewer say nothing."""
 CHECKED = 1024
@@ -34,8 +30,6 @@ ALLOWED = 0.02
 """Accuracy that inference may lack against batch statistics before it is worth a word."""
 
 Say = Callable[[str], None]
-Moments = dict[str, tuple[np.ndarray, np.ndarray]]
-"""Mean and variance by channel, float64, by batch norm."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +79,7 @@ def check_batch_norms(
     """
     training = source.dataset.select(source.roles["train"])
     few = len(training) < LEAST
-    if not _batch_norms(source.network) or (few and not recalibrate):
+    if not batch_norms(source.network) or (few and not recalibrate):
         if recalibrate:
             say("batch norms: there are none, nothing to recalibrate")
         return source, None
@@ -99,7 +93,7 @@ def check_batch_norms(
     drawn = training.subset(np.random.default_rng(0).permutation(len(training))[:count])
     some = drawn.subset(np.arange(min(count, CHECKED)))
     found = BatchNorms(
-        len(some), _accuracy(source.network, some), _accuracy(_by_batch(source.network), some)
+        len(some), _accuracy(source.network, some), _accuracy(by_batch(source.network), some)
     )
     figures = (
         f"accuracy {found.inference:.1%} in inference, {found.batch:.1%} with batch statistics, on "
@@ -113,7 +107,7 @@ def check_batch_norms(
         say(f"warning: batch norms hold other statistics: {figures}; try --recalibrate-bn")
         return source, found
     say(f"batch norms: {figures}; estimating on {len(drawn):,} training images")
-    renewed = _with_moments(source.network, estimate(source.network, drawn.faces))
+    renewed = with_moments(source.network, estimate(source.network, drawn.faces))
     splits = tuple(source.roles.get("validation") or source.roles["train"])
     judged = source.dataset.select(splits)
     before, after = _accuracy(source.network, judged), _accuracy(renewed, judged)
@@ -126,78 +120,6 @@ def check_batch_norms(
     return replace(source, network=renewed), replace(found, estimated_on=len(drawn))
 
 
-def estimate(network: keras.Model, faces: np.ndarray) -> Moments:
-    """Statistics of every batch norm over (N, 48, 48) uint8 faces, a multiple of ``BATCH``.
-
-    While they are taken, each layer sees what it saw in training: activations that the layers
-    before it normalized by the same batch.
-    """
-    probe = _by_batch(network)
-    norms = [layer for layer in probe.layers if isinstance(layer, _ByBatch)]
-    sums: dict[str, list[np.ndarray]] = {}
-    batches = 0
-    for _ in _answers(probe, faces):
-        batches += 1
-        for norm in norms:
-            mean, variance = (np.asarray(each, np.float64) for each in _moving(norm))
-            seen = sums.setdefault(norm.name, [np.zeros_like(mean), np.zeros_like(mean)])
-            seen[0] += mean
-            seen[1] += variance + mean**2
-    # the variance of all: within the batches and between them
-    return {
-        name: (mean / batches, square / batches - (mean / batches) ** 2)
-        for name, (mean, square) in sums.items()
-    }
-
-
-class _ByBatch(layers.BatchNormalization):
-    """Goes by the batch at hand in inference as well; its moving averages are that batch's."""
-
-    def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
-        return super().call(inputs, training=True, mask=mask)
-
-
-def _batch_norms(network: keras.Model) -> list[layers.BatchNormalization]:
-    """Those that go by the batch in training; a frozen one never does."""
-    found = (layer for layer in network.layers if isinstance(layer, layers.BatchNormalization))
-    return [layer for layer in found if layer.trainable]
-
-
-def _by_batch(network: keras.Model) -> keras.Model:
-    """A copy whose batch norms go by the batch; dropout and the like stay as in inference."""
-    norms = {layer.name for layer in _batch_norms(network)}
-
-    def copied(layer: layers.Layer) -> layers.Layer:
-        config = layer.get_config()
-        if layer.name not in norms:
-            return type(layer).from_config(config)
-        return _ByBatch.from_config({**config, "momentum": 0.0})
-
-    probe: keras.Model = keras.models.clone_model(network, clone_function=copied)
-    probe.set_weights(network.get_weights())
-    return probe
-
-
-def _with_moments(network: keras.Model, moments: Moments) -> keras.Model:
-    """A copy with these statistics."""
-    renewed: keras.Model = keras.models.clone_model(network)
-    renewed.set_weights(network.get_weights())
-    for name, values in moments.items():
-        for variable, value in zip(_moving(renewed.get_layer(name)), values, strict=True):
-            variable.assign(value.astype(np.float32))
-    return renewed
-
-
-def _moving(norm: layers.BatchNormalization) -> tuple[Any, Any]:
-    return norm.moving_mean, norm.moving_variance
-
-
 def _accuracy(network: keras.Model, images: Dataset) -> float:
-    said = np.concatenate([answer.argmax(axis=1) for answer in _answers(network, images.faces)])
+    said = np.concatenate([answer.argmax(axis=1) for answer in answers(network, images.faces)])
     return float((said == images.targets).mean())
-
-
-def _answers(network: keras.Model, faces: np.ndarray) -> Iterator[np.ndarray]:
-    for start in range(0, len(faces), BATCH):
-        batch = faces[start : start + BATCH, ..., None].astype(np.float32)
-        yield keras.ops.convert_to_numpy(network(batch, training=False))

@@ -83,6 +83,7 @@ def explain_run(
     run: Path,
     *,
     data: str | None = None,
+    head: str | None = None,
     calibration: int = 350,
     balance: bool = True,
     ranges: str = AUTO,
@@ -94,6 +95,7 @@ def explain_run(
     Args:
         run: a finished run folder.
         data: the dataset's path; None takes the one recorded in the run.
+        head: of a run with several; None takes the default one.
         calibration, balance, ranges, recalibrate_bn: as ``exporter.export`` takes them.
         say: told what is being done.
 
@@ -101,7 +103,7 @@ def explain_run(
         FerEdgeError: as ``exporter.export``.
     """
     say(f"reading {run} and its dataset")
-    source, _ = check_batch_norms(open_run(run, data), recalibrate=recalibrate_bn, say=say)
+    source, _ = check_batch_norms(open_run(run, data, head), recalibrate=recalibrate_bn, say=say)
     material = prepare(
         source, Budget(), calibration=calibration, balance=balance, ranges=ranges, say=say
     )

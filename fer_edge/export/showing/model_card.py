@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from fer_edge.export.findings import Findings
 from fer_edge.export.judging.measure import Format
-from fer_edge.export.source import Source
+from fer_edge.export.source import BY_MAJORITY, Source
 from fer_edge.metrics import Report, percent
 
 FEW_IMAGES = 100
@@ -33,19 +34,24 @@ the data, not what a person feels or means.
 """
 
 
-def model_card(source: Source, splits: tuple[str, ...], int8: Format) -> str:
+def model_card(source: Source, found: Findings) -> str:
     """The card in Markdown, with the int8 TFLite's figures on the held-out splits."""
+    int8 = found.int8
     sections = {
         "What it is": _what(source, int8),
         "What it is for": USE,
         "What it must not be used for": MISUSE,
-        "Data": _data(source, splits, int8),
+        "Data": _data(source, found.splits, int8),
         "How good it is": _measured(int8),
+        "How sure it is": _sureness(found),
         "Where it is weak": weaknesses(int8.whole),
         "What int8 cost": _cost(int8),
         "What was not measured": _limits(source),
     }
-    parts = [f"# {source.name}", *(f"## {title}\n{text}" for title, text in sections.items())]
+    parts = [
+        f"# {source.name}",
+        *(f"## {title}\n{text}" for title, text in sections.items() if text),
+    ]
     return "\n\n".join(part.strip() for part in parts) + "\n"
 
 
@@ -65,6 +71,13 @@ def _data(source: Source, splits: tuple[str, ...], int8: Format) -> str:
         f"Trained on {', '.join(roles['train'])} of {roles['name']} (fingerprint "
         f"{roles['fingerprint'][:16]}), {chosen}measured on {', '.join(splits)}."
     ]
+    if source.truth == BY_MAJORITY:
+        sentences.append(
+            "Judged by the majority of FER+'s votes, over half of those above one: the "
+            f"{int8.whole.images:,} held-out images that have one."
+        )
+    elif source.head is not None:
+        sentences.append(f"Judged by the labels of {roles['name']}, not by FER+'s votes.")
     if roles["drop_leaks"]:
         sentences.append("Training left out the images that stand in the other splits as well.")
     if seen:
@@ -98,6 +111,29 @@ def _measured(int8: Format) -> str:
     return "\n".join(lines)
 
 
+def _sureness(found: Findings) -> str:
+    """Calibration and the threshold under which a device says uncertain; empty where unknown."""
+    sentences = []
+    validation = ", ".join(found.dataset["validation"])
+    if found.temperature is not None:
+        sentences.append(
+            f"Its logits were divided by {found.temperature:.2f}, which suits {validation} best."
+        )
+    if found.certainty is not None:
+        certainty = found.certainty
+        sentences.append(
+            f"`fer-edge run` calls an expression uncertain under {certainty.threshold:.2f}: on "
+            f"{validation} {certainty.chosen.named:.0%} of the faces reach that, and "
+            f"{certainty.chosen.precision:.1%} of these are named rightly."
+        )
+        if (tested := certainty.held_out) is not None:
+            sentences.append(
+                f"On {', '.join(tested.splits)} it is {tested.named:.0%} and "
+                f"{tested.precision:.1%}."
+            )
+    return " ".join(sentences)
+
+
 def weaknesses(whole: Report) -> str:
     """Sentences that the figures give; the weakest expression always has one."""
     recalls = {label: e.value for label, e in whole.recall.items() if e is not None}
@@ -122,8 +158,8 @@ def weaknesses(whole: Report) -> str:
             )
     error = whole.calibration_error.value
     lines.append(
-        f"- Its confidence is off by {error:.1%} on average: choose a threshold on pictures of the "
-        "device."
+        f"- Its confidence is off by {error:.1%} on average here, and by more elsewhere: choose a "
+        "threshold on pictures of the device."
     )
     return "\n".join(lines)
 

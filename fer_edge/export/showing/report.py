@@ -14,6 +14,8 @@ from fer_edge.export.findings import Export
 from fer_edge.export.judging.measure import Format
 from fer_edge.export.judging.timing import RUNS, WARM_UP
 from fer_edge.export.remedies.ladder import Climb
+from fer_edge.export.source import BY_LABEL
+from fer_edge.metrics import percent
 
 
 def print_export(result: Export, *, as_json: bool = False) -> None:
@@ -27,6 +29,8 @@ def print_export(result: Export, *, as_json: bool = False) -> None:
         f"({accuracy.low:.1%} – {accuracy.high:.1%}) on {result.reference.images:,} images",
         highlight=False,
     )
+    if result.truth != BY_LABEL:
+        console.print(f"judged by the {result.truth} of each image", highlight=False)
     if result.precision != "float32":
         console.print(
             f"trained in {result.precision}; exported and compared in float32", highlight=False
@@ -48,6 +52,8 @@ def print_export(result: Export, *, as_json: bool = False) -> None:
         f"on {read_board()}",
         highlight=False,
     )
+    for line in _sureness(result):
+        console.print(line, highlight=False)
     for each in result.formats:
         for check in each.verdict.warnings if each.verdict else ():
             console.print(
@@ -90,6 +96,21 @@ def print_climb(climb: Climb, console: Console) -> None:
         f"remedies: compared on {climb.images} images {climb.origin}; needed: {climb.needed}",
         highlight=False,
     )
+
+
+def _sureness(result: Export) -> list[str]:
+    error = f"calibration error of int8: {percent(result.int8.whole.calibration_error)}"
+    if result.temperature is not None:
+        error += f"; logits divided by {result.temperature:.2f} in training"
+    if (found := result.certainty) is None:
+        return [error]
+    chosen = found.chosen
+    where = ", ".join(chosen.splits)
+    return [
+        error,
+        f"uncertain under {found.threshold:.3f}: of {where} {chosen.named:.0%} are named, "
+        f"{chosen.precision:.1%} of them rightly",
+    ]
 
 
 def _row(each: Format) -> list[str]:
