@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 
 from fer_edge import __version__
-from fer_edge.cli import bench, bundle, data, demo, device, export, train
+from fer_edge.cli import bench, bundle, data, demo, device, export, models, train
 from fer_edge.errors import FerEdgeError
 
 app = typer.Typer(
@@ -50,6 +50,7 @@ app.command()(train.train)
 app.command()(train.reproduce)
 app.command()(train.evaluate)
 app.command()(export.export)
+app.command()(models.models)
 app.command(cls=device.RunCommand)(device.run)
 app.command()(bench.bench)
 app.command()(device.doctor)

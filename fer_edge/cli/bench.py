@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fer_edge.cli.models import all_by_name
 from fer_edge.cli.options import DetectEvery, Detector, Images, Keys, MinFace
 from fer_edge.errors import FerEdgeError
 
@@ -19,8 +20,10 @@ def bench(
     bundles: Annotated[
         list[Path] | None,
         typer.Argument(
-            help="Bundles (.fer) or bare models; several take turns, and their ratios are given.",
-            show_default="the newest in ./bundles or here, else the installed one",
+            callback=all_by_name,
+            help="Bundles (.fer), shipped models' names or bare models; several take turns, and "
+            "their ratios are given.",
+            show_default="the newest in ./bundles or here, else the installed one, else edge-small",
         ),
     ] = None,
     video: Annotated[

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from fer_edge.cli.models import by_name
 from fer_edge.cli.options import Keys
 
 bundle_app = typer.Typer(
@@ -15,7 +16,12 @@ bundle_app = typer.Typer(
     no_args_is_help=True,
 )
 
-_BundlePath = Annotated[Path, typer.Argument(metavar="BUNDLE", help="A .fer file.")]
+_BundlePath = Annotated[
+    Path,
+    typer.Argument(
+        metavar="BUNDLE", callback=by_name, help="A .fer file, or a shipped model's name."
+    ),
+]
 _InstallFolder = Annotated[
     Path | None,
     typer.Option(
@@ -55,7 +61,7 @@ def verify(bundle: _BundlePath, key: Keys = None, as_json: _AsJson = False) -> N
 
 @bundle_app.command()
 def sign(
-    bundle: _BundlePath,
+    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="A .fer file.")],
     secret_key: Annotated[
         Path, typer.Option("--secret-key", "-s", help="minisign's secret key file.")
     ] = Path("fer-edge.key"),

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from fer_edge.cli.config import config_text, read_config
+from fer_edge.cli.models import by_name
 from fer_edge.cli.options import DetectEvery, Detector, Images, Keys, MinFace
 
 
@@ -49,9 +50,10 @@ def run(
     bundle: Annotated[
         Path | None,
         typer.Argument(
-            help="A bundle (.fer), or a folder of installed ones; a bare .tflite or .onnx runs "
-            "too, unproven.",
-            show_default="the newest in ./bundles or here, else the installed one",
+            callback=by_name,
+            help="A bundle (.fer), a shipped model's name, or a folder of installed bundles; a "
+            "bare .tflite or .onnx runs too, unproven.",
+            show_default="the newest in ./bundles or here, else the installed one, else edge-small",
         ),
     ] = None,
     camera: Annotated[

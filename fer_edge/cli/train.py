@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from fer_edge.chatter import import_keras
+from fer_edge.cli.models import by_name
 from fer_edge.errors import require_extra
 
 
@@ -146,7 +147,11 @@ def reproduce(
 
 def evaluate(
     model: Annotated[
-        Path, typer.Argument(help="Run folder, bundle, or .keras, .tflite or .onnx file.")
+        Path,
+        typer.Argument(
+            callback=by_name,
+            help="Run folder, bundle, shipped model's name, or .keras, .tflite or .onnx file.",
+        ),
     ],
     data: Annotated[
         str | None,

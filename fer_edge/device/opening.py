@@ -9,6 +9,7 @@ from fer_edge.bundle.minisign import PublicKey
 from fer_edge.device.classifier import Classifier, newest_bundle, open_classifier
 from fer_edge.device.install import installed_folder, is_installation, open_installed
 from fer_edge.errors import FerEdgeError
+from fer_edge.shipped import default_model
 
 
 def open_chosen(
@@ -18,7 +19,7 @@ def open_chosen(
     keys: Sequence[PublicKey] | None = None,
     say: Callable[[str], None] = lambda line: None,
 ) -> Classifier:
-    """Open what was named, else the newest bundle nearby, else the installed one.
+    """Open what was named, else the newest bundle nearby, else the installed or the shipped one.
 
     Args:
         path: a bundle, a folder of installed ones, or a bare model.
@@ -40,7 +41,7 @@ def _meant() -> Path:
     try:
         return newest_bundle()
     except FerEdgeError:
-        installed = installed_folder()
-        if installed is None:
+        found = installed_folder() or default_model()
+        if found is None:
             raise
-        return installed
+        return found

@@ -49,7 +49,7 @@ class RunOptions:
 
     bundle: Path | None = None
     """A bundle, a folder of installed ones, or a bare model; None takes the newest bundle in
-    ./bundles or here, else the installed one."""
+    ./bundles or here, else the installed one, else the shipped one."""
     keys: tuple[Path, ...] = ()
     """Public keys of which one must have signed the bundle; none takes those configured."""
     video: Path | None = None

@@ -30,6 +30,7 @@ from fer_edge.export.showing.explaining import explain
 from fer_edge.export.showing.page import write_page
 from fer_edge.export.source import Source, open_run
 from fer_edge.export.targets import Target, wants_micro
+from fer_edge.macs import multiply_accumulates
 from fer_edge.metrics import reliability
 
 TOOLS = ("keras", "tensorflow", "ai-edge-litert", "tf2onnx", "onnx", "onnxruntime", "numpy")
@@ -164,6 +165,7 @@ def _findings(
         formats=measured,
         budget=material.budget,
         precision=source.precision,
+        macs=multiply_accumulates(material.folded),
         folded=material.batch_norms,
         calibration_images=len(material.calibration),
         climb=ladder.summary(),

@@ -30,6 +30,7 @@ class Findings:
         formats: the exported files.
         budget: what the gate judged by.
         precision: the dtype policy of the saved network; exported and compared in float32.
+        macs: multiply-accumulates of one inference.
         folded: batch norms folded by ``fold_batch_norms``.
         calibration_images: how many the quantizers saw.
         climb: the remedies that were tried, and what each bought.
@@ -54,6 +55,7 @@ class Findings:
     formats: tuple[Format, ...]
     budget: Budget
     precision: str
+    macs: int
     folded: int
     calibration_images: int
     climb: Climb
@@ -81,6 +83,7 @@ class Findings:
         """JSON-ready: how the files came about."""
         return {
             "precision": self.precision,
+            "multiply_accumulates": self.macs,
             "folded_batch_norms": self.folded,
             "calibration_images": self.calibration_images,
             "ladder": asdict(self.climb),

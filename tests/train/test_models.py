@@ -8,9 +8,9 @@ from fer_edge.errors import FerEdgeError
 
 keras = import_keras()
 
+from fer_edge.macs import multiply_accumulates  # noqa: E402
 from fer_edge.train.models import BUILDERS, build_model  # noqa: E402  (after Keras, quietly)
 from fer_edge.train.models.merging import merged  # noqa: E402
-from fer_edge.train.reproduce.cost import multiply_accumulates  # noqa: E402
 
 
 def test_paper_t_has_the_parameters_of_its_table() -> None:

@@ -21,9 +21,10 @@ from fer_edge.labels import CKPLUS_LABELS
 
 keras = import_keras()
 
+from fer_edge.macs import multiply_accumulates  # noqa: E402
 from fer_edge.train.models import build_model  # noqa: E402
 from fer_edge.train.reproduce import Options, reproduce  # noqa: E402
-from fer_edge.train.reproduce.cost import multiply_accumulates, training_faces  # noqa: E402
+from fer_edge.train.reproduce.cost import training_faces  # noqa: E402
 from fer_edge.train.reproduce.execute import LocalExecutor, Task  # noqa: E402
 from fer_edge.train.reproduce.plan import Source, find_run, plan  # noqa: E402
 from fer_edge.train.reproduce.results import look  # noqa: E402

@@ -27,7 +27,7 @@ class BenchOptions:
     """Draws frames where none are named; see ``read_frames``."""
     bundles: tuple[Path, ...] = ()
     """Bundles, folders of installed ones or bare models, which take turns; none takes the newest
-    bundle in ./bundles or here, else the installed one."""
+    bundle in ./bundles or here, else the installed one, else the shipped one."""
     keys: tuple[Path, ...] = ()
     """Public keys of which one must have signed the bundles; none takes those configured."""
     scenario: str | None = None

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-import keras
 import numpy as np
 
 from fer_edge.data.dataset import Dataset
 from fer_edge.data.sampling import oversample
+from fer_edge.macs import multiply_accumulates
 from fer_edge.train.fit import build_trainer
 from fer_edge.train.models import build_model
 from fer_edge.train.recipe import Recipe
@@ -40,19 +39,6 @@ def cost(recipe: Recipe, training_faces: int, classes: int) -> Cost:
     network = build_model(recipe.model.name, classes, recipe.model.options)
     each = multiply_accumulates(network)
     return Cost(network.count_params(), each, each * training_faces * recipe.fit.epochs)
-
-
-def multiply_accumulates(network: keras.Model) -> int:
-    """Of one inference: kernel size × outputs of each convolution and dense layer."""
-    total = 0
-    for layer in network.layers:
-        if isinstance(layer, keras.layers.DepthwiseConv2D):
-            total += math.prod(layer.output.shape[1:]) * math.prod(layer.kernel.shape[:2])
-        elif isinstance(layer, keras.layers.Conv2D):
-            total += math.prod(layer.output.shape[1:3]) * math.prod(layer.kernel.shape)
-        elif isinstance(layer, keras.layers.Dense):
-            total += math.prod(layer.kernel.shape)
-    return total
 
 
 def training_faces(recipe: Recipe, dataset: Dataset) -> int:

@@ -228,6 +228,7 @@ def test_run_takes_the_installed_bundle_where_none_is_nearby(
 
     monkeypatch.setattr(installing, "SYSTEM_FOLDER", tmp_path / "home")
     monkeypatch.setattr(installing, "default_folder", lambda: tmp_path / "user")
+    monkeypatch.setattr("fer_edge.shipped.FOLDER", tmp_path / "none")
     (tmp_path / "pictures").mkdir()
     cv2.imwrite(str(tmp_path / "pictures" / "a.png"), np.zeros((64, 64), np.uint8))
     monkeypatch.chdir(tmp_path)

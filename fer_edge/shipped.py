@@ -1,0 +1,27 @@
+"""The bundles that come with the package, which commands take by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+FOLDER = Path(__file__).parent / "models"
+DEFAULT = "edge-small"
+"""What a device runs where there is no bundle of its own."""
+
+
+def shipped_models() -> dict[str, Path]:
+    """The files of those that are there, by name, the smallest first."""
+    files = sorted(FOLDER.glob("*.fer"), key=lambda file: (file.stat().st_size, file.name))
+    return {file.stem: file for file in files}
+
+
+def find_shipped(path: Path) -> Path:
+    """The bundle that is meant: a path as it is, unless there is nothing and it names a model."""
+    if path.exists() or path.name != str(path):
+        return path
+    return shipped_models().get(str(path), path)
+
+
+def default_model() -> Path | None:
+    """The bundle to run where none was named and none is nearby; None where none ships."""
+    return shipped_models().get(DEFAULT)
