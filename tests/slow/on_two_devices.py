@@ -59,6 +59,7 @@ RECIPE = parse_recipe(
     optimizer = "sgd"
     learning_rate = 0.02
     class_weights = true
+    ema = 0.8
     mixed_precision = "off"
     """,
     "test",

@@ -13,8 +13,9 @@ from fer_edge.errors import FerEdgeError
 
 keras = import_keras()
 
+from fer_edge.train.averaging import network_of, use_average  # noqa: E402
 from fer_edge.train.checkpoints import Checkpoints  # noqa: E402
-from fer_edge.train.fit import fit, network_of  # noqa: E402
+from fer_edge.train.fit import fit  # noqa: E402
 from fer_edge.train.recipe import Recipe, override, parse_recipe  # noqa: E402
 
 RECIPE = parse_recipe(
@@ -151,3 +152,29 @@ def test_a_damaged_state_file_is_refused_by_name(tmp_path: Path, blob_dataset: D
     (tmp_path / "checkpoints" / "state.json").write_text("{")
     with pytest.raises(FerEdgeError, match=r"state\.json is damaged"):
         _fit(RECIPE, blob_dataset, tmp_path, resume=True)
+
+
+def test_averaged_weights_are_validated_and_finished_with_batch_norms_of_their_own(
+    blob_dataset: Dataset, tmp_path: Path
+) -> None:
+    recipe = override(RECIPE, ["fit.ema=0.8", "fit.epochs=1"])
+    history = _fit(recipe, blob_dataset, tmp_path)
+    training, validation = blob_dataset.select("Training"), blob_dataset.select("PublicTest")
+    trainer = Checkpoints(tmp_path).load_model(1)
+    last = network_of(trainer, recipe, 7)
+    use_average(trainer, recipe, training)
+    network = network_of(trainer, recipe, 7)
+    norm = network.get_layer("bn1")
+    before = last.get_layer("bn1")
+    assert np.abs(np.array(norm.gamma) - np.array(before.gamma)).max() > 1e-4
+    # the statistics under the averaged weights are those of the training images themselves
+    behind = keras.Model(network.inputs, norm.input)
+    order = np.random.default_rng(recipe.fit.seed).permutation(len(training))[:384]
+    seen = behind.predict(training.faces[order][..., None], verbose=0)
+    np.testing.assert_allclose(np.array(norm.moving_mean), seen.mean(axis=(0, 1, 2)), rtol=1e-3)
+    np.testing.assert_allclose(
+        np.array(norm.moving_variance), seen.var(axis=(0, 1, 2)), rtol=1e-3, atol=1e-5
+    )
+    said = network.predict(validation.faces[..., None], verbose=0)
+    right = said.argmax(axis=1) == validation.targets
+    assert history[-1]["val_accuracy"] == pytest.approx(right.mean(), abs=1e-6)

@@ -1,10 +1,14 @@
 """The package's own family: one design at three widths, made for int8 and for small processors.
 
-A block is trained as parallel branches, as in RepVGG (arXiv 2101.03697) and MobileOne (2206.04040):
-a 3×3 convolution, a 1×1 one and the input itself, each with a batch norm, added up before the ReLU.
-They are linear, so ``merged`` makes each block one convolution. What is exported is one chain of
-convolutions and ReLUs: no ADD whose int8 steps have to fit two tensors, no tensor kept alive beside
-the one at work, and every channel can be equalized.
+What is exported is one chain of convolutions and ReLUs: no ADD whose int8 steps have to fit two
+tensors, no tensor kept alive beside the one at work, and every channel can be equalized.
+
+A block can be trained as parallel branches, as in RepVGG (arXiv 2101.03697) and MobileOne
+(2206.04040): a 3×3 convolution, a 1×1 one and the input itself, added up before the ReLU. They are
+linear, so ``merged`` makes each block one convolution. Batch norms stand behind the 3×3 convolution
+and behind the sum, as in QARepVGG (2212.01593). With one in each branch, as in RepVGG, that of the
+input scales a channel that hardly varies by up to 30: the merged kernel then has a few weights that
+take the int8 steps from all others.
 """
 
 from __future__ import annotations
@@ -17,7 +21,7 @@ from keras import layers
 
 from fer_edge.errors import FerEdgeError, nearest
 from fer_edge.face import FACE_SHAPE
-from fer_edge.train.models.merging import BRANCH_1, BRANCH_3, BRANCH_SKIP, SUM
+from fer_edge.train.models.merging import BRANCH_1, MAIN, SUM
 
 
 @dataclass(frozen=True)
@@ -59,7 +63,7 @@ def edge(
     classes: int = 7,
     size: str = "small",
     block: str = "plain",
-    branches: bool = True,
+    branches: bool = False,
     dropout: float = 0.2,
     momentum: float = 0.95,
 ) -> keras.Model:
@@ -79,8 +83,8 @@ def edge(
         classes: width of the output.
         size: ``nano``, ``small`` or ``base``.
         block: ``plain``, a 3×3 convolution, or ``separable``, a depthwise one and a 1×1 one.
-        branches: train each block as parallel branches; without, it is one convolution from the
-            start.
+        branches: train each block as parallel branches; without, which learned faster
+            (``train/LOG.md``), it is one convolution from the start.
         dropout: share of the pooled features dropped in training.
         momentum: of the moving averages.
 
@@ -121,7 +125,7 @@ class _Builder:
 
     def convolution(self, x: Any, name: str, width: int, stride: int = 1, kernel: int = 3) -> Any:
         options = {"strides": stride, "padding": "same", "use_bias": False}
-        main = f"{name}{BRANCH_3}" if self.branches else name
+        main = f"{name}{MAIN}"
         parts = [self._norm(layers.Conv2D(width, kernel, name=main, **options)(x), main)]
         if self.branches and kernel > 1:
             small = f"{name}{BRANCH_1}"
@@ -130,19 +134,20 @@ class _Builder:
                 # TensorFlow 2.21 writes beyond its memory in the gradient of a 1×1 convolution with
                 # stride 2 on one channel
                 picked = layers.MaxPooling2D(1, strides=stride, name=f"{small}_picked")(x)
-            single = layers.Conv2D(width, 1, use_bias=False, name=small)(picked)
-            parts.append(self._norm(single, small))
+            parts.append(layers.Conv2D(width, 1, use_bias=False, name=small)(picked))
         return self._joined(parts, x, name, same=stride == 1 and x.shape[-1] == width)
 
     def depthwise(self, x: Any, name: str, stride: int) -> Any:
-        main = f"{name}{BRANCH_3}" if self.branches else name
+        main = f"{name}{MAIN}"
         conv = layers.DepthwiseConv2D(3, strides=stride, padding="same", use_bias=False, name=main)
         return self._joined([self._norm(conv(x), main)], x, name, same=stride == 1)
 
     def _joined(self, parts: list[Any], x: Any, name: str, same: bool) -> Any:
         if self.branches and same:
-            parts.append(self._norm(x, f"{name}{BRANCH_SKIP}"))
-        joined = layers.Add(name=f"{name}{SUM}")(parts) if len(parts) > 1 else parts[0]
+            parts.append(x)
+        joined = parts[0]
+        if len(parts) > 1:
+            joined = self._norm(layers.Add(name=f"{name}{SUM}")(parts), f"{name}{SUM}")
         return layers.ReLU(name=f"{name}_relu")(joined)
 
     def _norm(self, x: Any, name: str) -> Any:
