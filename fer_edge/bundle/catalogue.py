@@ -70,26 +70,26 @@ def print_catalogue(entries: list[Entry], *, as_json: bool = False) -> None:
         return
     table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("model", no_wrap=True)
-    for column in ("kB", "M MACs", "accuracy", "macro-F1", "ECE"):
+    for column in ("kB", "MACs", "accuracy", "F1", "ECE"):
         table.add_column(column, justify="right", no_wrap=True)
-    table.add_column("judged by")
-    for column in ("SHA-256", "signed"):
+    for column in ("judge", "SHA-256", "signed"):
         table.add_column(column, no_wrap=True)
     for each in entries:
         table.add_row(
             each.name,
             f"{each.model_bytes / 1000:,.0f}",
-            "–" if each.macs is None else f"{each.macs / 1e6:,.1f}",
-            _percent(each.accuracy),
+            "–" if each.macs is None else f"{each.macs / 1e6:,.1f}M",
+            f"{_percent(each.accuracy)}{_half(each.accuracy)}",
             _percent(each.macro_f1),
             _percent(each.calibration_error),
-            f"{each.judged_by}, {each.images or 0:,}",
+            each.judged_by.removeprefix("FER+ "),
             each.sha256[:8],
             "yes" if each.signed_by else "no",
         )
     console.print(table)
     console.print(
-        "of int8, in percent with the half of the 95% interval; ECE: expected calibration error; "
+        "int8 on the held-out split, in percent, by labels or by FER+'s majority;\n"
+        "±: half of the 95% interval; F1: macro; ECE: expected calibration error\n"
         "more: fer-edge bundle show NAME"
     )
 
@@ -119,4 +119,10 @@ def _entry(name: str, bundle: Bundle) -> Entry:
 def _percent(estimate: dict[str, float] | None) -> str:
     if estimate is None:
         return "–"
-    return f"{100 * estimate['value']:.1f} ±{50 * (estimate['high'] - estimate['low']):.1f}"
+    return f"{100 * estimate['value']:.1f}"
+
+
+def _half(estimate: dict[str, float] | None) -> str:
+    if estimate is None:
+        return ""
+    return f" ±{50 * (estimate['high'] - estimate['low']):.1f}"

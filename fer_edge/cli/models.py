@@ -20,6 +20,11 @@ def all_by_name(paths: list[Path] | None) -> list[Path] | None:
     return None if paths is None else [find_shipped(path) for path in paths]
 
 
+def text_by_name(path: str | None) -> str | None:
+    """The same for an option that is a text."""
+    return None if path is None else str(find_shipped(Path(path)))
+
+
 def models(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from fer_edge.chatter import import_keras
-from fer_edge.cli.models import by_name
+from fer_edge.cli.models import by_name, text_by_name
 from fer_edge.errors import require_extra
 
 
@@ -33,7 +33,11 @@ def train(
     ] = None,
     start: Annotated[
         str | None,
-        typer.Option("--from", help="Fine-tune the network of a run folder or .keras file."),
+        typer.Option(
+            "--from",
+            callback=text_by_name,
+            help="Fine-tune the network of a run folder, bundle, shipped model or .keras file.",
+        ),
     ] = None,
     setting: Annotated[
         list[str] | None, typer.Option("--set", help="Change a key: --set fit.epochs=5.")
@@ -60,7 +64,7 @@ def train(
     """Train a network by a recipe, or a finished one on other faces; the result is a run folder.
 
     Example: [bold]fer-edge train triwijoyo --data fer2013.csv[/]
-    Example: [bold]fer-edge train --from runs/edge-small --data my-faces[/]
+    Example: [bold]fer-edge train --from edge-small --data my-faces[/]
     """
     if recipes:
         require_extra("pydantic", "train")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import keras
 import numpy as np
 
-from fer_edge.batch_norm import BATCH, estimate, moving
+from fer_edge.batch_norm import BATCH, batch_norms, estimate, moving
 from fer_edge.data.dataset import Dataset
 from fer_edge.train.devices import replicas
 from fer_edge.train.heads import build_network
@@ -50,6 +50,8 @@ def renew_batch_norms(trainer: keras.Model, recipe: Recipe, training: Dataset) -
     # whole batches: a few images have statistics of their own
     count = min(len(order) // BATCH * BATCH or len(order), IMAGES)
     network = network_of(trainer, recipe, len(training.labels))
+    if not batch_norms(network):
+        return
     own = trainer.get_layer(network.name)
     for name, moments in estimate(network, training.faces[order[:count]]).items():
         for variable, value in zip(moving(own.get_layer(name)), moments, strict=True):

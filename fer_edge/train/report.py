@@ -35,15 +35,12 @@ def print_run(run: Run, *, as_json: bool = False) -> None:
     last = metrics["training"]
     table.add_row("training, while it learned", "", f"{last['accuracy']:.1%}", "", "")
     for part in ("validation", "test"):
-        for scope, report in _scopes(metrics.get(part)):
-            low, high = report["accuracy"]["low"], report["accuracy"]["high"]
-            table.add_row(
-                f"{part}: {scope}",
-                f"{report['images']:,}",
-                f"{report['accuracy']['value']:.1%}",
-                f"{low:.1%} – {high:.1%}",
-                f"{report['macro_f1']['value']:.1%}",
-            )
+        _add_rows(table, part, metrics.get(part))
+        # a head that learns from votes is judged by them
+        _add_rows(table, f"{part}, FER+ majority", metrics.get(f"{part}_majority"))
+    for head, measured in metrics.get("heads", {}).items():
+        for part in ("validation", "test"):
+            _add_rows(table, f"head {head}, {part}", measured.get(part))
     console.print(table)
     check = metrics["batch_norm"]
     if check["batch_statistics"] - check["moving_averages"] > BATCH_NORM_GAP:
@@ -70,6 +67,18 @@ def print_recipes() -> None:
     for name in shipped_recipes():
         table.add_row(f"[bold]{name}", load_recipe(name).description)
     Console().print(table)
+
+
+def _add_rows(table: Table, what: str, part: dict[str, Any] | None) -> None:
+    for scope, report in _scopes(part):
+        low, high = report["accuracy"]["low"], report["accuracy"]["high"]
+        table.add_row(
+            f"{what}: {scope}",
+            f"{report['images']:,}",
+            f"{report['accuracy']['value']:.1%}",
+            f"{low:.1%} – {high:.1%}",
+            f"{report['macro_f1']['value']:.1%}",
+        )
 
 
 def _scopes(part: dict[str, Any] | None) -> list[tuple[str, dict[str, Any]]]:

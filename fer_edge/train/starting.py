@@ -21,22 +21,23 @@ def starting_from(recipe: Recipe, start: str, dataset: Dataset) -> Recipe:
 
     Args:
         recipe: what else holds, such as ``fine-tune``.
-        start: a run folder or a ``.keras`` file.
+        start: a run folder, a bundle or a ``.keras`` file.
         dataset: that it will be trained on.
 
     Raises:
-        FerEdgeError: no such network, or a bundle, whose networks are not made to be trained.
+        FerEdgeError: no such network.
     """
     subject = find_subject(Path(start))
-    if not isinstance(subject.model, Path) or subject.model.suffix != ".keras":
+    file = subject.model if isinstance(subject.model, Path) else subject.source
+    if file.suffix not in (".keras", ".fer"):
         raise FerEdgeError(
-            f"{start} holds no Keras network to train from",
-            "give a run folder, or its model.keras",
+            f"{start} holds no network to train from",
+            "give a run folder, its model.keras, or a bundle",
         )
     model: dict[str, Any] = {
         "name": "pretrained",
-        "file": str(subject.model.absolute()),
-        "sha256": hashlib.sha256(subject.model.read_bytes()).hexdigest(),
+        "file": str(file.absolute()),
+        "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
         "new_head": subject.labels is not None and subject.labels != dataset.labels,
     }
     changes: dict[str, object] = {"model": ModelTable(**model)}

@@ -16,9 +16,13 @@ ROOT = Path(__file__).resolve().parents[2]
 def test_the_wheel_holds_the_recipes_and_budgets_and_nothing_from_beside_the_package(
     wheel: Path,
 ) -> None:
-    names = zipfile.ZipFile(wheel).namelist()
+    archive = zipfile.ZipFile(wheel)
+    names = archive.namelist()
     assert "fer_edge/train/recipes/triwijoyo.toml" in names
     assert "fer_edge/export/budgets/strict.toml" in names
+    shipped = sorted(path.name for path in (ROOT / "fer_edge" / "models").glob("*.fer"))
+    assert sorted(Path(name).name for name in names if name.endswith(".fer")) == shipped
+    assert sum(archive.getinfo(f"fer_edge/models/{name}").file_size for name in shipped) < 6e6
     assert "fer_edge/py.typed" in names
     assert {name.split("/")[0].split("-")[0] for name in names} == {"fer_edge"}
 

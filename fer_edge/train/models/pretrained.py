@@ -8,8 +8,10 @@ from pathlib import Path
 import keras
 from keras import layers
 
+from fer_edge.bundle import FLOAT_TFLITE, INT8_TFLITE, open_bundle
 from fer_edge.errors import FerEdgeError
 from fer_edge.runtime import load_model
+from fer_edge.train.models.from_tflite import network_from_tflite
 
 
 def pretrained(
@@ -20,7 +22,7 @@ def pretrained(
     Args:
         classes: width of the output.
         file: a ``.keras`` file whose network ends in Dense "logits" and a softmax, as all of the
-            package's do.
+            package's do; or a bundle, whose float32 model is taken, or else its int8 one.
         sha256: what the file must have, so that a run goes on from what it began on.
         new_head: start the last layer anew.
 
@@ -40,7 +42,7 @@ def pretrained(
         raise FerEdgeError(
             f"{path} is not the network any more that the run began with", "start a new run"
         )
-    network: keras.Model = load_model(path).network  # type: ignore[attr-defined]
+    network = _load(path)
     network.trainable = True
     ends = {layer.name: layer for layer in network.layers}.get("logits")
     if not isinstance(ends, layers.Dense):
@@ -52,3 +54,11 @@ def pretrained(
     x = layers.Dense(classes, name="logits")(ends.input)
     outputs = layers.Softmax(dtype="float32", name="probabilities")(x)
     return keras.Model(network.inputs[0], outputs, name=network.name)
+
+
+def _load(path: Path) -> keras.Model:
+    if path.suffix != ".fer":
+        return load_model(path).network  # type: ignore[attr-defined]
+    bundle = open_bundle(path)
+    member = FLOAT_TFLITE if FLOAT_TFLITE in bundle.content else INT8_TFLITE
+    return network_from_tflite(bundle.read(member), str(path))
