@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 FOLDER = Path(__file__).parent / "models"
-DEFAULT = "edge-small"
-"""What a device runs where there is no bundle of its own."""
+DEFAULTS = ("edge-small", "edge-nano", "edge-base")
+"""What a device runs where there is no bundle of its own: the first of these that ships."""
 
 
 def shipped_models() -> dict[str, Path]:
@@ -24,4 +24,5 @@ def find_shipped(path: Path) -> Path:
 
 def default_model() -> Path | None:
     """The bundle to run where none was named and none is nearby; None where none ships."""
-    return shipped_models().get(DEFAULT)
+    models = shipped_models()
+    return next((models[name] for name in DEFAULTS if name in models), None)

@@ -94,6 +94,8 @@ def test_the_shipped_model_runs_where_no_bundle_was_named_made_or_installed(
     chosen = open_chosen(None, keys=())
     assert chosen.name == str(models / "edge-small.fer")
     assert chosen.min_confidence == 0.6
+    (models / "edge-small.fer").unlink()
+    assert open_chosen(None, keys=()).name == str(models / "edge-nano.fer")
     shutil.copy(maker.bundle("own.fer"), empty / "own.fer")
     assert open_chosen(None, keys=()).name == "own.fer"
 
