@@ -6,7 +6,7 @@ import json
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +15,13 @@ import numpy as np
 from fer_edge.data import load_dataset
 from fer_edge.data.audit import leaked
 from fer_edge.data.dataset import Dataset
-from fer_edge.data.ferplus import by_majority
+from fer_edge.data.ferplus import with_majority_truth
 from fer_edge.errors import FerEdgeError, require_extra
 from fer_edge.files import atomic_path
 from fer_edge.metrics import Report, cross_entropy, percent, report
 from fer_edge.plots import draw_confusion
 from fer_edge.runtime import Model, load_model
-from fer_edge.subject import as_trained, find_subject
+from fer_edge.subject import BY_LABEL, BY_MAJORITY, Subject, as_trained, find_subject
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,7 @@ class Evaluation:
         loss: mean cross-entropy on all held-out images, in nats.
         whole: on all held-out images.
         unleaked: without the leaked ones; None when none is left or nothing is known.
+        truth: what they were judged by, ``labels`` or ``FER+ majority``.
     """
 
     runtime: str
@@ -46,12 +47,14 @@ class Evaluation:
     loss: float
     whole: Report
     unleaked: Report | None
+    truth: str = BY_LABEL
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready."""
         return {
             "runtime": self.runtime,
             "splits": list(self.splits),
+            "truth": self.truth,
             "seconds": round(self.seconds, 2),
             "leaked": self.leaked,
             "loss": self.loss,
@@ -60,13 +63,32 @@ class Evaluation:
         }
 
 
+@dataclass(frozen=True)
+class Judged:
+    """A model and the dataset that it is to be judged on.
+
+    Attributes:
+        subject: the model.
+        dataset: as training had it; held-out faces are labelled by ``truth``.
+        splits: held out.
+        train_splits: what training saw; none where it saw another dataset.
+        truth: ``labels`` or ``FER+ majority``.
+    """
+
+    subject: Subject
+    dataset: Dataset
+    splits: tuple[str, ...]
+    train_splits: tuple[str, ...]
+    truth: str
+
+
 def evaluate_path(
     path: Path | str,
     data: str | None,
     splits: Sequence[str] = (),
     *,
     head: str | None = None,
-    votes: bool = False,
+    votes: bool | None = None,
 ) -> Evaluation:
     """Evaluate a run folder, bundle or model file on a dataset; None means the run's own.
 
@@ -77,29 +99,47 @@ def evaluate_path(
         data: the dataset's path.
         splits: held out; none takes the run's own.
         head: of a run folder; None takes the default one.
-        votes: take the majority of the FER+ votes for the truth, on the faces that have one.
+        votes: take the majority of the FER+ votes for the truth, on the faces that have one; None
+            does so for a model that learned from them, where the dataset has votes.
 
     Raises:
         FerEdgeError: no such model, head or dataset, no votes, or they do not fit one another.
     """
+    judged = open_judged(path, data, splits, head=head, votes=votes)
+    result = evaluate(
+        load_model(judged.subject.model, threads=os.cpu_count() or 1),
+        judged.dataset,
+        judged.splits,
+        train_splits=judged.train_splits,
+        labels=judged.subject.labels,
+    )
+    return replace(result, truth=judged.truth)
+
+
+def open_judged(
+    path: Path | str,
+    data: str | None,
+    splits: Sequence[str] = (),
+    *,
+    head: str | None = None,
+    votes: bool | None = None,
+) -> Judged:
+    """Find a model and read the dataset; arguments and errors as those of ``evaluate_path``."""
     subject = find_subject(path, head)
     source = data or subject.data
     if source is None:
         raise FerEdgeError("no dataset given", "name one with --data PATH")
-    model = load_model(subject.model, threads=os.cpu_count() or 1)
     dataset = load_dataset(source)
     known = subject.fingerprint in (None, dataset.fingerprint())
     if known:
         dataset = as_trained(dataset, vars(subject))
+    chosen = tuple(splits or subject.test)
+    train_splits = subject.train if known else ()
+    if votes is None:
+        votes = subject.truth == BY_MAJORITY and dataset.votes is not None
     if votes:
-        dataset = by_majority(dataset)
-    return evaluate(
-        model,
-        dataset,
-        splits or subject.test,
-        train_splits=subject.train if known else (),
-        labels=subject.labels,
-    )
+        dataset = with_majority_truth(dataset, sorted({*train_splits} - {*chosen}))
+    return Judged(subject, dataset, chosen, train_splits, BY_MAJORITY if votes else BY_LABEL)
 
 
 def evaluate(
@@ -123,12 +163,7 @@ def evaluate(
     Raises:
         FerEdgeError: the model and the dataset speak of different classes.
     """
-    if model.classes != len(dataset.labels) or (labels or dataset.labels) != dataset.labels:
-        named = ", ".join(labels) if labels else f"{model.classes} classes"
-        raise FerEdgeError(
-            f"the model gives {named}; dataset {dataset.name} has {', '.join(dataset.labels)}",
-            "evaluate on the dataset that the model was trained for",
-        )
+    check_labels(model, dataset, labels)
     held_out = dataset.select(splits)
     started = time.monotonic()
     probabilities = model.probabilities(held_out.faces)
@@ -146,6 +181,16 @@ def evaluate(
         if clean.any()
         else None,
     )
+
+
+def check_labels(model: Model, dataset: Dataset, labels: tuple[str, ...] | None) -> None:
+    """FerEdgeError unless a model, of these labels where they are known, speaks the dataset's."""
+    if model.classes != len(dataset.labels) or (labels or dataset.labels) != dataset.labels:
+        named = ", ".join(labels) if labels else f"{model.classes} classes"
+        raise FerEdgeError(
+            f"the model gives {named}; dataset {dataset.name} has {', '.join(dataset.labels)}",
+            "evaluate on the dataset that the model was trained for",
+        )
 
 
 def leaked_mask(
@@ -182,7 +227,9 @@ def print_evaluation(result: Evaluation, *, as_json: bool = False) -> None:
     scopes = {"all": result.whole}
     if result.leaked and result.unleaked is not None:
         scopes["never seen in training"] = result.unleaked
-    table = Table(title=f"{', '.join(result.splits)}, {result.runtime}", title_justify="left")
+    judge = "" if result.truth == BY_LABEL else f", judged by the {result.truth}"
+    title = f"{', '.join(result.splits)}, {result.runtime}{judge}"
+    table = Table(title=title, title_justify="left")
     table.add_column("")
     for scope, figures in scopes.items():
         table.add_column(f"{scope}\n{figures.images:,} images", justify="right")

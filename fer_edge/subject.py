@@ -21,6 +21,11 @@ ROLES = {"fingerprint": str, "train": list, "validation": list, "test": list, "d
 DIVISION = "division"
 """Recorded beside them where the dataset was divided anew: a Division's fields and the fingerprint
 of what it gave."""
+VOTES = "votes"
+"""The head that learns from FER+'s votes alone."""
+BY_LABEL, BY_MAJORITY = "labels", "FER+ majority"
+"""What held-out images are judged by: the dataset's own labels, or the majority of FER+'s votes,
+which is over half of the votes above one."""
 _DIVISION = {"how": str, "test_share": float, "seed": int, "leaky": bool, "fingerprint": str}
 _RECORD = {"path": str, "labels": list, "name": str, **ROLES}
 
@@ -38,6 +43,7 @@ class Subject:
         train, validation, test: splits.
         drop_leaks: training left out what also stands in validation and test.
         division: how the dataset was divided anew; None when its own splits served.
+        truth: what it is to be judged by, where the dataset has that.
     """
 
     source: Path
@@ -50,11 +56,17 @@ class Subject:
     validation: tuple[str, ...] = ()
     drop_leaks: bool = False
     division: dict[str, Any] | None = None
+    truth: str = BY_LABEL
 
 
 def model_file(run: Path, head: str | None = None) -> Path:
     """Where a run folder keeps its network, or that of another head than the default one."""
     return run / (f"model-{head}.keras" if head else "model.keras")
+
+
+def truth_of(head: str | None) -> str:
+    """What a head has learned, and is judged by where the dataset has it."""
+    return BY_MAJORITY if head == VOTES else BY_LABEL
 
 
 def find_head(run: Path, head: str | None) -> Path:
@@ -88,13 +100,20 @@ def find_subject(path: Path | str, head: str | None = None) -> Subject:
             find_head(path, head),
             tuple(content["labels"]),
             content["path"],
+            truth=truth_of(head or next(iter(content.get("heads", [])), None)),
             **_split_roles(content),
         )
     if path.suffix == ".fer":
         bundle = open_bundle(path)
         known = bundle.manifest.dataset
         _check_record(known, ROLES, f"{path}'s record of the dataset", "export the model again")
-        return Subject(path, bundle.read(INT8_TFLITE), bundle.labels, **_split_roles(known))
+        return Subject(
+            path,
+            bundle.read(INT8_TFLITE),
+            bundle.labels,
+            truth=known.get("truth", BY_LABEL),
+            **_split_roles(known),
+        )
     if not path.exists():
         raise FerEdgeError(
             f"no model at {path}", "give a run folder, a bundle, or a .keras, .tflite or .onnx file"

@@ -10,7 +10,7 @@ import typer
 
 from fer_edge.chatter import import_keras
 from fer_edge.cli.models import by_name, text_by_name
-from fer_edge.errors import require_extra
+from fer_edge.errors import FerEdgeError, require_extra
 
 
 class Executor(Enum):
@@ -170,7 +170,19 @@ def evaluate(
         typer.Option("--head", help="Of a run with several.", show_default="the first"),
     ] = None,
     votes: Annotated[
-        bool, typer.Option("--votes", help="Against the majority of FER+'s votes.")
+        bool | None,
+        typer.Option(
+            "--votes/--labels",
+            help="Against the majority of FER+'s votes, or against the labels.",
+            show_default="what the model has learned",
+        ),
+    ] = None,
+    robustness: Annotated[
+        bool,
+        typer.Option(
+            "--robustness",
+            help="Accuracy under blur, noise, rotation and so on.",
+        ),
     ] = False,
     plot: Annotated[
         Path | None, typer.Option("--plot", help="Draw the confusion matrix as PNG.")
@@ -180,7 +192,16 @@ def evaluate(
     """Measure a model on the held-out split, and on its part that training never saw.
 
     Example: [bold]fer-edge evaluate bundles/triwijoyo.fer --data fer2013.csv[/]
+    Example: [bold]fer-edge evaluate edge-small --data fer2013.csv --robustness[/]
     """
+    if robustness:
+        if plot:
+            raise FerEdgeError("--plot draws the confusion matrix", "leave out --robustness")
+        from fer_edge.robustness import print_robustness, robustness_path
+
+        found = robustness_path(model, data, split or (), head=head, votes=votes)
+        print_robustness(found, as_json=as_json)
+        return
     if plot:
         require_extra("matplotlib", "train")
     from fer_edge.evaluate import evaluate_path, plot_confusion, print_evaluation

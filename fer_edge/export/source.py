@@ -17,13 +17,16 @@ from fer_edge.data.ferplus import with_majority_truth
 from fer_edge.errors import FerEdgeError
 from fer_edge.files import read_json
 from fer_edge.runtime import load_model
-from fer_edge.subject import DIVISION, ROLES, as_trained, find_head, read_run
-
-BY_LABEL, BY_MAJORITY = "labels", "FER+ majority"
-"""What held-out images are judged by: the dataset's own labels, or the majority of FER+'s votes,
-which is over half of the votes above one."""
-VOTES = "votes"
-"""The head that learns from FER+'s votes alone."""
+from fer_edge.subject import (
+    BY_LABEL,
+    BY_MAJORITY,
+    DIVISION,
+    ROLES,
+    as_trained,
+    find_head,
+    read_run,
+    truth_of,
+)
 
 
 @dataclass(frozen=True)
@@ -76,7 +79,7 @@ def open_run(run: Path, data: str | None = None, head: str | None = None) -> Sou
     heads = described.get("heads", [])
     default = heads[0] if heads else None
     head = head or default
-    by_votes = head == VOTES and dataset.votes is not None
+    by_votes = truth_of(head) == BY_MAJORITY and dataset.votes is not None
     if by_votes:
         dataset = with_majority_truth(dataset, described["train"])
     return Source(

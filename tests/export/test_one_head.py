@@ -15,12 +15,13 @@ from fer_edge.data.ferplus import NO_MAJORITY, majority_targets
 from fer_edge.data.packed import write_packed
 from fer_edge.errors import FerEdgeError
 from fer_edge.labels import LABELS
+from fer_edge.subject import BY_LABEL, BY_MAJORITY
 
 keras = import_keras()
 
 from fer_edge.export.judging.certainty import LEAST, choose_threshold  # noqa: E402
 from fer_edge.export.judging.measure import hold_out  # noqa: E402
-from fer_edge.export.source import BY_LABEL, BY_MAJORITY, open_run  # noqa: E402
+from fer_edge.export.source import open_run  # noqa: E402
 
 UNCLEAR = 10
 """Test pictures whose votes have no majority."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from fer_edge.export.findings import Findings
 from fer_edge.export.judging.measure import Format
-from fer_edge.export.source import BY_MAJORITY, Source
+from fer_edge.export.source import Source
 from fer_edge.metrics import Report, percent
+from fer_edge.subject import BY_MAJORITY
 
 FEW_IMAGES = 100
 """Under so many, a class's recall is known to within 10 points at best."""

@@ -14,8 +14,8 @@ from fer_edge.export.findings import Export
 from fer_edge.export.judging.measure import Format
 from fer_edge.export.judging.timing import RUNS, WARM_UP
 from fer_edge.export.remedies.ladder import Climb
-from fer_edge.export.source import BY_LABEL
 from fer_edge.metrics import percent
+from fer_edge.subject import BY_LABEL
 
 
 def print_export(result: Export, *, as_json: bool = False) -> None:

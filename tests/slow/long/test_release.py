@@ -14,7 +14,7 @@ from fer_edge.bundle.minisign import read_public_key
 from fer_edge.bundle.signing import make_keys
 from fer_edge.data.dataset import Dataset
 from fer_edge.data.packed import write_packed
-from fer_edge.export.source import BY_LABEL, BY_MAJORITY
+from fer_edge.subject import BY_LABEL, BY_MAJORITY
 
 SCRIPT = Path(__file__).parents[3] / "train" / "release.sh"
 RECIPE = """
