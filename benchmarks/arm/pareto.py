@@ -111,6 +111,7 @@ def draw(found: Sequence[Point], target: Path) -> None:
             axes.errorbar(x, y, [[below], [above]], fmt="o", color=colour, elinewidth=0.8)
             axes.annotate(point.name, (x, y), (5, 4), textcoords="offset points", size=8)
         axes.set_xscale("log")
+        axes.margins(x=0.2)  # room for the names
         axes.set_title(title)
         axes.set_xlabel("million instructions of one int8 inference")
         axes.grid(alpha=0.3)
