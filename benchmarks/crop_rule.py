@@ -23,7 +23,13 @@ import numpy as np
 
 from fer_edge.data import load_dataset
 from fer_edge.device.classifier import Classifier, open_classifier
-from fer_edge.device.detectors import Detector, HaarDetector, SsdDetector, YuNetDetector
+from fer_edge.device.detectors import (
+    Detector,
+    HaarDetector,
+    OwnDetector,
+    SsdDetector,
+    YuNetDetector,
+)
 from fer_edge.face import Box, CropRule, crop_face
 
 SIDES = (60, 131)
@@ -291,6 +297,8 @@ def _pictures(source: Path) -> Iterator[np.ndarray]:
 def _detectors(options: argparse.Namespace) -> Iterator[Detector]:
     yield HaarDetector(min_face=0.2, max_width=640)
     yield YuNetDetector(options.yunet, min_face=0.2, max_width=640)
+    for path in options.own:
+        yield OwnDetector(path, min_face=0.2)
     for path in options.ssd:
         yield SsdDetector(path, min_face=0.2)
 
@@ -301,6 +309,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("photos", type=Path, help="photos of one person each, a zip or a folder")
     parser.add_argument("bundle", type=Path, help="a model trained on FER2013")
     parser.add_argument("--yunet", type=Path, required=True, help="YuNet's ONNX file")
+    parser.add_argument("--own", type=Path, nargs="*", default=[], help="bundles of our own")
     parser.add_argument("--ssd", type=Path, nargs="*", default=[], help="BlazeFace and others")
     parser.add_argument("--only", nargs="*", help="of these detectors, such as haar")
     parser.add_argument("--split", default="PublicTest")

@@ -77,10 +77,11 @@ class CropRule:
 
 HAAR = CropRule("haar", scale=1.12, offset_y=0.01)
 YUNET = CropRule("yunet", scale=1.02, offset_y=-0.005)
+OWN = CropRule("own", scale=1.02, offset_y=-0.005)
 BLAZEFACE = CropRule("blazeface", scale=1.13, offset_y=-0.09)
 BLAZEFACE_FULL = CropRule("blazeface-full", scale=1.27, offset_y=-0.06)
 
-RULES = {rule.detector: rule for rule in (HAAR, YUNET, BLAZEFACE, BLAZEFACE_FULL)}
+RULES = {rule.detector: rule for rule in (HAAR, YUNET, OWN, BLAZEFACE, BLAZEFACE_FULL)}
 """Each detector's rule for FER2013's framing of a face, measured: see docs/crop-rule.md."""
 
 
@@ -116,13 +117,18 @@ def rule_for(detector: CropRule, model: CropRule) -> CropRule:
     )
 
 
-def crop_face(gray: Pixels, box: Box, rule: CropRule) -> Pixels:
+LEVEL_FROM = 10.0
+"""Degrees of tilt from which a face is turned level before it is cut out."""
+
+
+def crop_face(gray: Pixels, box: Box, rule: CropRule, tilt: float = 0.0) -> Pixels:
     """Cut one face out of a frame.
 
     Args:
         gray: the frame's gray plane, (H, W) uint8; read, never written.
         box: the face box x, y, width, height in pixels of ``gray``; may reach over its border.
         rule: from box to square.
+        tilt: of the face, in degrees clockwise; from ``LEVEL_FROM`` on it is levelled.
 
     Returns:
         The face as a model takes it, (48, 48) uint8, freshly allocated.
@@ -132,6 +138,9 @@ def crop_face(gray: Pixels, box: Box, rule: CropRule) -> Pixels:
     x, y, width, height = box
     longer = max(width, height)
     side = max(1, round(longer * rule.scale))
+    if abs(tilt) >= LEVEL_FROM:
+        offset = np.array([rule.offset_x, rule.offset_y]) * longer
+        return _levelled(gray, (x + width / 2, y + height / 2), offset, side, tilt)
     left = round(x + width / 2 + rule.offset_x * longer - side / 2)
     top = round(y + height / 2 + rule.offset_y * longer - side / 2)
     rows, columns = gray.shape
@@ -147,9 +156,50 @@ def crop_face(gray: Pixels, box: Box, rule: CropRule) -> Pixels:
     return face
 
 
-def crop_faces(gray: Pixels, boxes: Sequence[Box], rule: CropRule) -> Pixels:
-    """Cut all faces of a frame; returns (N, 48, 48) uint8, in the order of ``boxes``."""
+def crop_faces(
+    gray: Pixels, boxes: Sequence[Box], rule: CropRule, tilts: Sequence[float] = ()
+) -> Pixels:
+    """Cut all faces of a frame; returns (N, 48, 48) uint8, in the order of ``boxes``.
+
+    ``tilts`` has one for each box, or is empty where nothing is known of them.
+    """
     faces = np.empty((len(boxes), FACE_SIZE, FACE_SIZE), np.uint8)
-    for face, box in zip(faces, boxes, strict=True):
-        face[:] = crop_face(gray, box, rule)
+    for face, box, tilt in zip(faces, boxes, tilts or [0.0] * len(boxes), strict=True):
+        face[:] = crop_face(gray, box, rule, tilt)
     return faces
+
+
+def _levelled(
+    gray: Pixels, middle: tuple[float, float], offset: npt.NDArray[Any], side: int, tilt: float
+) -> Pixels:
+    """The square turned about the box's middle, which is where a tilted face has its own."""
+    import cv2
+
+    radians = math.radians(tilt)
+    cosine, sine = math.cos(radians), math.sin(radians)
+    turn = np.array([[cosine, -sine], [sine, cosine]])
+    # enough of the frame for the square in any position, reduced by area before it is turned
+    reach = math.ceil(side * 0.75 + np.abs(offset).max())
+    wide = 2 * reach
+    centre = round(middle[0]), round(middle[1])
+    rows, columns = gray.shape
+    down = np.clip(np.arange(centre[1] - reach, centre[1] + reach), 0, rows - 1)
+    across = np.clip(np.arange(centre[0] - reach, centre[0] + reach), 0, columns - 1)
+    square = gray[np.ix_(down, across)]
+    shrunk = max(1.0, side / FACE_SIZE)
+    if shrunk > 1:
+        size = max(2, round(wide / shrunk))
+        square = cv2.resize(square, (size, size), interpolation=cv2.INTER_AREA)
+        shrunk = wide / size
+    # from the face's pixels to those of the square
+    step = side / FACE_SIZE / shrunk
+    start = (len(square) - 1) / 2 + turn @ (offset / shrunk - step * (FACE_SIZE - 1) / 2)
+    back = np.column_stack([turn * step, start])
+    face: Pixels = cv2.warpAffine(
+        square,
+        back,
+        (FACE_SIZE, FACE_SIZE),
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_REPLICATE,
+    )
+    return face

@@ -13,6 +13,7 @@ from fer_edge.data.audit import drop_leaks
 from fer_edge.data.dataset import Dataset
 from fer_edge.data.division import Division, divide
 from fer_edge.errors import FerEdgeError
+from fer_edge.files import read_json
 
 TRAIN_SPLITS = ("Training",)
 TEST_SPLITS = ("PrivateTest",)
@@ -119,6 +120,15 @@ def find_subject(path: Path | str, head: str | None = None) -> Subject:
             f"no model at {path}", "give a run folder, a bundle, or a .keras, .tflite or .onnx file"
         )
     return Subject(path, path)
+
+
+def task_of(path: Path) -> str:
+    """``detect`` for a face detector's run folder or bundle, else ``classify``."""
+    if path.is_dir():
+        return "detect" if read_json(path / "data.json").get("task") == "detect" else "classify"
+    if path.suffix == ".fer" and path.is_file():
+        return open_bundle(path).manifest.task
+    return "classify"
 
 
 def read_run(folder: Path) -> dict[str, Any]:

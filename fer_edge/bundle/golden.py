@@ -54,7 +54,7 @@ def golden_set(packed: bytes) -> dict[str, np.ndarray]:
         ValueError: it is not what ``pack_golden`` gives.
     """
     members = archive.unpack(packed)
-    arrays = {name.removesuffix(".npy"): _array(data) for name, data in members.items()}
+    arrays = {name.removesuffix(".npy"): read_array(data) for name, data in members.items()}
     if not set(arrays) <= set(GOLDEN_ARRAYS) or not {"faces", "probabilities"} <= set(arrays):
         raise ValueError("its arrays are not those of a golden set")
     faces = arrays["faces"]
@@ -145,8 +145,8 @@ def verify_golden(bundle: Bundle, model: Model) -> float:
     return difference
 
 
-def _array(data: bytes) -> np.ndarray:
-    """An ``.npy`` as a view.
+def read_array(data: bytes) -> np.ndarray:
+    """The bytes of an ``.npy`` as a view; ValueError where they are not one.
 
     Not through numpy's reader, which evaluates the header and makes room for what it claims.
     """

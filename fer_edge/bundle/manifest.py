@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from fer_edge.bundle import shapes
-from fer_edge.bundle.shapes import INPUT
+from fer_edge.bundle.shapes import FRAME_INPUT, INPUT
 from fer_edge.bundle.validation import problem
 from fer_edge.errors import FerEdgeError
 from fer_edge.face import CropRule
@@ -80,7 +80,10 @@ class Manifest:
     )
     input: dict[str, Any] = field(
         default_factory=lambda: dict(INPUT),
-        metadata=_is("what the model takes: one face, 0 is black", {"const": INPUT}),
+        metadata=_is(
+            "what the model takes: one face, or a detector's frame; 0 is black",
+            {"anyOf": [{"const": INPUT}, {"const": FRAME_INPUT}]},
+        ),
     )
     description: str = field(
         default="", metadata=_is("what the recipe says of the model; since 1.1", shapes.TEXT)
@@ -99,12 +102,24 @@ class Manifest:
         """The probability that an expression needs to be named; None where none was chosen."""
         return self.uncertain.get("threshold")
 
+    task: str = field(
+        default="classify",
+        metadata=_is(
+            "to name a face's expression, or to find the faces of a frame; since 1.3",
+            {"enum": ["classify", "detect"]},
+        ),
+    )
+    detector: dict[str, Any] = field(
+        default_factory=dict,
+        metadata=_is("how a detector's outputs are read; since 1.3", shapes.DETECTOR),
+    )
+
     def to_json(self) -> str:
         """Sorted keys, so that the same manifest gives the same bytes."""
         return _canonical(asdict(self))
 
 
-LATER = ("description", "uncertain")
+LATER = ("description", "uncertain", "task", "detector")
 """Fields that 1.0 did not have; an older manifest lacks them."""
 
 
@@ -150,7 +165,7 @@ def parse_manifest(written: bytes) -> tuple[Manifest, tuple[str, ...]]:
     if version > VERSION:
         ignored = tuple(ascii(name)[1:-1][:40] for name in sorted(set(stored) - known))
         stored = {name: value for name, value in stored.items() if name in known}
-    _check_input(stored.get("input"))
+    _check_input(stored.get("input"), stored.get("task", "classify"))
     if found := problem(stored, json_schema(), shapes.DEFINITIONS, "its manifest"):
         raise ValueError(found)
     try:
@@ -183,9 +198,9 @@ def _version(stored: dict[str, Any]) -> tuple[int, int]:
     return version
 
 
-def _check_input(given: Any) -> None:
+def _check_input(given: Any, task: Any) -> None:
     # another input is no damage: it is a model for something else
-    if isinstance(given, dict) and given != INPUT:
+    if isinstance(given, dict) and given != (FRAME_INPUT if task == "detect" else INPUT):
         raise FerEdgeError(
             f"takes pictures of {ascii(given.get('shape'))[:60]}, "
             f"this fer-edge gives {INPUT['shape']}",

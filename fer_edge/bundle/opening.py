@@ -18,6 +18,8 @@ from fer_edge.errors import FerEdgeError
 from fer_edge.files import atomic_path
 
 INT8_TFLITE = "model.int8.tflite"
+INT8_160_TFLITE = "model-160x120.int8.tflite"
+"""A detector's, for smaller frames than its ``model.int8.tflite`` takes."""
 FLOAT_TFLITE = "model.float32.tflite"
 FLOAT16_TFLITE = "model.float16.tflite"
 DYNAMIC_TFLITE = "model.dynamic.tflite"
@@ -29,7 +31,15 @@ MANIFEST = "manifest.json"
 SIGNATURE = "manifest.minisig"
 
 MEMBERS = (
-    *(INT8_TFLITE, FLOAT_TFLITE, FLOAT16_TFLITE, DYNAMIC_TFLITE, INT8_ONNX, FLOAT_ONNX),
+    *(
+        INT8_TFLITE,
+        INT8_160_TFLITE,
+        FLOAT_TFLITE,
+        FLOAT16_TFLITE,
+        DYNAMIC_TFLITE,
+        INT8_ONNX,
+        FLOAT_ONNX,
+    ),
     *(GOLDEN, MODEL_CARD),
 )
 """What a bundle may hold beside its manifest; a slim one has neither float nor ONNX models."""

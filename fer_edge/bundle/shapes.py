@@ -15,6 +15,8 @@ Shape = dict[str, Any]
 
 INPUT = {"shape": [1, FACE_SIZE, FACE_SIZE, 1], "dtype": "uint8", "colour": "grayscale"}
 """What a model takes: one face, 0 is black and 255 white."""
+FRAME_INPUT = {**INPUT, "shape": [1, 240, 320, 1]}
+"""What a detector's first file takes: one frame. Its other files take the same in other sizes."""
 MOST_TOLERANCE = 0.25
 """Of ``golden_tolerance``: beyond it a golden set proves nothing."""
 
@@ -120,6 +122,29 @@ CROP: Shape = {
     },
     "required": ["detector"],
     "additionalProperties": False,
+}
+DETECTOR: Shape = {
+    "type": "object",
+    "properties": {
+        "min_score": described(
+            "by file, the score from which a detection counts",
+            {"type": "object", "additionalProperties": {**NUMBER, "minimum": 0, "maximum": 1}},
+        ),
+        "sizes": described(
+            "by file, columns and rows of the frames that it takes",
+            {
+                "type": "object",
+                "additionalProperties": {
+                    "type": "array",
+                    "items": COUNT,
+                    "minItems": 2,
+                    "maxItems": 2,
+                },
+            },
+        ),
+        "strides": {"type": "array", "items": COUNT},
+        "landmarks": NAMES,
+    },
 }
 TOLERANCE: Shape = {"type": "number", "minimum": 0, "maximum": MOST_TOLERANCE}
 RECIPE = open_object(

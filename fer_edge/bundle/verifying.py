@@ -7,12 +7,16 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from fer_edge.bundle.golden import prove
+from fer_edge.bundle.golden_frames import prove_detector
 from fer_edge.bundle.minisign import PublicKey
-from fer_edge.bundle.opening import INT8_ONNX, INT8_TFLITE, open_bundle
+from fer_edge.bundle.opening import INT8_160_TFLITE, INT8_ONNX, INT8_TFLITE, open_bundle
 from fer_edge.bundle.report import Verification
+from fer_edge.detection.network import TFLiteDetector
+from fer_edge.runtime import Model
 
 _RUNTIMES = {
     INT8_TFLITE: ("ai_edge_litert", "tflite_runtime"),
+    INT8_160_TFLITE: ("ai_edge_litert", "tflite_runtime"),
     INT8_ONNX: ("onnxruntime",),
 }
 
@@ -28,13 +32,16 @@ def verify(path: Path, *, keys: Sequence[PublicKey] | None = None) -> Verificati
         FerEdgeError: the first thing that is not in order.
     """
     bundle = open_bundle(path, keys=keys)
-    replayed, runtimes, skipped = {}, {}, []
+    replayed: dict[str, float] = {}
+    runtimes, skipped = {}, []
+    detects = bundle.manifest.task == "detect"
     for name, modules in _RUNTIMES.items():
         if name not in bundle.content:
             continue
         if not any(find_spec(module) for module in modules):
             skipped.append(name)
             continue
-        model, difference = prove(bundle, name)
-        replayed[name], runtimes[name] = difference, model.runtime
+        proven: tuple[Model | TFLiteDetector, float]
+        proven = prove_detector(bundle, name) if detects else prove(bundle, name)
+        replayed[name], runtimes[name] = proven[1], proven[0].runtime
     return Verification(bundle, replayed, runtimes, tuple(skipped))

@@ -108,3 +108,24 @@ def synth(
     write_packed(dataset, output)
     facts = {"file": str(output), "bytes": output.stat().st_size}
     print_summary(summarise(dataset), as_json=as_json, **facts)
+
+
+@data_app.command()
+def faces(
+    photos: Annotated[Path, typer.Argument(help="Photos of people, a zip or a folder.")],
+    yunet: Annotated[Path, typer.Option("--yunet", help="YuNet's ONNX file.")],
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="The CSV.", show_default="beside the photos"),
+    ] = None,
+) -> None:
+    """Label photos with faces' boxes and landmarks, to train a detector on.
+
+    Example: [bold]fer-edge data faces photos.zip --yunet face_detection_yunet.onnx[/]
+    """
+    from fer_edge.data.labelling import label_photos
+
+    beside = photos.with_suffix("") if photos.is_file() else photos
+    target = output or beside.with_name(f"{beside.name}.csv")
+    count, found, agreed = label_photos(photos, yunet, target)
+    typer.echo(f"{count:,} photos, {found:,} faces, {agreed:,} found alike three times: {target}")

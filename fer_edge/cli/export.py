@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from fer_edge.chatter import import_keras
 from fer_edge.errors import FerEdgeError, require_extra
+
+if TYPE_CHECKING:
+    from fer_edge.export.judging.budget import Budget
 
 
 def export(
@@ -99,11 +102,14 @@ def export(
     from fer_edge.export.showing.report import print_export
     from fer_edge.export.source import newest_run
 
+    run = run or newest_run()
+    if _export_detector(run, limits, data, output, calibration, ranges, as_json=as_json):
+        return
     if explain:
         from fer_edge.export.showing.plots import layers_plot, save_png
 
         found = explain_run(
-            run or newest_run(),
+            run,
             data=data,
             head=head,
             calibration=calibration,
@@ -117,7 +123,7 @@ def export(
         print_explanation(found, as_json=as_json)
         return
     result = export_run(
-        run or newest_run(),
+        run,
         budget=limits,
         data=data,
         head=head,
@@ -133,3 +139,34 @@ def export(
         say=lambda line: typer.echo(line, err=True),
     )
     print_export(result, as_json=as_json)
+
+
+def _export_detector(
+    run: Path,
+    limits: Budget,
+    data: str | None,
+    output: Path,
+    calibration: int,
+    ranges: str,
+    *,
+    as_json: bool,
+) -> bool:
+    """Export a detector's run; False where it is another kind of run."""
+    from fer_edge.subject import task_of
+
+    if task_of(run) != "detect":
+        return False
+    from fer_edge.export.detection.exporting import export_detector, print_detector_export
+
+    result = export_detector(
+        run,
+        budget=limits,
+        data=data,
+        output=output,
+        # a frame has as many values as forty faces
+        calibration=min(calibration, 100),
+        ranges=ranges,
+        say=lambda line: typer.echo(line, err=True),
+    )
+    print_detector_export(result, as_json=as_json)
+    return True

@@ -13,7 +13,7 @@ Detector = Annotated[
     str | None,
     typer.Option(
         "--detector",
-        metavar="haar|yunet|FILE",
+        metavar="haar|yunet|own|FILE",
         help="What finds faces; FILE is a .tflite (BlazeFace, SSD), .onnx (YuNet) or .xml.",
         show_default="yunet where it was got, else haar",
     ),

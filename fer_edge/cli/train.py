@@ -185,11 +185,21 @@ def evaluate(
         ),
     ] = False,
     plot: Annotated[
-        Path | None, typer.Option("--plot", help="Draw the confusion matrix as PNG.")
+        Path | None,
+        typer.Option("--plot", help="Draw the confusion matrix, or precision over recall, as PNG."),
+    ] = None,
+    backgrounds: Annotated[
+        list[str] | None,
+        typer.Option("--backgrounds", help="Of a detector: folder of photographs without faces."),
+    ] = None,
+    frames: Annotated[
+        int | None, typer.Option("--frames", min=1, help="Of a detector: frames with faces.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print all figures as JSON.")] = False,
 ) -> None:
     """Measure a model on the held-out split, and on its part that training never saw.
+
+    A detector is measured on frames composed of the held-out photos.
 
     Example: [bold]fer-edge evaluate bundles/triwijoyo.fer --data fer2013.csv[/]
     Example: [bold]fer-edge evaluate edge-small --data fer2013.csv --robustness[/]
@@ -204,6 +214,14 @@ def evaluate(
         return
     if plot:
         require_extra("matplotlib", "train")
+    from fer_edge.subject import task_of
+
+    if task_of(model) == "detect":
+        from fer_edge.evaluate_detector import evaluate_detector, print_detectors
+
+        found = evaluate_detector(model, data, split or (), backgrounds=backgrounds, frames=frames)
+        print_detectors(found, as_json=as_json, plot=plot)
+        return
     from fer_edge.evaluate import evaluate_path, plot_confusion, print_evaluation
 
     result = evaluate_path(model, data, split or (), head=head, votes=votes)

@@ -87,23 +87,37 @@ def open_classifier(
 
 
 def newest_bundle(folders: Sequence[Path] = (Path("bundles"), Path())) -> Path:
-    """Return the newest .fer file of the first folder that holds one.
+    """Return the newest .fer file of the first folder that holds one, detectors aside.
 
     Raises:
         FerEdgeError: none of the folders does.
     """
     for folder in folders:
         bundles = sorted(folder.glob("*.fer"), key=lambda path: path.stat().st_mtime)
-        if bundles:
-            return bundles[-1]
+        for path in reversed(bundles):
+            if not _finds_faces(path):
+                return path
     raise FerEdgeError(
         "no bundle was named, and there is none in ./bundles or here",
         "name one, or make one: fer-edge export RUN --int8",
     )
 
 
+def _finds_faces(path: Path) -> bool:
+    """Whether it is a detector's bundle; a damaged one is for whoever opens it to refuse."""
+    try:
+        return open_bundle(path, keys=()).manifest.task == "detect"
+    except FerEdgeError:
+        return False
+
+
 def _proven(path: Path, threads: int, keys: Sequence[PublicKey]) -> Classifier:
     bundle = open_bundle(path, keys=keys)
+    if bundle.manifest.task != "classify":
+        raise FerEdgeError(
+            f"bundle {path} is a face detector, it names no expressions",
+            f"give it with --detector {path}",
+        )
     member = member_for_this_machine(bundle)
     model, _ = prove(bundle, member, threads=threads)
     manifest = bundle.manifest

@@ -77,7 +77,12 @@ def run_pipeline(
         began = time.perf_counter()
         found = finder.find(frame.gray, taken)
         detected = time.perf_counter()
-        crops = crop_faces(frame.gray, [sighting.box for sighting in found.seen], rule)
+        crops = crop_faces(
+            frame.gray,
+            [sighting.box for sighting in found.seen],
+            rule,
+            [sighting.tilt for sighting in found.seen],
+        )
         cropped = time.perf_counter()
         faces, events = in_view.update(found, classifier.probabilities(crops), taken)
         named = time.perf_counter()

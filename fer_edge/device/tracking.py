@@ -33,6 +33,8 @@ class Sighting:
     """The same for the same face as long as it is in view, from 1; None without tracking."""
     confirmed: bool = True
     """Whether a second detection agreed that this is a face."""
+    tilt: float = 0.0
+    """Degrees clockwise, as the newest detection saw it; 0 where the detector cannot tell."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,11 @@ class EachFrame:
     def find(self, gray: Pixels, seconds: float) -> Sightings:
         """Find the faces of one picture."""
         self.detections += 1
-        return Sightings(tuple(Sighting(box) for box in self.detector.detect(gray)))
+        found = self.detector.detect(gray)
+        tilts = _tilts(self.detector, found)
+        return Sightings(
+            tuple(Sighting(box, tilt=tilt) for box, tilt in zip(found, tilts, strict=True))
+        )
 
 
 @dataclass
@@ -82,8 +88,10 @@ class _Track:
     """Detections in a row that did not."""
     visible: bool = True
     """Whether it was followed or found in the newest frame."""
+    tilt: float = 0.0
+    """As ``Sighting.tilt``."""
 
-    def hit(self, box: Box) -> None:
+    def hit(self, box: Box, tilt: float) -> None:
         """Take a detection in: mixed with where motion says that the face is, if it says so."""
         if self.visible:
             x, y, width, height = (
@@ -92,7 +100,7 @@ class _Track:
             self.box = (x, y, width, height)
         else:
             self.box = _as_region(box)
-        self.hits, self.misses, self.visible = self.hits + 1, 0, True
+        self.hits, self.misses, self.visible, self.tilt = self.hits + 1, 0, True, tilt
 
 
 class FaceTracker:
@@ -171,11 +179,13 @@ class FaceTracker:
 
     def _match(self, found: Sequence[Box], seconds: float) -> None:
         """Give each detection to the track that it is, or to a new one."""
+        tilts = _tilts(self.detector, found)
         visible = [track for track in self._tracks if track.visible]
         matches = _pairs(visible, found)
         for track in visible:
             if track.number in matches:
-                track.hit(found[matches[track.number]])
+                place = matches[track.number]
+                track.hit(found[place], tilts[place])
             else:
                 track.misses += 1
                 track.visible = track.hits > 1 and track.misses < _MISSES
@@ -184,10 +194,11 @@ class FaceTracker:
                 continue
             lost = [track for track in self._tracks if not track.visible and _may_be(track, box)]
             if lost:
-                min(lost, key=lambda track: _apart(track.box, box)).hit(box)
+                min(lost, key=lambda track: _apart(track.box, box)).hit(box, tilts[place])
             else:
                 self._issued += 1
-                self._tracks.append(_Track(self._issued, _as_region(box), seconds))
+                new = _Track(self._issued, _as_region(box), seconds, tilt=tilts[place])
+                self._tracks.append(new)
         for track in [track for track in self._tracks if not track.visible and track.hits == 1]:
             self._end(track)
 
@@ -199,7 +210,8 @@ class FaceTracker:
         visible = [track for track in self._tracks if track.visible]
         visible.sort(key=lambda track: track.box[2] * track.box[3], reverse=True)
         return tuple(
-            Sighting(enlarge(track.box, 1.0), track.number, track.hits > 1) for track in visible
+            Sighting(enlarge(track.box, 1.0), track.number, track.hits > 1, track.tilt)
+            for track in visible
         )
 
 
@@ -218,6 +230,11 @@ def _pairs(tracks: Sequence[_Track], found: Sequence[Box]) -> dict[int, int]:
         if shared >= _SAME and number not in pairs and place not in pairs.values():
             pairs[number] = place
     return pairs
+
+
+def _tilts(detector: Detector, found: Sequence[Box]) -> Sequence[float]:
+    """One for each box, 0 where the detector cannot tell."""
+    return detector.tilts or [0.0] * len(found)
 
 
 def _may_be(lost: _Track, box: Box) -> bool:

@@ -82,7 +82,7 @@ def export(
         FerEdgeError: the run is not finished, the dataset is another one, a layer cannot be
             converted, or a float export does not compute what Keras does.
     """
-    _check_writable(output)
+    check_writable(output)
     say(f"reading {run} and its dataset")
     opened = open_run(run, data, head)
     source, norms = check_batch_norms(opened, recalibrate=recalibrate_bn, say=say)
@@ -176,7 +176,7 @@ def _findings(
         truth=source.truth,
         temperature=source.temperature,
         certainty=find_certainty(source, held_out, ladder.best.int8),
-        tools=_tools(),
+        tools=tool_versions(),
     )
 
 
@@ -212,7 +212,7 @@ def _failed(formats: tuple[Format, ...]) -> dict[str, tuple[Check, ...]]:
     }
 
 
-def _check_writable(folder: Path) -> None:
+def check_writable(folder: Path) -> None:
     """Refuse at once what would fail after minutes of work; makes nothing."""
     there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     if not there.is_dir() or not os.access(there, os.W_OK):
@@ -248,7 +248,8 @@ def _refuse_if_failed(
     )
 
 
-def _tools() -> dict[str, str]:
+def tool_versions() -> dict[str, str]:
+    """Names and versions of what makes a bundle."""
     versions = {"fer-edge": fer_edge.__version__, "python": platform.python_version()}
     for name in TOOLS:
         try:

@@ -73,7 +73,7 @@ def open_run(run: Path, data: str | None = None, head: str | None = None) -> Sou
     """
     described = read_run(run)
     file = find_head(run, head)
-    recipe, recipe_sha256 = _read_recipe(run)
+    recipe, recipe_sha256 = read_recipe(run)
     network, precision = in_float32(load_model(file).network)  # type: ignore[attr-defined]
     dataset = _same_dataset(data or described["path"], described)
     heads = described.get("heads", [])
@@ -132,7 +132,12 @@ def in_float32(network: keras.Model) -> tuple[keras.Model, str]:
     return rebuilt, ", ".join(policies)
 
 
-def _read_recipe(run: Path) -> tuple[dict[str, Any], str]:
+def read_recipe(run: Path) -> tuple[dict[str, Any], str]:
+    """A run's recipe as a table, and the SHA-256 of its text.
+
+    Raises:
+        FerEdgeError: it cannot be read, or has no usable name.
+    """
     path = run / "recipe.toml"
     try:
         text = path.read_text(encoding="utf-8")

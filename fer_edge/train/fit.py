@@ -5,9 +5,9 @@ from __future__ import annotations
 import csv
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import keras
 import numpy as np
@@ -71,8 +71,6 @@ def fit(
     """
     devices = devices or local_devices()[:1]
     _check_shares(devices, training, validation)
-    checkpoints = Checkpoints(run)
-    state = (checkpoints.load_state() if resume else None) or State()
     table = recipe.fit
     batches = EpochBatches(
         training,
@@ -84,12 +82,54 @@ def fit(
         goal=taught(goals(training, recipe.targets), training, recipe, run),
         mixing=recipe.augment,
     )
+    return run_epochs(
+        table,
+        batches,
+        lambda: build_trainer(recipe, len(training.labels), len(batches), devices),
+        run,
+        resume=resume,
+        devices=devices,
+        validation=_validation_data(validation, recipe.targets, devices),
+    )
+
+
+class Batches(Protocol):
+    """What an epoch is made of: a ``keras.utils.PyDataset`` whose ``epoch`` is set before each."""
+
+    epoch: int
+
+    def __len__(self) -> int: ...
+
+
+def run_epochs(
+    table: FitTable,
+    batches: Batches,
+    build: Callable[[], keras.Model],
+    run: Path,
+    *,
+    resume: bool,
+    devices: Sequence[str],
+    validation: Any,
+) -> State:
+    """Keras's ``fit`` for whatever is trained, as ``fit`` describes it.
+
+    Args:
+        table: how long and how.
+        batches: of an epoch.
+        build: makes the compiled training model; called where there is no checkpoint.
+        run: the run folder.
+        resume: go on from its checkpoint.
+        devices: that share every batch.
+        validation: Keras's ``validation_data``.
+    """
+    checkpoints = Checkpoints(run)
+    state = (checkpoints.load_state() if resume else None) or State()
     with placed_on(devices):
         if state.epoch:
             trainer = checkpoints.load_model(state.epoch)
         else:
             keras.utils.set_random_seed(table.seed)
-            trainer = build_trainer(recipe, len(training.labels), len(batches), devices)
+            trainer = build()
         if state.epoch >= table.epochs or _patience_is_over(table, state):
             return state
         synchronize_batch_norm(trainer, devices)
@@ -97,7 +137,7 @@ def fit(
         try:
             trainer.fit(
                 batches,
-                validation_data=_validation_data(validation, recipe.targets, devices),
+                validation_data=validation,
                 validation_batch_size=VALIDATION_BATCH * len(devices),
                 initial_epoch=state.epoch,
                 epochs=table.epochs,
@@ -154,7 +194,7 @@ def build_trainer(
         x = Camera(recipe.camera.model_dump(), recipe.fit.seed + 8, name="camera")(x)
     trainer = keras.Model(inputs, network(x))
     trainer.compile(
-        _optimizer(recipe.fit, steps),
+        optimizer_of(recipe.fit, steps),
         keras.losses.CategoricalCrossentropy(label_smoothing=recipe.fit.label_smoothing),
         metrics=[
             keras.metrics.CategoricalAccuracy(name="accuracy"),
@@ -189,7 +229,8 @@ def _validation_data(
     return dataset.faces[:count], goal.targets[:count], goal.weights[:count]
 
 
-def _optimizer(table: FitTable, steps: int) -> keras.optimizers.Optimizer:
+def optimizer_of(table: FitTable, steps: int) -> keras.optimizers.Optimizer:
+    """The recipe's optimizer, its schedule over the recipe's epochs of so many ``steps``."""
     rate: float | keras.optimizers.schedules.LearningRateSchedule = table.learning_rate
     warmup = round(table.warmup_epochs * steps)
     if table.schedule == "cosine" or warmup:
@@ -201,7 +242,9 @@ def _optimizer(table: FitTable, steps: int) -> keras.optimizers.Optimizer:
             warmup_target=table.learning_rate if warmup else None,
             warmup_steps=warmup,
         )
-    options: dict[str, Any] = {"weight_decay": table.weight_decay or None}
+    # AdamW takes no None
+    none = 0.0 if table.optimizer == "adamw" else None
+    options: dict[str, Any] = {"weight_decay": table.weight_decay or none}
     if table.ema:
         options |= {"use_ema": True, "ema_momentum": table.ema}
     if table.optimizer == "sgd":
@@ -218,7 +261,7 @@ class _Epochs(keras.callbacks.Callback):
     """Seeds each epoch, watches the loss, keeps the history, writes the checkpoint."""
 
     def __init__(
-        self, table: FitTable, batches: EpochBatches, checkpoints: Checkpoints, state: State
+        self, table: FitTable, batches: Batches, checkpoints: Checkpoints, state: State
     ) -> None:
         super().__init__()
         self.table, self.batches, self.checkpoints, self.state = table, batches, checkpoints, state

@@ -9,11 +9,13 @@ from matplotlib.figure import Figure
 from fer_edge.files import atomic_path
 
 
-def plot_curves(history: list[dict[str, float]], title: str, target: Path) -> None:
-    """Loss and accuracy over the epochs, training and (where there is one) validation, as PNG."""
+def plot_curves(
+    history: list[dict[str, float]], title: str, target: Path, measure: str = "accuracy"
+) -> None:
+    """Loss and a measure over the epochs, training and (where there is one) validation, as PNG."""
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     epochs = [row["epoch"] for row in history]
-    for axes, name in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
+    for axes, name in zip(figure.subplots(1, 2), ("loss", measure), strict=True):
         axes.plot(epochs, [row[name] for row in history], marker=".", label="training")
         if f"val_{name}" in history[0]:
             axes.plot(

@@ -79,5 +79,5 @@ def _figures(logs: dict[str, float] | None) -> str:
     return "  ".join(
         f"{name.replace('val_', 'validation ')} {value:.4f}"
         for name, value in (logs or {}).items()
-        if name.removeprefix("val_") in ("loss", "accuracy")
+        if name.removeprefix("val_") in ("loss", "accuracy", "overlap")
     )

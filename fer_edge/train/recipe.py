@@ -15,6 +15,7 @@ from fer_edge.data.division import TEST, Division
 from fer_edge.data.splits import TRAINING
 from fer_edge.errors import FerEdgeError, nearest
 from fer_edge.schema import parse_toml
+from fer_edge.train.frames_table import FramesTable, check_task
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 Part = Annotated[float, Field(ge=0, le=1)]
@@ -214,6 +215,8 @@ class Recipe(_Table):
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
     description: str = ""
+    task: Literal["classify", "detect"] = "classify"
+    """Name the expression of a face, or find the faces of a frame."""
     data: DataTable = DataTable()
     model: ModelTable
     targets: TargetsTable = TargetsTable()
@@ -221,6 +224,7 @@ class Recipe(_Table):
     fit: FitTable = FitTable()
     augment: AugmentTable = AugmentTable()
     camera: CameraTable = CameraTable()
+    frames: FramesTable = FramesTable()
     paper: PaperTable | None = None
 
     def to_toml(self) -> str:
@@ -326,6 +330,7 @@ def _checked(recipe: Recipe, source: str) -> Recipe:
         )
     _check_targets(recipe.targets, source)
     _check_division(data, source)
+    check_task(recipe, source)
     return recipe
 
 

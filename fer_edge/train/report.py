@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
+from fer_edge.detection.evaluating import print_detection
 from fer_edge.train.recipe import load_recipe, shipped_recipes
 
 if TYPE_CHECKING:
@@ -28,6 +29,26 @@ def print_run(run: Run, *, as_json: bool = False) -> None:
         f"{run.recipe.name}: {metrics['parameters']:,} parameters, epoch {metrics['chosen_epoch']} "
         f"of {metrics['epochs']}, {metrics['seconds'] / 60:.1f} min"
     )
+    if run.recipe.task == "detect":
+        console.print(title, highlight=False)
+        for part in ("validation", "test"):
+            if part in metrics and not as_json:
+                print_detection(metrics[part], part)
+    else:
+        _print_classifier(metrics, title, console)
+    folder = shlex.quote(str(run.folder))
+    if run.interrupted:
+        console.print(
+            f"interrupted after epoch {metrics['epochs']}: the run folder is usable, the test "
+            f"split was not touched\ngo on: fer-edge train --resume -o {folder}",
+            highlight=False,
+        )
+        return
+    console.print(f"run folder: {run.folder}", highlight=False)
+    console.print(f"next: fer-edge export {folder} --int8", highlight=False)
+
+
+def _print_classifier(metrics: dict[str, Any], title: str, console: Console) -> None:
     table = Table(title=title, title_justify="left")
     table.add_column("split")
     for name in ("images", "accuracy", "95% interval", "macro-F1"):
@@ -49,16 +70,6 @@ def print_run(run: Run, *, as_json: bool = False) -> None:
             f"{check['moving_averages']:.1%}, its batch statistics "
             f"{check['batch_statistics']:.1%}: train for longer or lower the model's momentum"
         )
-    folder = shlex.quote(str(run.folder))
-    if run.interrupted:
-        console.print(
-            f"interrupted after epoch {metrics['epochs']}: the run folder is usable, the test "
-            f"split was not touched\ngo on: fer-edge train --resume -o {folder}",
-            highlight=False,
-        )
-        return
-    console.print(f"run folder: {run.folder}", highlight=False)
-    console.print(f"next: fer-edge export {folder} --int8", highlight=False)
 
 
 def print_recipes() -> None:

@@ -120,6 +120,12 @@ def train(
                 "no dataset given", "name one with --data PATH, or use --data synthetic"
             )
     chosen = choose_devices(devices, recipe.fit.batch_size)
+    if recipe.task == "detect":
+        if start is not None:
+            raise FerEdgeError("a detector cannot be trained --from another", "leave out --from")
+        from fer_edge.train.detect.run import train_detector
+
+        return Run(folder, recipe, *train_detector(recipe, str(data), folder, recorded, chosen))
     dataset = load_dataset(data, skip_bad=skip_bad)
     if start is not None:
         recipe = starting_from(recipe, start, dataset)

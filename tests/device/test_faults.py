@@ -35,6 +35,7 @@ class Crowd:
 
     name = "crowd"
     crop_rule = HAAR
+    tilts: tuple[float, ...] = ()
 
     def __init__(self) -> None:
         rng = np.random.default_rng(3)

@@ -23,6 +23,7 @@ class Stickers:
 
     name = "stickers"
     crop_rule = HAAR
+    tilts: tuple[float, ...] = ()
 
     def __init__(self, size: tuple[int, int] = (240, 320)) -> None:
         rng = np.random.default_rng(1)
@@ -250,6 +251,7 @@ class Unreliable:
 
     name = "unreliable"
     crop_rule = HAAR
+    tilts: tuple[float, ...] = ()
 
     def __init__(self, seed: int) -> None:
         self._rng = np.random.default_rng(seed)

@@ -6,21 +6,32 @@ from pathlib import Path
 
 from fer_edge.device.detectors.base import Detector
 from fer_edge.device.detectors.haar import HaarDetector
+from fer_edge.device.detectors.own import OwnDetector
 from fer_edge.device.detectors.ssd import SsdDetector
 from fer_edge.device.detectors.yunet import YuNetDetector
 from fer_edge.device.model_store import YUNET_FILE, stored
 from fer_edge.errors import FerEdgeError
 
-__all__ = ["Detector", "HaarDetector", "SsdDetector", "YuNetDetector", "open_detector"]
+OWN_FILE = "detector.fer"
+
+__all__ = [
+    "Detector",
+    "HaarDetector",
+    "OwnDetector",
+    "SsdDetector",
+    "YuNetDetector",
+    "open_detector",
+]
 
 
 def open_detector(choice: str | None = None, *, min_face: float = 0.15) -> Detector:
     """Open a face detector.
 
     Args:
-        choice: "haar", "yunet" (as ``fer-edge doctor --get yunet`` got it), or a file: a cascade
-            (.xml), YuNet (.onnx), or BlazeFace or another SSD (.tflite). None takes YuNet where it
-            was got, else Haar.
+        choice: "haar", "yunet" (as ``fer-edge doctor --get yunet`` got it), "own" (``detector.fer``
+            in ./bundles, here, or among the fetched models), or a file: our own detector's bundle
+            (.fer), a cascade (.xml), YuNet (.onnx), or BlazeFace or another SSD (.tflite). None
+            takes YuNet where it was got, else Haar.
         min_face: smallest face, as a fraction of the frame's shorter side, above 0 to 1.
 
     Raises:
@@ -33,13 +44,30 @@ def open_detector(choice: str | None = None, *, min_face: float = 0.15) -> Detec
         return HaarDetector(min_face=min_face)
     if choice == "yunet":
         return YuNetDetector(stored(YUNET_FILE), min_face=min_face, name="yunet")
+    if choice == "own":
+        return OwnDetector(_own(), min_face=min_face, name="own")
     path = Path(choice)
     if path.suffix == ".xml":
         return HaarDetector(min_face=min_face, cascade=path)
     if path.suffix == ".onnx":
         return YuNetDetector(path, min_face=min_face)
+    if path.suffix == ".fer":
+        return OwnDetector(path, min_face=min_face)
     if path.suffix == ".tflite":
         return SsdDetector(path, min_face=min_face)
     raise FerEdgeError(
-        f"no face detector '{choice}'", "use haar, yunet, or an .xml, .onnx or .tflite file"
+        f"no face detector '{choice}'",
+        "use haar, yunet, own, or a .fer, .xml, .onnx or .tflite file",
+    )
+
+
+def _own() -> Path:
+    """Where the package's own detector lies."""
+    places = (Path("bundles") / OWN_FILE, Path(OWN_FILE), stored(OWN_FILE))
+    for place in places:
+        if place.is_file():
+            return place
+    raise FerEdgeError(
+        f"there is no {OWN_FILE} in ./bundles, here or in {places[-1].parent}",
+        "make one (fer-edge train detector, fer-edge export), or use haar",
     )

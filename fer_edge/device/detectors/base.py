@@ -6,6 +6,8 @@ import math
 from collections.abc import Sequence
 from typing import Protocol
 
+import numpy as np
+
 from fer_edge.device.opencv import load_opencv
 from fer_edge.errors import FerEdgeError
 from fer_edge.face import Box, CropRule, Pixels
@@ -18,6 +20,9 @@ class Detector(Protocol):
     """What a message and the summary call it, such as "haar" or a file's path."""
     crop_rule: CropRule
     """From this detector's boxes to FER2013's framing of a face."""
+    tilts: Sequence[float]
+    """How far the faces that ``detect`` gave last are tilted, in their order, in degrees clockwise;
+    empty where a detector cannot tell."""
 
     def detect(self, gray: Pixels, near: Sequence[Box] = ()) -> list[Box]:
         """Find faces.
@@ -65,6 +70,29 @@ def shrink(gray: Pixels, max_width: int) -> tuple[Pixels, float]:
     scale = max_width / width
     size = (max_width, max(1, round(height * scale)))
     return cv2.resize(gray, size, interpolation=cv2.INTER_AREA), scale
+
+
+def fit(gray: Pixels, size: tuple[int, int]) -> tuple[Pixels, float]:
+    """Fit a frame into ``size``, columns and rows, with its proportions kept.
+
+    It lies in the upper left corner; what is left over is black.
+
+    Returns:
+        The picture, ``gray`` itself where it has this size, and its pixels over those of ``gray``.
+    """
+    columns, rows = size
+    height, width = gray.shape
+    if (width, height) == size:
+        return gray, 1.0
+    scale = min(columns / width, rows / height)
+    inner = (max(1, round(width * scale)), max(1, round(height * scale)))
+    how = load_opencv().INTER_AREA if scale < 1 else load_opencv().INTER_LINEAR
+    small = load_opencv().resize(gray, inner, interpolation=how)
+    if inner == size:
+        return small, scale
+    picture = np.zeros((rows, columns), np.uint8)
+    picture[: inner[1], : inner[0]] = small
+    return picture, scale
 
 
 def enlarge(box: Sequence[float], scale: float) -> Box:

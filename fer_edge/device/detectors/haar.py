@@ -28,6 +28,7 @@ class HaarDetector:
     """
 
     crop_rule = HAAR
+    tilts: Sequence[float] = ()
 
     def __init__(
         self,

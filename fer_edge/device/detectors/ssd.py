@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fer_edge.device.detectors.base import check_min_face, enlarge, largest_first
+from fer_edge.device.detectors.base import check_min_face, enlarge, fit, largest_first
 from fer_edge.device.opencv import load_opencv
 from fer_edge.errors import FerEdgeError
 from fer_edge.face import BLAZEFACE, BLAZEFACE_FULL, YUNET, Box, Pixels
@@ -41,6 +41,8 @@ class SsdDetector:
     The frame is fitted into the network's input with its proportions kept, in the upper left
     corner, and turned into what the input takes: uint8 as it is, int8 less 128, float32 in -1..1.
     """
+
+    tilts: Sequence[float] = ()
 
     def __init__(
         self, path: Path, *, min_face: float = 0.15, min_score: float = 0.5, threads: int = 1
@@ -105,14 +107,10 @@ class SsdDetector:
 
     def _fit(self, gray: Pixels) -> tuple[npt.NDArray[Any], float]:
         """The network's input, and its pixels over those of the frame."""
-        cv2 = load_opencv()
-        height, width = gray.shape
-        scale = min(self._columns / width, self._rows / height)
-        size = (max(1, round(width * scale)), max(1, round(height * scale)))
-        small = cv2.resize(gray, size, interpolation=cv2.INTER_AREA)
+        picture, scale = fit(gray, (self._columns, self._rows))
         dtype = np.dtype(self._input["dtype"])
-        canvas = np.zeros((1, self._rows, self._columns, self._channels), np.float32)
-        canvas[0, : size[1], : size[0]] = small[..., None]
+        canvas = np.empty((1, self._rows, self._columns, self._channels), np.float32)
+        canvas[0] = picture[..., None]
         if dtype == np.float32:
             canvas = canvas / 127.5 - 1
         elif dtype == np.int8:

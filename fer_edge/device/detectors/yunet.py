@@ -22,6 +22,7 @@ class YuNetDetector:
     """
 
     crop_rule = YUNET
+    tilts: Sequence[float] = ()
 
     def __init__(
         self,

@@ -15,6 +15,23 @@ Points = Annotated[float, Field(ge=0, le=100)]
 Kilobytes = Annotated[float, Field(gt=0)]
 
 
+class DetectorBudget(BaseModel):
+    """Limits for a face detector; at a threshold that leaves so many false positives."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    false_positives_per_frame: float = Field(default=0.03, gt=0, le=10)
+    """At which recall is taken, of the float detector and of the int8 one each."""
+    recall_drop_points: Points = 1.0
+    """Recall of the float detector minus that of the int8 one."""
+    recall_percent: Points = 0.0
+    """That the int8 detector must reach at least; 0 asks for nothing."""
+    landmark_error_rise_points: Points = 1.0
+    """Of the median error, in hundredths of the distance of the eyes."""
+    max_kilobytes: Kilobytes = 150.0
+    """Of each file."""
+
+
 class Budget(BaseModel):
     """Limits of the gate. Points are percentage points; the defaults are the default budget."""
 
@@ -40,6 +57,8 @@ class Budget(BaseModel):
     """Of the int8 TFLite, of 1,000 bytes each."""
     max_arena_kilobytes: Kilobytes | None = None
     """Of memory that TFLite Micro needs for its tensors; for microcontrollers."""
+    detector: DetectorBudget = DetectorBudget()
+    """For runs that find faces, in place of everything above."""
 
 
 def shipped_budgets() -> list[str]:

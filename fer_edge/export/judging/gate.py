@@ -105,21 +105,21 @@ def judge(
         checks += _checks(*unleaked, budget, UNLEAKED)
     if size is not None and budget.max_kilobytes is not None:
         kilobytes = Estimate(size / 1000, size / 1000, size / 1000)
-        checks.append(_rise("kilobytes", kilobytes, budget.max_kilobytes, WHOLE))
+        checks.append(rise("kilobytes", kilobytes, budget.max_kilobytes, WHOLE))
     unchecked = tuple(label for label, estimate in drop.recall.items() if estimate is None)
     return Verdict(tuple(checks), unchecked)
 
 
 def _checks(drop: Drop, class_images: Mapping[str, int], budget: Budget, scope: str) -> list[Check]:
     checks = [
-        _rise("accuracy drop", _points(drop.accuracy), budget.accuracy_drop_points, scope),
-        _rise("macro-F1 drop", _points(drop.macro_f1), budget.macro_f1_drop_points, scope),
+        rise("accuracy drop", _points(drop.accuracy), budget.accuracy_drop_points, scope),
+        rise("macro-F1 drop", _points(drop.macro_f1), budget.macro_f1_drop_points, scope),
     ]
     for label, estimate in drop.recall.items():
         if estimate is None:
             continue
         limit = budget.recall_drop_points
-        check = _rise(f"recall drop of {label}", _points(estimate), limit, scope)
+        check = rise(f"recall drop of {label}", _points(estimate), limit, scope)
         few = class_images[label] < budget.recall_min_images
         if check.verdict == "fail" and few and check.measured.low <= check.limit + ROUNDING:
             check = replace(check, verdict="warn")
@@ -129,14 +129,15 @@ def _checks(drop: Drop, class_images: Mapping[str, int], budget: Budget, scope: 
         ("mean difference", drop.mean_difference, budget.mean_difference_points),
         ("largest difference", drop.largest_difference, budget.largest_difference_points),
     ):
-        checks.append(_rise(what, _points(estimate), limit, scope))
+        checks.append(rise(what, _points(estimate), limit, scope))
     agreement, least = _points(drop.agreement), budget.agreement_percent
     verdict = _verdict(-agreement.value, -agreement.low, -least)
     checks.append(Check("agreement", agreement, least, verdict, scope))
     return checks
 
 
-def _rise(what: str, measured: Estimate, limit: float, scope: str) -> Check:
+def rise(what: str, measured: Estimate, limit: float, scope: str) -> Check:
+    """A check of what may rise up to a limit, in the unit of both."""
     return Check(what, measured, limit, _verdict(measured.value, measured.high, limit), scope)
 
 

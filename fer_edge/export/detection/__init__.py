@@ -1,0 +1,1 @@
+"""Export of face detectors: one set of weights for several frame sizes, judged by recall."""

@@ -1,0 +1,187 @@
+"""A detector's run: photos and backgrounds in, the run folder of every other training out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from fer_edge.data.backgrounds import Backgrounds, load_backgrounds
+from fer_edge.data.frames import Composer
+from fer_edge.data.held_out_frames import compose_held_out
+from fer_edge.data.photos import FacePhotos, load_photos
+from fer_edge.detection.evaluating import measure
+from fer_edge.detection.network import KerasDetector
+from fer_edge.errors import FerEdgeError
+from fer_edge.files import atomic_path, sole_use, write_text
+from fer_edge.train.checkpoints import Checkpoints, State
+from fer_edge.train.detect.batches import FrameBatches
+from fer_edge.train.detect.trainer import build_detection_trainer, detector_of
+from fer_edge.train.devices import placed_on
+from fer_edge.train.environment import record_environment
+from fer_edge.train.fit import run_epochs, use_average
+from fer_edge.train.plots import plot_curves
+from fer_edge.train.precision import choose_policy
+from fer_edge.train.recipe import Recipe
+
+VALIDATION_FRAMES = 160
+"""Composed once, whose loss is told after every epoch."""
+
+
+def train_detector(
+    recipe: Recipe,
+    data: str,
+    folder: Path,
+    recorded: dict[str, Any] | None,
+    devices: Sequence[str],
+) -> tuple[State, dict[str, Any], bool]:
+    """Train, and write the run folder.
+
+    Args:
+        recipe: with ``task = "detect"``.
+        data: the photos' path, or ``synthetic``.
+        folder: of the run.
+        recorded: its ``data.json`` where the run is resumed.
+        devices: that share every batch.
+
+    Returns:
+        The state, the content of ``metrics.json``, and whether Ctrl-C ended it.
+
+    Raises:
+        FerEdgeError: no such photos or backgrounds, or others than the run began with.
+    """
+    photos = load_photos(data)
+    parts = {
+        name: load_backgrounds(recipe.frames.backgrounds, getattr(recipe.data, name))
+        for name in ("train", "validation", "test")
+    }
+    content = _described(recipe, photos, data, parts)
+    if recorded is None:
+        write_text(folder / "recipe.toml", recipe.to_toml())
+        write_text(folder / "data.json", json.dumps(content, indent=2) + "\n")
+    else:
+        _check_same(folder, recorded, content)
+    interrupted = False
+    with sole_use(folder):
+        state = Checkpoints(folder).load_state() or State()
+        policy = choose_policy(recipe.fit.mixed_precision, devices)
+        record_environment(folder / "environment.json", policy, devices, state.epoch)
+        try:
+            state = _fit(recipe, photos, parts, folder, devices, resume=recorded is not None)
+        except KeyboardInterrupt:
+            state = Checkpoints(folder).load_state() or State()
+            if not state.epoch:
+                raise
+            interrupted = True
+        with placed_on(devices[:1]):
+            metrics = _finish(folder, recipe, photos, state, interrupted)
+    return state, metrics, interrupted
+
+
+def _fit(
+    recipe: Recipe,
+    photos: FacePhotos,
+    parts: dict[str, Backgrounds],
+    folder: Path,
+    devices: Sequence[str],
+    *,
+    resume: bool,
+) -> State:
+    fit, composition = recipe.fit, recipe.frames.composition()
+    batches = FrameBatches(
+        Composer(photos.select(recipe.data.train), parts["train"], composition),
+        recipe.frames.per_epoch,
+        fit.batch_size,
+        fit.seed,
+    )
+    validation = FrameBatches(
+        Composer(photos.select(recipe.data.validation), parts["validation"], composition),
+        min(VALIDATION_FRAMES, recipe.frames.per_epoch),
+        fit.batch_size,
+        fit.seed + 1,
+    )
+    return run_epochs(
+        fit,
+        batches,
+        lambda: build_detection_trainer(recipe, len(batches), devices),
+        folder,
+        resume=resume,
+        devices=devices,
+        validation=_once(validation),
+    )
+
+
+def _once(batches: FrameBatches) -> Any:
+    """All of the batches as arrays."""
+    parts = [batches[index] for index in range(len(batches))]
+    return tuple(
+        keras.ops.convert_to_numpy(keras.ops.concatenate(part)) for part in zip(*parts, strict=True)
+    )
+
+
+def _described(
+    recipe: Recipe, photos: FacePhotos, data: str, parts: dict[str, Backgrounds]
+) -> dict[str, Any]:
+    """What evaluation and export must know to compose the same frames."""
+    return {
+        "task": "detect",
+        "path": data if data == "synthetic" else str(Path(data).absolute()),
+        "labels": ["face"],
+        "name": photos.name,
+        "fingerprint": photos.fingerprint(),
+        "train": recipe.data.train,
+        "validation": recipe.data.validation,
+        "test": recipe.data.test,
+        "drop_leaks": False,
+        "held_out": recipe.frames.held_out,
+        "backgrounds": [str(Path(each).absolute()) for each in recipe.frames.backgrounds],
+        "backgrounds_fingerprint": {name: each.fingerprint for name, each in parts.items()},
+    }
+
+
+def _check_same(folder: Path, recorded: dict[str, Any], content: dict[str, Any]) -> None:
+    for key, what in (("fingerprint", "photos"), ("backgrounds_fingerprint", "backgrounds")):
+        if recorded.get(key) != content[key]:
+            raise FerEdgeError(
+                f"cannot resume {folder}: it was trained on other {what}",
+                "give the same ones, or start a new run",
+            )
+
+
+def _finish(
+    folder: Path, recipe: Recipe, photos: FacePhotos, state: State, interrupted: bool
+) -> dict[str, Any]:
+    """Write the last epoch's float32 network, its metrics and curves."""
+    trainer = Checkpoints(folder).load_model(state.epoch)
+    if recipe.fit.ema:
+        use_average(trainer)
+    network = detector_of(trainer, recipe)
+    with atomic_path(folder / "model.keras") as temporary:
+        network.save(temporary)
+    detector = KerasDetector(network)
+    metrics: dict[str, Any] = {
+        "recipe": recipe.name,
+        "task": recipe.task,
+        "parameters": network.count_params(),
+        "epochs": state.epoch,
+        "chosen_epoch": state.epoch,
+        "seconds": round(state.seconds, 1),
+        "interrupted": interrupted,
+        "training": state.history[-1],
+    }
+    # the test split is for finished models alone
+    for part in ("validation",) if interrupted else ("validation", "test"):
+        splits = getattr(recipe.data, part)
+        count = recipe.frames.held_out
+        frames = compose_held_out(
+            photos, splits, recipe.frames.backgrounds, frames=count, empty=count // 2
+        )
+        found = measure(detector, frames.resized(detector.size))
+        metrics[part] = {"splits": list(splits), **found.report()}
+    write_text(folder / "metrics.json", json.dumps(metrics, indent=2) + "\n")
+    title = f"{recipe.name}, {recipe.frames.per_epoch:,} frames an epoch"
+    plot_curves(state.history, title, folder / "curves.png", "overlap")
+    return metrics

@@ -1,0 +1,163 @@
+"""What a detector's cells are taught, and what their answers cost."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from fer_edge.chatter import import_keras
+
+keras = import_keras()
+
+from fer_edge.data.backgrounds import Backgrounds  # noqa: E402
+from fer_edge.data.frames import Composer, Composition, Truth  # noqa: E402
+from fer_edge.data.photos import load_photos  # noqa: E402
+from fer_edge.detection import PARTS, decode, grid, logit  # noqa: E402
+from fer_edge.errors import FerEdgeError  # noqa: E402
+from fer_edge.train.detect.assigning import BACKGROUND, FACE, LEFT_ALONE, targets  # noqa: E402
+from fer_edge.train.detect.batches import FrameBatches  # noqa: E402
+from fer_edge.train.detect.losses import DetectionLoss, TaughtOverlap, overlaps  # noqa: E402
+from fer_edge.train.models.detector import PRIOR, build_detector  # noqa: E402
+from fer_edge.train.recipe import load_recipe, override, parse_recipe  # noqa: E402
+
+SIZE = (320, 240)
+SMALL = {"stem": 4, "early": 4, "widths": [4, 4, 4], "depths": [1, 1, 1], "head": 4}
+
+
+def _truth(*boxes: list[float], ignored: list[float] | None = None) -> Truth:
+    landmarks = [[[x + w * a, y + h * b] for a, b in _PLACES] for x, y, w, h in boxes]
+    return Truth(
+        np.float32(boxes).reshape(-1, 4),
+        np.float32(landmarks).reshape(-1, 5, 2),
+        np.float32(ignored or []).reshape(-1, 4),
+    )
+
+
+_PLACES = ((0.3, 0.4), (0.7, 0.4), (0.5, 0.55), (0.35, 0.75), (0.65, 0.75))
+
+
+def _as_said(taught: np.ndarray) -> np.ndarray:
+    """Answers that say exactly what was taught."""
+    corners = taught[:, 1:5]
+    sides = np.maximum(corners[:, 2:] - corners[:, :2], 1e-3)
+    middle = (corners[:, :2] + corners[:, 2:]) / 2
+    score = np.where(taught[:, :1] == FACE, logit(0.999), logit(0.001))
+    return np.concatenate([score, middle, np.log(sides), taught[:, 5:]], axis=1).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    ("height", "strides"), [(24, {8}), (48, {8, 16}), (80, {16}), (100, {16, 32}), (230, {32})]
+)
+def test_a_face_is_taught_at_the_strides_made_for_its_size(height: int, strides: set) -> None:
+    taught = targets(_truth([90, 5, 0.8 * height, height]), SIZE)
+    assert {*grid(SIZE)[taught[:, 0] == FACE, 2].tolist()} == strides
+
+
+def test_what_is_taught_decodes_to_the_faces_that_were_there() -> None:
+    truth = _truth([40, 30, 30, 38], [200, 60, 70, 90])
+    taught = targets(truth, SIZE)
+    cells = taught[:, 0] == FACE
+    said = _as_said(taught)[cells]
+    found = decode(grid(SIZE)[cells], said[:, 0], said[:, 1:5], said[:, 5:])
+    for box, points in zip(found.boxes, found.landmarks, strict=True):
+        face = int(box[0] > 120)
+        np.testing.assert_allclose(box, truth.boxes[face], atol=0.01)
+        np.testing.assert_allclose(points, truth.landmarks[face], atol=0.01)
+
+
+def test_a_half_hidden_face_is_neither_face_nor_background() -> None:
+    taught = targets(_truth(ignored=[100, 100, 64, 64]), SIZE)
+    cells = grid(SIZE)
+    inside = ((cells[:, :2] >= 100) & (cells[:, :2] <= 164)).all(axis=1)
+    assert (taught[inside, 0] == LEFT_ALONE).all()
+    assert (taught[~inside, 0] == BACKGROUND).all()
+
+
+def test_the_right_answer_costs_nearly_nothing_and_each_wrong_one_more() -> None:
+    taught = targets(_truth([200, 60, 70, 90]), SIZE)
+    right = _as_said(taught)
+    loss = DetectionLoss()
+
+    def cost(said: np.ndarray) -> float:
+        return float(loss(taught[None], said[None]))
+
+    assert cost(right) < 0.02
+    for columns, change in ((slice(0, 1), -12.0), (slice(1, 3), 1.0), (slice(5, None), 1.0)):
+        wrong = right.copy()
+        wrong[taught[:, 0] == FACE, columns] += change
+        assert cost(wrong) > cost(right) + 0.1
+    surprised = right.copy()
+    surprised[taught[:, 0] == BACKGROUND, 0] += 12
+    assert cost(surprised) > cost(right) + 1
+    ignored = taught.copy()
+    ignored[taught[:, 0] == BACKGROUND, 0] = LEFT_ALONE
+    assert float(loss(ignored[None], surprised[None])) == pytest.approx(cost(right), abs=1e-3)
+
+
+def test_an_empty_frame_has_a_finite_loss() -> None:
+    taught = targets(_truth(), SIZE)
+    said = np.zeros((len(taught), 15), np.float32)
+    assert np.isfinite(float(DetectionLoss()(taught[None], said[None])))
+
+
+def test_generalized_overlap_is_that_of_the_definition() -> None:
+    one, other = np.float32([[0, 0, 2, 2]]), np.float32([[1, 0, 3, 2]])
+    shared, general = overlaps(one, other)
+    assert float(shared[0]) == pytest.approx(1 / 3, abs=1e-5)
+    assert float(general[0]) == pytest.approx(1 / 3, abs=1e-5)
+    _, apart = overlaps(one, np.float32([[4, 0, 6, 2]]))
+    assert float(apart[0]) == pytest.approx(-1 / 3, abs=1e-5)
+    metric = TaughtOverlap()
+    taught = targets(_truth([200, 60, 70, 90]), SIZE)
+    metric.update_state(taught[None], _as_said(taught)[None])
+    assert float(metric.result()) == pytest.approx(1, abs=1e-3)
+
+
+def test_one_set_of_weights_sees_the_same_in_frames_of_both_sizes() -> None:
+    keras.utils.set_random_seed(0)
+    large, small = build_detector(SMALL, (320, 240)), build_detector(SMALL, (160, 120))
+    small.set_weights(large.get_weights())
+    part = np.random.default_rng(0).integers(0, 256, (1, 120, 160, 1)).astype(np.float32)
+    whole = np.zeros((1, 240, 320, 1), np.float32)
+    whole[:, :120, :160] = part
+    # the first cells see neither what is beyond the smaller frame nor where it ends
+    for one, other in zip(large(whole), small(part), strict=True):
+        np.testing.assert_allclose(one[:, :1, :1], other[:, :1, :1], atol=1e-5)
+    assert [each.shape[-1] for each in small.outputs] == [*PARTS.values()] * 3
+    assert 1 / (1 + np.exp(-np.asarray(small(part * 0)[0]).mean())) == pytest.approx(PRIOR, rel=0.5)
+
+
+def test_a_batch_depends_on_seed_epoch_and_number_alone() -> None:
+    composer = Composer(load_photos("synthetic"), Backgrounds(), Composition(size=(160, 120)))
+    batches, others = (FrameBatches(composer, 9, 4, seed=1) for _ in range(2))
+    assert len(batches) == 2
+    batches.epoch = others.epoch = 3
+    frames, taught = batches[1]
+    assert frames.shape == (4, 120, 160, 1)
+    assert taught.shape == (4, len(grid((160, 120))), 15)
+    np.testing.assert_array_equal(others[1][0], frames)
+    others.epoch = 4
+    assert (others[1][0] != frames).any()
+
+
+@pytest.mark.parametrize(
+    ("setting", "named"),
+    [
+        ("fit.select=best", "validation accuracy"),
+        ("frames.smallest=900", "smallest"),
+        ("frames.widht=320", "width"),
+        ("model.name=edge", "detector"),
+        ("data.validation=[]", "Training, PublicTest"),
+    ],
+)
+def test_a_detector_recipe_that_cannot_work_is_refused(setting: str, named: str) -> None:
+    with pytest.raises(FerEdgeError) as refused:
+        override(load_recipe("detector"), [setting])
+    assert named in str(refused.value)
+
+
+def test_a_classifier_takes_no_detector_for_its_model() -> None:
+    with pytest.raises(FerEdgeError, match="task = 'classify'"):
+        parse_recipe('name = "x"\n[model]\nname = "detector"\n', "x.toml")
+    with pytest.raises(FerEdgeError, match="no option 'with'"):
+        build_detector({"with": 3}, SIZE)
