@@ -8,11 +8,21 @@ FOLDER = Path(__file__).parent / "models"
 DEFAULTS = ("edge-small", "edge-nano", "edge-base")
 """What a device runs where there is no bundle of its own: the first of these that ships."""
 
+DETECTOR_FILE = "detector.fer"
+"""The face detector, which is no model of expressions."""
+
 
 def shipped_models() -> dict[str, Path]:
     """The files of those that are there, by name, the smallest first."""
-    files = sorted(FOLDER.glob("*.fer"), key=lambda file: (file.stat().st_size, file.name))
-    return {file.stem: file for file in files}
+    files = (file for file in FOLDER.glob("*.fer") if file.name != DETECTOR_FILE)
+    ordered = sorted(files, key=lambda file: (file.stat().st_size, file.name))
+    return {file.stem: file for file in ordered}
+
+
+def shipped_detector() -> Path | None:
+    """The face detector that comes with the package; None where none does."""
+    file = FOLDER / DETECTOR_FILE
+    return file if file.is_file() else None
 
 
 def find_shipped(path: Path) -> Path:

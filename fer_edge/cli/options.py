@@ -14,8 +14,9 @@ Detector = Annotated[
     typer.Option(
         "--detector",
         metavar="haar|yunet|own|FILE",
-        help="What finds faces; FILE is a .tflite (BlazeFace, SSD), .onnx (YuNet) or .xml.",
-        show_default="yunet where it was got, else haar",
+        help="What finds faces; FILE is a .fer (our own), .tflite (BlazeFace, SSD), "
+        ".onnx (YuNet) or .xml.",
+        show_default="own where it ships, else yunet where it was got, else haar",
     ),
 ]
 

@@ -11,8 +11,7 @@ from fer_edge.device.detectors.ssd import SsdDetector
 from fer_edge.device.detectors.yunet import YuNetDetector
 from fer_edge.device.model_store import YUNET_FILE, stored
 from fer_edge.errors import FerEdgeError
-
-OWN_FILE = "detector.fer"
+from fer_edge.shipped import DETECTOR_FILE, shipped_detector
 
 __all__ = [
     "Detector",
@@ -29,9 +28,9 @@ def open_detector(choice: str | None = None, *, min_face: float = 0.15) -> Detec
 
     Args:
         choice: "haar", "yunet" (as ``fer-edge doctor --get yunet`` got it), "own" (``detector.fer``
-            in ./bundles, here, or among the fetched models), or a file: our own detector's bundle
+            in ./bundles or here, else the one that ships), or a file: our own detector's bundle
             (.fer), a cascade (.xml), YuNet (.onnx), or BlazeFace or another SSD (.tflite). None
-            takes YuNet where it was got, else Haar.
+            takes our own where it ships, else YuNet where it was got, else Haar.
         min_face: smallest face, as a fraction of the frame's shorter side, above 0 to 1.
 
     Raises:
@@ -40,6 +39,7 @@ def open_detector(choice: str | None = None, *, min_face: float = 0.15) -> Detec
     """
     if choice is None:
         choice = "yunet" if stored(YUNET_FILE).is_file() else "haar"
+        choice = "own" if shipped_detector() else choice
     if choice == "haar":
         return HaarDetector(min_face=min_face)
     if choice == "yunet":
@@ -63,11 +63,10 @@ def open_detector(choice: str | None = None, *, min_face: float = 0.15) -> Detec
 
 def _own() -> Path:
     """Where the package's own detector lies."""
-    places = (Path("bundles") / OWN_FILE, Path(OWN_FILE), stored(OWN_FILE))
-    for place in places:
-        if place.is_file():
+    for place in (Path("bundles") / DETECTOR_FILE, Path(DETECTOR_FILE), shipped_detector()):
+        if place is not None and place.is_file():
             return place
     raise FerEdgeError(
-        f"there is no {OWN_FILE} in ./bundles, here or in {places[-1].parent}",
-        "make one (fer-edge train detector, fer-edge export), or use haar",
+        f"there is no {DETECTOR_FILE} in ./bundles or here, and none came with the package",
+        "make one (fer-edge train detector, then fer-edge export), or use haar",
     )
