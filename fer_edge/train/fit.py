@@ -90,6 +90,7 @@ def fit(
         resume=resume,
         devices=devices,
         validation=_validation_data(validation, recipe.targets, devices),
+        averaging=[AveragedNorms(recipe, training)],
     )
 
 
@@ -110,6 +111,7 @@ def run_epochs(
     resume: bool,
     devices: Sequence[str],
     validation: Any,
+    averaging: Sequence[keras.callbacks.Callback] = (),
 ) -> State:
     """Keras's ``fit`` for whatever is trained, as ``fit`` describes it.
 
@@ -121,6 +123,7 @@ def run_epochs(
         resume: go on from its checkpoint.
         devices: that share every batch.
         validation: Keras's ``validation_data``.
+        averaging: what averaged weights need before they are validated, with ``table.ema``.
     """
     checkpoints = Checkpoints(run)
     state = (checkpoints.load_state() if resume else None) or State()
@@ -144,11 +147,7 @@ def run_epochs(
                 shuffle=False,
                 verbose=0,
                 callbacks=[
-                    *(
-                        (keras.callbacks.SwapEMAWeights(), AveragedNorms(recipe, training))
-                        if table.ema
-                        else ()
-                    ),
+                    *((keras.callbacks.SwapEMAWeights(), *averaging) if table.ema else ()),
                     _Epochs(table, batches, checkpoints, state),
                     _TensorBoard(run / "tensorboard"),
                     progress,

@@ -22,7 +22,7 @@ from fer_edge.train.detect.batches import FrameBatches
 from fer_edge.train.detect.trainer import build_detection_trainer, detector_of
 from fer_edge.train.devices import placed_on
 from fer_edge.train.environment import record_environment
-from fer_edge.train.fit import run_epochs, use_average
+from fer_edge.train.fit import run_epochs
 from fer_edge.train.plots import plot_curves
 from fer_edge.train.precision import choose_policy
 from fer_edge.train.recipe import Recipe
@@ -157,7 +157,7 @@ def _finish(
     """Write the last epoch's float32 network, its metrics and curves."""
     trainer = Checkpoints(folder).load_model(state.epoch)
     if recipe.fit.ema:
-        use_average(trainer)
+        trainer.optimizer.finalize_variable_values(trainer.trainable_variables)
     network = detector_of(trainer, recipe)
     with atomic_path(folder / "model.keras") as temporary:
         network.save(temporary)
