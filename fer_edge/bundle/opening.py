@@ -31,18 +31,12 @@ MANIFEST = "manifest.json"
 SIGNATURE = "manifest.minisig"
 
 MEMBERS = (
-    *(
-        INT8_TFLITE,
-        INT8_160_TFLITE,
-        FLOAT_TFLITE,
-        FLOAT16_TFLITE,
-        DYNAMIC_TFLITE,
-        INT8_ONNX,
-        FLOAT_ONNX,
-    ),
+    *(INT8_TFLITE, FLOAT_TFLITE, FLOAT16_TFLITE, DYNAMIC_TFLITE, INT8_ONNX, FLOAT_ONNX),
     *(GOLDEN, MODEL_CARD),
 )
 """What a bundle may hold beside its manifest; a slim one has neither float nor ONNX models."""
+ALL_MEMBERS = (*MEMBERS, INT8_160_TFLITE)
+"""A detector's among them."""
 REQUIRED = (INT8_TFLITE, GOLDEN, MODEL_CARD)
 
 LIMIT = 256 << 20
@@ -108,12 +102,12 @@ def write_bundle(target: Path, manifest: Manifest, content: Mapping[str, bytes])
     Args:
         target: the ``.fer`` file.
         manifest: its ``files`` and ``schema`` are filled in here.
-        content: members by name, of ``MEMBERS``, with at least ``REQUIRED``.
+        content: members by name, of ``ALL_MEMBERS``, with at least ``REQUIRED``.
 
     Raises:
         FerEdgeError: the target cannot be written, or the manifest holds what none may hold.
     """
-    assert set(REQUIRED) <= set(content) <= set(MEMBERS), sorted(content)
+    assert set(REQUIRED) <= set(content) <= set(ALL_MEMBERS), sorted(content)
     sums = {name: hashlib.sha256(data).hexdigest() for name, data in sorted(content.items())}
     complete = replace(manifest, files=sums, schema=SCHEMA)
     written = complete.to_json().encode(errors="surrogatepass")
@@ -255,7 +249,7 @@ def _check_members(opened: archive.Archive, manifest: Manifest, newer: bool) -> 
     there = set(opened.members) - {MANIFEST, SIGNATURE}
     if there != set(manifest.files) or not set(REQUIRED) <= there:
         raise ValueError("its members are not those that the manifest lists")
-    if not newer and not there <= set(MEMBERS):
+    if not newer and not there <= set(ALL_MEMBERS):
         raise ValueError("it has a member that does not belong to a bundle")
     for name in there:
         if opened.members[name].size > _LIMITS.get(name, _MODEL_LIMIT):

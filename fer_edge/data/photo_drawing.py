@@ -47,4 +47,4 @@ def drawn_photos(
         boxes.append(np.concatenate([corners[0], corners[1] - corners[0]]))
         landmarks.append(points)
     names = tuple(f"{number:03}" for number in range(count))
-    return names, tuple(pictures), np.float32(boxes), np.float32(landmarks)
+    return names, tuple(pictures), np.array(boxes, np.float32), np.array(landmarks, np.float32)
