@@ -30,6 +30,7 @@ from fer_edge.bundle import (
     DYNAMIC_TFLITE,
     FLOAT16_TFLITE,
     FLOAT_TFLITE,
+    INT8_160_TFLITE,
     INT8_TFLITE,
     open_bundle,
 )
@@ -41,6 +42,7 @@ FORMATS = {
     "float16": FLOAT16_TFLITE,
     "dynamic": DYNAMIC_TFLITE,
     "int8": INT8_TFLITE,
+    "int8-160x120": INT8_160_TFLITE,
 }
 """Members of a bundle that are counted."""
 
