@@ -2,8 +2,8 @@
 
     python benchmarks/levelling.py face-photos.zip edge-small.fer
 
-Photographed heads of the test split are turned in a frame; the face is cut out by its box as it is, and
-levelled. A model's answer is compared with that for the upright head.
+Photographed heads of the test split are turned in a frame; the face is cut out by its box as it is,
+and levelled. A model's answer is compared with that for the upright head.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
-from fer_edge.data.photos import load_photos
 from fer_edge.data.pasting import Head
+from fer_edge.data.photos import load_photos
 from fer_edge.data.splits import TEST
 from fer_edge.device.classifier import open_classifier
 from fer_edge.face import OWN, Pixels, crop_face, rule_for

@@ -143,13 +143,7 @@ def crop_face(gray: Pixels, box: Box, rule: CropRule, tilt: float = 0.0) -> Pixe
         return _levelled(gray, (x + width / 2, y + height / 2), offset, side, tilt)
     left = round(x + width / 2 + rule.offset_x * longer - side / 2)
     top = round(y + height / 2 + rule.offset_y * longer - side / 2)
-    rows, columns = gray.shape
-    if left >= 0 and top >= 0 and left + side <= columns and top + side <= rows:
-        square = gray[top : top + side, left : left + side]
-    else:
-        down = np.clip(np.arange(top, top + side), 0, rows - 1)
-        across = np.clip(np.arange(left, left + side), 0, columns - 1)
-        square = gray[np.ix_(down, across)]
+    square = _square(gray, left, top, side)
     # area averages when shrinking, so that no pixel is skipped; it would be blocky when enlarging
     how = cv2.INTER_AREA if side > FACE_SIZE else cv2.INTER_LINEAR
     face: Pixels = cv2.resize(square, (FACE_SIZE, FACE_SIZE), interpolation=how)
@@ -169,6 +163,16 @@ def crop_faces(
     return faces
 
 
+def _square(gray: Pixels, left: int, top: int, side: int) -> Pixels:
+    """A square part of a frame, which may reach over its border: pixels beyond repeat it."""
+    rows, columns = gray.shape
+    if left >= 0 and top >= 0 and left + side <= columns and top + side <= rows:
+        return gray[top : top + side, left : left + side]
+    down = np.clip(np.arange(top, top + side), 0, rows - 1)
+    across = np.clip(np.arange(left, left + side), 0, columns - 1)
+    return gray[np.ix_(down, across)]
+
+
 def _levelled(
     gray: Pixels, middle: tuple[float, float], offset: npt.NDArray[Any], side: int, tilt: float
 ) -> Pixels:
@@ -181,11 +185,7 @@ def _levelled(
     # enough of the frame for the square in any position, reduced by area before it is turned
     reach = math.ceil(side * 0.75 + np.abs(offset).max())
     wide = 2 * reach
-    centre = round(middle[0]), round(middle[1])
-    rows, columns = gray.shape
-    down = np.clip(np.arange(centre[1] - reach, centre[1] + reach), 0, rows - 1)
-    across = np.clip(np.arange(centre[0] - reach, centre[0] + reach), 0, columns - 1)
-    square = gray[np.ix_(down, across)]
+    square = _square(gray, round(middle[0]) - reach, round(middle[1]) - reach, wide)
     shrunk = max(1.0, side / FACE_SIZE)
     if shrunk > 1:
         size = max(2, round(wide / shrunk))
