@@ -111,9 +111,10 @@ def _identity(bundle: Bundle) -> list[tuple[str, str]]:
     members = [
         f"{name} {bundle.content.size(name) / 1000:,.0f} kB" for name in sorted(bundle.content)
     ]
+    seen = "frames" if manifest.task == "detect" else "faces"
     return [
         ("labels", ", ".join(manifest.labels)),
-        ("takes", "×".join(map(str, manifest.input["shape"][1:3])) + " grayscale faces"),
+        ("takes", "×".join(map(str, manifest.input["shape"][1:3])) + f" grayscale {seen}"),
         ("crop rule", f"{manifest.crop.detector}, {manifest.crop.scale:g} × the box's longer side"),
         ("members", ", ".join(members)),
         ("signature", _signature(bundle)),
@@ -141,6 +142,16 @@ def _figures(bundle: Bundle) -> list[tuple[str, str]]:
         for scope, where in (("", ""), ("_unleaked", ", never seen in training")):
             if report := metrics.get(kind + scope):
                 rows.append((kind, f"{_accuracy(report)} on {splits}{where}"))
+    for name, found in metrics.get("detection", {}).items():
+        figures = found["int8"]
+        rate, recall = figures["false_positives"]["wanted"], figures["recall"]
+        rows.append(
+            (
+                "recall",
+                f"{recall['value']:.1%} ({recall['low']:.1%} – {recall['high']:.1%}) of "
+                f"{figures['faces']:,} faces at {rate:g} false positives a frame: {name}",
+            )
+        )
     for name, drop in metrics.get("drop", {}).items():
         lost = drop["accuracy"]
         rows.append(

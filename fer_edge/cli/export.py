@@ -103,7 +103,10 @@ def export(
     from fer_edge.export.source import newest_run
 
     run = run or newest_run()
-    if _export_detector(run, limits, data, output, calibration, ranges, as_json=as_json):
+    others = {"--explain": explain, "--report": report, "--head": head, "--target": target}
+    others |= {"--float16": float16, "--dynamic": dynamic, "--recalibrate-bn": recalibrate_bn}
+    unfit = [name for name, given in others.items() if given]
+    if _export_detector(run, limits, data, output, calibration, ranges, unfit, as_json=as_json):
         return
     if explain:
         from fer_edge.export.showing.plots import layers_plot, save_png
@@ -148,6 +151,7 @@ def _export_detector(
     output: Path,
     calibration: int,
     ranges: str,
+    unfit: list[str],
     *,
     as_json: bool,
 ) -> bool:
@@ -156,6 +160,10 @@ def _export_detector(
 
     if task_of(run) != "detect":
         return False
+    if unfit:
+        raise FerEdgeError(
+            f"{run} is a face detector's run, for which there is no {unfit[0]}", "leave it out"
+        )
     from fer_edge.export.detection.exporting import export_detector, print_detector_export
 
     result = export_detector(
