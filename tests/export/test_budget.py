@@ -31,7 +31,9 @@ def test_the_shipped_default_file_equals_the_defaults_in_the_code_and_names_ever
     path = SHIPPED / "default.toml"
     assert load_budget(path) == Budget()
     written = tomllib.loads(path.read_text())
-    assert written == {key: value for key, value in Budget().model_dump().items() if value}
+    content = Budget().model_dump()
+    assert written.pop("detector") == content.pop("detector")
+    assert written == {key: value for key, value in content.items() if value}
 
 
 @pytest.mark.parametrize("path", sorted(SHIPPED.glob("*.toml")), ids=lambda path: path.stem)
@@ -117,5 +119,14 @@ def test_a_missing_budget_and_one_that_is_no_text_are_refused(tmp_path: Path) ->
 
 def test_the_documentation_names_every_key_with_its_default() -> None:
     rows = (SHIPPED.parent / "README.md").read_text()
-    for key, value in Budget().model_dump().items():
+    content = Budget().model_dump()
+    for key, value in (*content.pop("detector").items(), *content.items()):
         assert f"| `{key}` | {value} |" in rows
+
+
+def test_a_detectors_table_keeps_the_keys_of_the_budget_that_it_inherits(tmp_path: Path) -> None:
+    (tmp_path / "above.toml").write_text("[detector]\nrecall_percent = 95\n")
+    own = tmp_path / "own.toml"
+    own.write_text('inherit = "above.toml"\n[detector]\nrecall_drop_points = 0.5\n')
+    limits = load_budget(own).detector
+    assert (limits.recall_percent, limits.recall_drop_points) == (95, 0.5)

@@ -24,7 +24,13 @@ from fer_edge.face import OWN
 
 keras = import_keras(backend="tensorflow")
 
-from fer_edge.export.detection.exporting import DetectorExport, export_detector  # noqa: E402
+from fer_edge.export.detection.exporting import (  # noqa: E402
+    DetectorExport,
+    export_detector,
+    refuse_if_failed,
+)
+from fer_edge.export.detection.judging import judge_detector  # noqa: E402
+from fer_edge.export.detection.source import open_detector_run  # noqa: E402
 from fer_edge.export.judging.budget import Budget, DetectorBudget, load_budget  # noqa: E402
 from fer_edge.subject import task_of  # noqa: E402
 from fer_edge.train.models.detector import build_detector  # noqa: E402
@@ -174,12 +180,19 @@ def test_run_folder_and_bundle_are_evaluated_on_the_same_frames(
         evaluate_detector(exported.bundle, None)
 
 
-def test_the_gate_refuses_a_detector_that_finds_too_little(run: Path, tmp_path: Path) -> None:
+def test_the_gate_refuses_a_detector_that_finds_too_little(
+    exported: DetectorExport, run: Path
+) -> None:
+    source = open_detector_run(run)
+    frames = source.held_out("validation"), source.held_out("test")
+    int8 = open_bundle(exported.bundle).read(INT8_TFLITE)
     strict = Budget(detector=DetectorBudget(recall_percent=50, max_kilobytes=1))
+    judged = judge_detector(INT8_TFLITE, int8, int8, *frames, strict)
+    assert judged.verdict.checks[0].verdict == "pass"  # against itself nothing is lost
     with pytest.raises(GateRefused, match=r"recall at 320×240[^\n]*budget is 50") as refused:
-        export_detector(run, budget=strict, output=tmp_path, calibration=2, ranges="minmax")
+        refuse_if_failed([judged])
     assert "kilobytes of model" in str(refused.value)
-    assert not list(tmp_path.iterdir())
+    refuse_if_failed([judge_detector(INT8_TFLITE, int8, int8, *frames, Budget())])
 
 
 def test_a_budget_file_has_a_table_for_detectors(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -111,7 +111,7 @@ def export_detector(
         )
         if all(each.verdict.passed for each in judged):
             break
-    _refuse_if_failed(judged)
+    refuse_if_failed(judged)
     result = DetectorExport(
         output / f"{source.name}.fer", budget.detector.false_positives_per_frame, judged, method
     )
@@ -163,7 +163,10 @@ def _check_parity(network: KerasDetector, exact: bytes, frames: np.ndarray) -> N
         )
 
 
-def _refuse_if_failed(judged: tuple[Judged, ...]) -> None:
+def refuse_if_failed(judged: Sequence[Judged]) -> None:
+    """Raises:
+    GateRefused: a check failed; the message names each.
+    """
     failed = [check for each in judged for check in each.verdict.failures]
     if failed:
         lines = [f"  {check}, the budget is {check.limit:g}" for check in failed]

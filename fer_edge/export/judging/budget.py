@@ -110,7 +110,10 @@ def _inherited(name: str, folder: Path, heirs: tuple[str, ...]) -> dict[str, Any
         return content
     if not isinstance(above, str):
         raise FerEdgeError(f"budget {path}: inherit: not text, got {above!r}", _EXAMPLE)
-    return _inherited(above, path.parent, (*heirs, known)) | content
+    inherited = _inherited(above, path.parent, (*heirs, known))
+    tables = [each["detector"] for each in (inherited, content) if "detector" in each]
+    merged = {"detector": {**tables[0], **tables[-1]}} if tables else {}
+    return inherited | content | merged
 
 
 def _text(name: str, path: Path, shipped: bool) -> str:
