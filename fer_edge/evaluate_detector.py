@@ -24,7 +24,6 @@ def evaluate_detector(
     path: Path,
     data: str | None,
     splits: Sequence[str] = (),
-    *,
     backgrounds: Sequence[str] | None = None,
     frames: int | None = None,
 ) -> dict[str, Matches]:

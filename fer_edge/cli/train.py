@@ -204,6 +204,18 @@ def evaluate(
     Example: [bold]fer-edge evaluate bundles/triwijoyo.fer --data fer2013.csv[/]
     Example: [bold]fer-edge evaluate edge-small --data fer2013.csv --robustness[/]
     """
+    from fer_edge.subject import task_of
+
+    if plot:
+        require_extra("matplotlib", "train")
+    if task_of(model) == "detect":
+        if robustness:
+            raise FerEdgeError(f"{model} is a face detector", "leave out --robustness")
+        from fer_edge.evaluate_detector import evaluate_detector, print_detectors
+
+        matches = evaluate_detector(model, data, split or (), backgrounds, frames)
+        print_detectors(matches, as_json=as_json, plot=plot)
+        return
     if robustness:
         if plot:
             raise FerEdgeError("--plot draws the confusion matrix", "leave out --robustness")
@@ -211,16 +223,6 @@ def evaluate(
 
         found = robustness_path(model, data, split or (), head=head, votes=votes)
         print_robustness(found, as_json=as_json)
-        return
-    if plot:
-        require_extra("matplotlib", "train")
-    from fer_edge.subject import task_of
-
-    if task_of(model) == "detect":
-        from fer_edge.evaluate_detector import evaluate_detector, print_detectors
-
-        found = evaluate_detector(model, data, split or (), backgrounds=backgrounds, frames=frames)
-        print_detectors(found, as_json=as_json, plot=plot)
         return
     from fer_edge.evaluate import evaluate_path, plot_confusion, print_evaluation
 
