@@ -19,6 +19,11 @@ from fer_edge.errors import FerEdgeError, nearest
 
 PRIOR = 0.01
 """Score that every cell begins with, so that the many empty ones do not drown the first steps."""
+FACE = (3.9, 4.8)
+"""Width and height of the face that every cell begins with, in strides; biases alone would take
+hundreds of steps to get there."""
+PLACES = ((-0.21, -0.1), (0.21, -0.1), (0.0, 0.08), (-0.17, 0.26), (0.17, 0.26))
+"""Its landmarks, in widths and heights from its middle."""
 
 
 def detector(
@@ -106,16 +111,17 @@ class _Builder:
 
 def _outputs(x: Any, stride: int) -> list[Any]:
     """One map for each part of what a cell says: int8 gives each tensor one scale."""
+    width, height = FACE
     begin = {
-        "score": keras.initializers.Constant(-math.log((1 - PRIOR) / PRIOR)),
-        "box": "zeros",
-        "landmarks": "zeros",
+        "score": [-math.log((1 - PRIOR) / PRIOR)],
+        "box": [0.0, 0.0, math.log(width), math.log(height)],
+        "landmarks": [each for x, y in PLACES for each in (x * width, y * height)],
     }
     return [
         layers.Conv2D(
             numbers,
             1,
-            bias_initializer=begin[part],
+            bias_initializer=keras.initializers.Constant(begin[part]),
             kernel_initializer=keras.initializers.RandomNormal(stddev=0.01),
             dtype="float32",
             name=f"{part}{stride}",
