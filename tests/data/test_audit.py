@@ -1,13 +1,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 from data_samples import small_dataset
 
-from fer_edge.data import drop_leaks, leaked, load_dataset
+from fer_edge.data import drop_leaks, leaked
 from fer_edge.data.audit import Overlap, audit
 from fer_edge.data.dataset import Dataset
 from fer_edge.data.near import near_pairs
@@ -115,12 +114,3 @@ def test_near_pairs_does_not_depend_on_the_block_size(
 
 def test_flat_pictures_are_near_nothing() -> None:
     assert len(near_pairs(np.full((4, 48, 48), 9, np.uint8))) == 0
-
-
-def test_fer2013s_known_leaks_are_found(real_data: Path) -> None:
-    report = audit(load_dataset(real_data / "fer2013.tar.gz"), near=False)
-    assert (report.duplicate_groups, report.duplicate_faces) == (1516, 3369)
-    assert (report.conflicting_groups, report.groups_across_splits) == (57, 557)
-    by_splits = {(overlap.first, overlap.second): overlap for overlap in report.overlaps}
-    assert by_splits["Training", "PrivateTest"].faces_second == 288
-    assert by_splits["PublicTest", "PrivateTest"].groups == 43

@@ -110,10 +110,3 @@ def test_majority_needs_more_than_half_of_the_votes_that_count(
 ) -> None:
     expected = NO_MAJORITY if label is None else LABELS.index(label)
     assert majority_targets(np.array([row], np.uint8)).tolist() == [expected]
-
-
-def test_ferplus_itself_names_3137_faces_of_the_test_split_clearly(real_data: Path) -> None:
-    loaded = load_dataset(real_data / "fer2013.tar.gz", votes=real_data / "fer2013new.csv")
-    votes = loaded.select("PrivateTest").votes
-    assert votes is not None
-    assert int((majority_targets(votes) != NO_MAJORITY).sum()) == 3137

@@ -135,10 +135,3 @@ def test_another_suffix_is_refused_before_anything_is_written(
     with pytest.raises(FerEdgeError, match=r"called \*.npz, got 'faces.csv'"):
         write_packed(rich, tmp_path / "faces.csv")
     assert list(tmp_path.iterdir()) == []
-
-
-def test_packed_fer2013_is_small_and_the_same(real_data: Path, tmp_path: Path) -> None:
-    dataset = load_dataset(real_data / "fer2013.tar.gz", votes=real_data / "fer2013new.csv")
-    write_packed(dataset, tmp_path / "fer2013.npz")
-    assert (tmp_path / "fer2013.npz").stat().st_size < 62e6
-    assert load_dataset(tmp_path / "fer2013.npz").fingerprint() == dataset.fingerprint()
