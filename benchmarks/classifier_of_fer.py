@@ -4,8 +4,8 @@
 
 FER2013.npz is packed with FER+'s votes. The model is fer/data/emotion_model_quantized.tflite, which
 the package fer holds (for example in the environment of against_fer.py); it gets what fer gives it,
-64×64 pixels scaled to -1..1. Accuracy is by FER2013's labels, and by the votes' majority where there
-is one. Models take turns face by face.
+64×64 pixels scaled to -1..1. Accuracy is by FER2013's labels, and by the votes' majority where
+there is one. Models take turns face by face.
 """
 
 from __future__ import annotations
