@@ -17,8 +17,8 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
-from fer_edge.data.pasting import Head
-from fer_edge.data.photos import load_photos
+from fer_edge.data.detection.pasting import Head
+from fer_edge.data.detection.photos import load_photos
 from fer_edge.data.splits import TEST
 from fer_edge.device.classifier import open_classifier
 from fer_edge.face import OWN, Pixels, crop_face, rule_for

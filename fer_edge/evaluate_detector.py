@@ -9,8 +9,8 @@ from typing import Any
 
 from fer_edge.bundle import open_bundle
 from fer_edge.bundle.golden_frames import MEMBERS
-from fer_edge.data.held_out_frames import FRAMES, compose_held_out
-from fer_edge.data.photos import load_photos
+from fer_edge.data.detection.held_out_frames import FRAMES, compose_held_out
+from fer_edge.data.detection.photos import load_photos
 from fer_edge.data.splits import TEST
 from fer_edge.detection.evaluating import measure, print_detection
 from fer_edge.detection.measuring import Matches

@@ -123,7 +123,7 @@ def faces(
 
     Example: [bold]fer-edge data faces photos.zip --yunet face_detection_yunet.onnx[/]
     """
-    from fer_edge.data.labelling import label_photos
+    from fer_edge.data.detection.labelling import label_photos
 
     beside = photos.with_suffix("") if photos.is_file() else photos
     target = output or beside.with_name(f"{beside.name}.csv")

@@ -13,7 +13,7 @@ from fer_edge.detection.network import DetectorNetwork
 
 
 class Frames(Protocol):
-    """Frames with faces, then empty ones; see ``fer_edge.data.held_out_frames``."""
+    """Frames with faces, then empty ones; see ``fer_edge.data.detection.held_out_frames``."""
 
     @property
     def frames(self) -> Sequence[np.ndarray]: ...

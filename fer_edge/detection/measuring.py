@@ -26,7 +26,7 @@ _RESAMPLES = 500
 
 
 class Truth(Protocol):
-    """What is in a frame; see ``fer_edge.data.frames.Truth``."""
+    """What is in a frame; see ``fer_edge.data.detection.frames.Truth``."""
 
     @property
     def boxes(self) -> np.ndarray: ...

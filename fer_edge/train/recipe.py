@@ -15,7 +15,7 @@ from fer_edge.data.division import TEST, Division
 from fer_edge.data.splits import TRAINING
 from fer_edge.errors import FerEdgeError, nearest
 from fer_edge.schema import parse_toml
-from fer_edge.train.frames_table import FramesTable, check_task
+from fer_edge.train.detection.frames_table import FramesTable, check_task
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 Part = Annotated[float, Field(ge=0, le=1)]

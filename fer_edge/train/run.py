@@ -123,7 +123,7 @@ def train(
     if recipe.task == "detect":
         if start is not None:
             raise FerEdgeError("a detector cannot be trained --from another", "leave out --from")
-        from fer_edge.train.detect.run import train_detector
+        from fer_edge.train.detection.run import train_detector
 
         return Run(folder, recipe, *train_detector(recipe, str(data), folder, recorded, chosen))
     dataset = load_dataset(data, skip_bad=skip_bad)

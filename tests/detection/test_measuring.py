@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from fer_edge.data.frames import Truth
+from fer_edge.data.detection.frames import Truth
 from fer_edge.detection import Detections
 from fer_edge.detection.measuring import LEAST_SCORE, Matches, match, overlaps, recall_drop
 

@@ -19,9 +19,9 @@ from fer_edge.bundle.golden_frames import (
     pack_golden_frames,
 )
 from fer_edge.bundle.shapes import FRAME_INPUT, MOST_TOLERANCE
-from fer_edge.data.backgrounds import Backgrounds
-from fer_edge.data.frames import Composer, Composition
-from fer_edge.data.photos import load_photos
+from fer_edge.data.detection.backgrounds import Backgrounds
+from fer_edge.data.detection.frames import Composer, Composition
+from fer_edge.data.detection.photos import load_photos
 from fer_edge.detection import LANDMARKS, STRIDES
 from fer_edge.detection.network import KerasDetector, TFLiteDetector
 from fer_edge.errors import FerEdgeError, GateRefused

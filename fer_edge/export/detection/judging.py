@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from fer_edge.data.held_out_frames import HeldOutFrames
+from fer_edge.data.detection.held_out_frames import HeldOutFrames
 from fer_edge.detection import Size
 from fer_edge.detection.evaluating import measure
 from fer_edge.detection.measuring import Matches, recall_drop

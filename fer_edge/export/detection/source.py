@@ -10,10 +10,10 @@ import keras
 import numpy as np
 from keras import layers
 
-from fer_edge.data.backgrounds import load_backgrounds
-from fer_edge.data.frames import Composer, Composition
-from fer_edge.data.held_out_frames import HeldOutFrames, compose_held_out
-from fer_edge.data.photos import FacePhotos, load_photos
+from fer_edge.data.detection.backgrounds import load_backgrounds
+from fer_edge.data.detection.frames import Composer, Composition
+from fer_edge.data.detection.held_out_frames import HeldOutFrames, compose_held_out
+from fer_edge.data.detection.photos import FacePhotos, load_photos
 from fer_edge.detection import WHOLE, Size, padded
 from fer_edge.errors import FerEdgeError
 from fer_edge.export.source import read_recipe

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from fer_edge.chatter import import_keras
-from fer_edge.data.backgrounds import Backgrounds
-from fer_edge.data.frames import Composer, Composition
-from fer_edge.data.photos import load_photos
+from fer_edge.data.detection.backgrounds import Backgrounds
+from fer_edge.data.detection.frames import Composer, Composition
+from fer_edge.data.detection.photos import load_photos
 from fer_edge.detection.measuring import overlaps
 from fer_edge.device.detectors import OwnDetector
 from fer_edge.errors import FerEdgeError

@@ -13,7 +13,7 @@ from fer_edge.bundle import GOLDEN, INT8_160_TFLITE, INT8_TFLITE, open_bundle, w
 from fer_edge.bundle.golden_frames import MEMBERS, prove_detector
 from fer_edge.bundle.verifying import verify
 from fer_edge.chatter import import_keras
-from fer_edge.data.photos import load_photos
+from fer_edge.data.detection.photos import load_photos
 from fer_edge.detection import grid
 from fer_edge.detection.network import TFLiteDetector
 from fer_edge.device.classifier import newest_bundle, open_classifier

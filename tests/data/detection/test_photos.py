@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from fer_edge.data.photos import COLUMNS, load_photos, read_faces, split_by_name
+from fer_edge.data.detection.photos import COLUMNS, load_photos, read_faces, split_by_name
 from fer_edge.errors import FerEdgeError
 
 ROW = dict(zip(COLUMNS[1:], (0.9, 10, 12, 30, 40, *range(10)), strict=True))

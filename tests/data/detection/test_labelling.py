@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fer_edge.data.labelling import agreement, label_photos, looks
+from fer_edge.data.detection.labelling import agreement, label_photos, looks
 from fer_edge.errors import FerEdgeError
 
 FACE = np.float32([[20, 10, 40, 50, 30, 25, 50, 25, 40, 35, 32, 48, 48, 48, 0.9]])

@@ -5,8 +5,8 @@ from __future__ import annotations
 import keras
 import numpy as np
 
-from fer_edge.data.frames import Composer
-from fer_edge.train.detect.assigning import targets
+from fer_edge.data.detection.frames import Composer
+from fer_edge.train.detection.assigning import targets
 
 
 class FrameBatches(keras.utils.PyDataset):

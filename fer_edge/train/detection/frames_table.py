@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from fer_edge.errors import FerEdgeError
 
 if TYPE_CHECKING:
-    from fer_edge.data.frames import Composition
+    from fer_edge.data.detection.frames import Composition
     from fer_edge.train.recipe import Recipe
 
 
@@ -57,9 +57,9 @@ class FramesTable(BaseModel):
     """Folders of photographs without faces; none: clutter is drawn."""
 
     def composition(self) -> Composition:
-        """The same for ``fer_edge.data.frames``."""
-        from fer_edge.data.frames import Composition
-        from fer_edge.data.lens import Lens
+        """The same for ``fer_edge.data.detection.frames``."""
+        from fer_edge.data.detection.frames import Composition
+        from fer_edge.data.detection.lens import Lens
 
         named = self.model_dump()
         lens = Lens(**{key: named[key] for key in Lens.__dataclass_fields__})

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fer_edge.data.photos import PICTURES, split_by_name
+from fer_edge.data.detection.photos import PICTURES, split_by_name
 from fer_edge.errors import FerEdgeError
 
 _MOST_PIXELS = 1600

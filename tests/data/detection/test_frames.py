@@ -9,12 +9,12 @@ import cv2
 import numpy as np
 import pytest
 
-from fer_edge.data.backgrounds import Backgrounds, clutter, load_backgrounds
-from fer_edge.data.frames import Composer, Composition
-from fer_edge.data.held_out_frames import compose_held_out
-from fer_edge.data.lens import Lens, photograph
-from fer_edge.data.pasting import Head
-from fer_edge.data.photos import load_photos
+from fer_edge.data.detection.backgrounds import Backgrounds, clutter, load_backgrounds
+from fer_edge.data.detection.frames import Composer, Composition
+from fer_edge.data.detection.held_out_frames import compose_held_out
+from fer_edge.data.detection.lens import Lens, photograph
+from fer_edge.data.detection.pasting import Head
+from fer_edge.data.detection.photos import load_photos
 from fer_edge.errors import FerEdgeError
 
 PLAIN = Composition(empty=0, rotation_degrees=0, occlusion=0, lens=Lens(0, 0, 0, 0, 0, 0, 0, 0))

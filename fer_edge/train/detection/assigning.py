@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fer_edge.data.frames import Truth
+from fer_edge.data.detection.frames import Truth
 from fer_edge.detection import LANDMARKS, STRIDES, grid
 
 RANGES = ((0.0, 56.0), (40.0, 120.0), (88.0, np.inf))

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fer_edge.data.backgrounds import load_backgrounds
-from fer_edge.data.frames import Composer, Composition, Truth
-from fer_edge.data.photos import FacePhotos
+from fer_edge.data.detection.backgrounds import load_backgrounds
+from fer_edge.data.detection.frames import Composer, Composition, Truth
+from fer_edge.data.detection.photos import FacePhotos
 
 FRAMES, EMPTY = 600, 300
 _SEED = 7

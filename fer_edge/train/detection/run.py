@@ -9,17 +9,17 @@ from typing import Any
 
 import keras
 
-from fer_edge.data.backgrounds import Backgrounds, load_backgrounds
-from fer_edge.data.frames import Composer
-from fer_edge.data.held_out_frames import compose_held_out
-from fer_edge.data.photos import FacePhotos, load_photos
+from fer_edge.data.detection.backgrounds import Backgrounds, load_backgrounds
+from fer_edge.data.detection.frames import Composer
+from fer_edge.data.detection.held_out_frames import compose_held_out
+from fer_edge.data.detection.photos import FacePhotos, load_photos
 from fer_edge.detection.evaluating import measure
 from fer_edge.detection.network import KerasDetector
 from fer_edge.errors import FerEdgeError
 from fer_edge.files import atomic_path, sole_use, write_text
 from fer_edge.train.checkpoints import Checkpoints, State
-from fer_edge.train.detect.batches import FrameBatches
-from fer_edge.train.detect.trainer import build_detection_trainer, detector_of
+from fer_edge.train.detection.batches import FrameBatches
+from fer_edge.train.detection.trainer import build_detection_trainer, detector_of
 from fer_edge.train.devices import placed_on
 from fer_edge.train.environment import record_environment
 from fer_edge.train.fit import run_epochs

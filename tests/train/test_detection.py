@@ -9,14 +9,14 @@ from fer_edge.chatter import import_keras
 
 keras = import_keras()
 
-from fer_edge.data.backgrounds import Backgrounds  # noqa: E402
-from fer_edge.data.frames import Composer, Composition, Truth  # noqa: E402
-from fer_edge.data.photos import load_photos  # noqa: E402
+from fer_edge.data.detection.backgrounds import Backgrounds  # noqa: E402
+from fer_edge.data.detection.frames import Composer, Composition, Truth  # noqa: E402
+from fer_edge.data.detection.photos import load_photos  # noqa: E402
 from fer_edge.detection import PARTS, decode, grid, logit  # noqa: E402
 from fer_edge.errors import FerEdgeError  # noqa: E402
-from fer_edge.train.detect.assigning import BACKGROUND, FACE, LEFT_ALONE, targets  # noqa: E402
-from fer_edge.train.detect.batches import FrameBatches  # noqa: E402
-from fer_edge.train.detect.losses import DetectionLoss, TaughtOverlap, overlaps  # noqa: E402
+from fer_edge.train.detection.assigning import BACKGROUND, FACE, LEFT_ALONE, targets  # noqa: E402
+from fer_edge.train.detection.batches import FrameBatches  # noqa: E402
+from fer_edge.train.detection.losses import DetectionLoss, TaughtOverlap, overlaps  # noqa: E402
 from fer_edge.train.models.detector import PRIOR, build_detector  # noqa: E402
 from fer_edge.train.recipe import load_recipe, override, parse_recipe  # noqa: E402
 

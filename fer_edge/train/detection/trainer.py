@@ -8,7 +8,7 @@ import keras
 from keras import layers
 
 from fer_edge.detection import PARTS
-from fer_edge.train.detect.losses import DetectionLoss, TaughtOverlap
+from fer_edge.train.detection.losses import DetectionLoss, TaughtOverlap
 from fer_edge.train.fit import optimizer_of
 from fer_edge.train.models.detector import build_detector
 from fer_edge.train.precision import choose_policy, policy

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from fer_edge.data.backgrounds import Backgrounds
-from fer_edge.data.lens import Lens, photograph
-from fer_edge.data.pasting import Head, paste
-from fer_edge.data.photos import FacePhotos
+from fer_edge.data.detection.backgrounds import Backgrounds
+from fer_edge.data.detection.lens import Lens, photograph
+from fer_edge.data.detection.pasting import Head, paste
+from fer_edge.data.detection.photos import FacePhotos
 
 _TRIES = 8
 """At a place where a head covers no other."""
