@@ -24,13 +24,15 @@ LARGEST = 8_000_000
 
 
 def _networks() -> dict[str, tuple[str, dict[str, object]]]:
-    """Every network that a shipped recipe trains, by the first such recipe's name."""
+    """Every network of expressions that a shipped recipe trains, by the first recipe's name."""
     found: dict[str, tuple[str, dict[str, object]]] = {}
     for name in shipped_recipes():
-        table = load_recipe(name).model.model_dump()
+        recipe = load_recipe(name)
+        table = recipe.model.model_dump()
         builder = str(table.pop("name"))
         # a finished one from a file was folded as what it was
-        if builder != "pretrained" and (builder, table) not in found.values():
+        ours = recipe.task == "classify" and builder != "pretrained"
+        if ours and (builder, table) not in found.values():
             found[name] = (builder, table)
     return found
 
