@@ -11,7 +11,7 @@ COMPILE := $(PIN) --universal --python-version 3.11
 # for install.sh: numpy is apt's
 COMPILE_PI := $(PIN) --python-platform aarch64-unknown-linux-gnu --only-binary :all: --no-emit-package numpy
 
-.PHONY: demo test test-arm test-camera test-jax test-long test-outputs test-parity test-ray test-service soak lint types \
+.PHONY: demo test test-arm test-camera test-detector test-jax test-long test-outputs test-parity test-ray test-service soak lint types \
     wheel fuzz schema lock clean
 
 demo: $(VENV)/.ready ## synthetic data → train → export --int8 → gate → run, with its tables
@@ -39,6 +39,9 @@ test-outputs: $(VENV)/.ready ## the page in a real browser, MQTT with a real bro
 
 test-long: $(VENV)/.ready ## training and export at length: the ladder, two heads, own labels, every network folded
 	$(BIN)/python -m pytest -x -q tests/slow/long
+
+test-detector: $(VENV)/.ready ## a detector trained on drawn heads finds them; minutes of training, not in CI
+	$(SLOW) tests/slow/test_drawn_detector.py
 
 test-parity: $(VENV)/.ready ## the same answers from Keras, LiteRT, tflite-runtime and ONNX Runtime
 	$(SLOW) tests/slow/test_parity.py
