@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 import re
+from collections.abc import Callable
 
 import numpy as np
 
@@ -87,21 +88,40 @@ def prove(bundle: Bundle, member: str, *, threads: int = 1) -> tuple[Model, floa
             something else here than where it was made.
     """
     content, arrays = bundle.read(member), _read_golden(bundle)
+    first = arrays["faces"][:1]
+    rehearse_member(
+        bundle, member, lambda: load_model(content, threads=threads).probabilities(first)
+    )
+    with limited_memory():
+        model = load_model(content, threads=threads)
+        return model, verify_golden(bundle, model)
+
+
+def rehearse_member(bundle: Bundle, member: str, act: Callable[[], object]) -> None:
+    """Have a child process do first what this process is about to do with a member.
+
+    Raises:
+        FerEdgeError: the child was ended by a signal or took too long.
+    """
     # what the child imports is lost with it
     import_runtime(member)
-    first = arrays["faces"][:1]
     try:
-        rehearse(
-            lambda: load_model(content, threads=threads).probabilities(first), seconds=REHEARSAL
-        )
+        rehearse(act, seconds=REHEARSAL)
     except FerEdgeError as error:
         raise FerEdgeError(
             f"{member} of bundle {bundle.path} cannot be run: {error.message}",
             "export it again; if it was signed by somebody you trust, tell them",
         ) from error
-    with limited_memory():
-        model = load_model(content, threads=threads)
-        return model, verify_golden(bundle, model)
+
+
+def computes_otherwise(bundle: Bundle, runtime: str, difference: str) -> FerEdgeError:
+    """The error of a machine whose answers are not those of a bundle's maker."""
+    return FerEdgeError(
+        f"{runtime} on this machine computes something else than the golden set of "
+        f"{bundle.path}: {difference}, {bundle.manifest.golden_tolerance:.3f} is allowed",
+        "install the runtime that the bundle names (fer-edge doctor shows this machine's), "
+        "or export the model again",
+    )
 
 
 def verify_golden(bundle: Bundle, model: Model) -> float:
@@ -135,12 +155,8 @@ def verify_golden(bundle: Bundle, model: Model) -> float:
     difference = float(np.abs(said - expected).max())
     # a NaN must fail as well
     if not difference <= bundle.manifest.golden_tolerance:
-        raise FerEdgeError(
-            f"{model.runtime} on this machine computes something else than the golden set of "
-            f"{bundle.path}: a probability differs by {difference:.3f}, "
-            f"{bundle.manifest.golden_tolerance:.3f} is allowed",
-            "install the runtime that the bundle names (fer-edge doctor shows this machine's), "
-            "or export the model again",
+        raise computes_otherwise(
+            bundle, model.runtime, f"a probability differs by {difference:.3f}"
         )
     return difference
 

@@ -8,13 +8,12 @@ from functools import partial
 import numpy as np
 
 from fer_edge.bundle import archive
-from fer_edge.bundle.golden import REHEARSAL, read_array
+from fer_edge.bundle.golden import computes_otherwise, read_array, rehearse_member
 from fer_edge.bundle.opening import GOLDEN, INT8_160_TFLITE, INT8_TFLITE, Bundle
 from fer_edge.detection import PARTS, SIZES, grid
 from fer_edge.detection.network import TFLiteDetector
 from fer_edge.errors import FerEdgeError
-from fer_edge.runtime import import_runtime
-from fer_edge.runtime.trial import limited_memory, rehearse
+from fer_edge.runtime.trial import limited_memory
 
 MEMBERS = dict(zip((INT8_TFLITE, INT8_160_TFLITE), SIZES, strict=True))
 """A detector's files, with the columns and rows of the frames that they take."""
@@ -99,28 +98,16 @@ def prove_detector(
         raise FerEdgeError(
             f"the golden set of bundle {bundle.path} cannot be read: {error}", "export it again"
         ) from error
-    # what the child imports is lost with it
-    import_runtime(member)
     frames = frames_for(member, arrays["frames"])
     open_it = partial(TFLiteDetector, content, f"{member} of {bundle.path}", threads=threads)
-    try:
-        rehearse(lambda: open_it().raw(frames[0]), seconds=REHEARSAL)
-    except FerEdgeError as error:
-        raise FerEdgeError(
-            f"{member} of bundle {bundle.path} cannot be run: {error.message}",
-            "export it again; if it was signed by somebody you trust, tell them",
-        ) from error
+    rehearse_member(bundle, member, lambda: open_it().raw(frames[0]))
     with limited_memory():
         network = open_it()
         difference = difference_from(network, frames, arrays[member])
     # a NaN must fail as well
     if not difference <= bundle.manifest.golden_tolerance:
-        raise FerEdgeError(
-            f"{network.runtime} on this machine computes something else than the golden set of "
-            f"{bundle.path}: a number differs by {difference:.3f} of its range, "
-            f"{bundle.manifest.golden_tolerance:.3f} is allowed",
-            "install the runtime that the bundle names (fer-edge doctor shows this machine's), "
-            "or export the model again",
+        raise computes_otherwise(
+            bundle, network.runtime, f"a number differs by {difference:.3f} of its range"
         )
     return network, difference
 
