@@ -22,8 +22,8 @@ Moments = dict[str, tuple[np.ndarray, np.ndarray]]
 """Mean and variance by channel, float64, by batch norm."""
 
 
-def estimate(network: keras.Model, faces: np.ndarray) -> Moments:
-    """Statistics of every batch norm over (N, 48, 48) uint8 faces, a multiple of ``BATCH``.
+def estimate(network: keras.Model, images: np.ndarray, batch: int = BATCH) -> Moments:
+    """Statistics of every batch norm over (N, rows, columns) uint8 images, whole batches of them.
 
     While they are taken, each layer sees what it saw in training: activations that the layers
     before it normalized by the same batch.
@@ -32,7 +32,7 @@ def estimate(network: keras.Model, faces: np.ndarray) -> Moments:
     norms = [layer for layer in probe.layers if isinstance(layer, _ByBatch)]
     sums: dict[str, list[np.ndarray]] = {}
     batches = 0
-    for _ in answers(probe, faces):
+    for _ in answers(probe, images, batch):
         batches += 1
         for norm in norms:
             mean, variance = (np.asarray(each, np.float64) for each in moving(norm))
@@ -89,8 +89,8 @@ def moving(norm: layers.BatchNormalization) -> tuple[Any, Any]:
     return norm.moving_mean, norm.moving_variance
 
 
-def answers(network: keras.Model, faces: np.ndarray) -> Iterator[np.ndarray]:
-    """What it says of (N, 48, 48) uint8 faces, by batches of ``BATCH``, (B, classes) each."""
-    for start in range(0, len(faces), BATCH):
-        batch = faces[start : start + BATCH, ..., None].astype(np.float32)
-        yield keras.ops.convert_to_numpy(network(batch, training=False))
+def answers(network: keras.Model, images: np.ndarray, batch: int = BATCH) -> Iterator[Any]:
+    """What it says of (N, rows, columns) uint8 images, by batches: its outputs, as arrays."""
+    for start in range(0, len(images), batch):
+        part = images[start : start + batch, ..., None].astype(np.float32)
+        yield keras.tree.map_structure(keras.ops.convert_to_numpy, network(part, training=False))

@@ -16,6 +16,7 @@ from fer_edge.data import load_dataset
 from fer_edge.data.audit import leaked
 from fer_edge.data.dataset import Dataset
 from fer_edge.data.ferplus import with_majority_truth
+from fer_edge.data.shared_labels import with_shared_labels
 from fer_edge.errors import FerEdgeError, require_extra
 from fer_edge.files import atomic_path
 from fer_edge.metrics import Report, cross_entropy, percent, report
@@ -89,6 +90,7 @@ def evaluate_path(
     *,
     head: str | None = None,
     votes: bool | None = None,
+    shared_labels: bool = False,
 ) -> Evaluation:
     """Evaluate a run folder, bundle or model file on a dataset; None means the run's own.
 
@@ -101,11 +103,13 @@ def evaluate_path(
         head: of a run folder; None takes the default one.
         votes: take the majority of the FER+ votes for the truth, on the faces that have one; None
             does so for a model that learned from them, where the dataset has votes.
+        shared_labels: judge a model of another dataset on the faces whose labels both have; no
+            splits then takes all of them. An answer that the dataset does not know is wrong.
 
     Raises:
         FerEdgeError: no such model, head or dataset, no votes, or they do not fit one another.
     """
-    judged = open_judged(path, data, splits, head=head, votes=votes)
+    judged = open_judged(path, data, splits, head=head, votes=votes, shared_labels=shared_labels)
     result = evaluate(
         load_model(judged.subject.model, threads=os.cpu_count() or 1),
         judged.dataset,
@@ -123,6 +127,7 @@ def open_judged(
     *,
     head: str | None = None,
     votes: bool | None = None,
+    shared_labels: bool = False,
 ) -> Judged:
     """Find a model and read the dataset; arguments and errors as those of ``evaluate_path``."""
     subject = find_subject(path, head)
@@ -134,6 +139,14 @@ def open_judged(
     if known:
         dataset = as_trained(dataset, vars(subject))
     chosen = tuple(splits or subject.test)
+    if shared_labels:
+        if subject.labels is None:
+            raise FerEdgeError(
+                f"{path} does not say what its outputs are called",
+                "give the run folder or the bundle for --shared-labels",
+            )
+        dataset = with_shared_labels(dataset, subject.labels)
+        chosen = tuple(splits or (subject.test if known else dataset.split_names))
     train_splits = subject.train if known else ()
     if votes is None:
         votes = subject.truth == BY_MAJORITY and dataset.votes is not None
@@ -189,7 +202,7 @@ def check_labels(model: Model, dataset: Dataset, labels: tuple[str, ...] | None)
         named = ", ".join(labels) if labels else f"{model.classes} classes"
         raise FerEdgeError(
             f"the model gives {named}; dataset {dataset.name} has {', '.join(dataset.labels)}",
-            "evaluate on the dataset that the model was trained for",
+            "evaluate on the dataset that the model was trained for, or with --shared-labels",
         )
 
 

@@ -70,6 +70,7 @@ def robustness_path(
     *,
     head: str | None = None,
     votes: bool | None = None,
+    shared_labels: bool = False,
 ) -> Robustness:
     """Measure a run folder, a bundle or a model file; arguments as those of ``evaluate_path``.
 
@@ -79,7 +80,7 @@ def robustness_path(
         FerEdgeError: as ``evaluate_path``, or OpenCV is missing.
     """
     require_extra("cv2", "device")
-    judged = open_judged(path, data, splits, head=head, votes=votes)
+    judged = open_judged(path, data, splits, head=head, votes=votes, shared_labels=shared_labels)
     models = _models(judged.subject)
     for model in models.values():
         check_labels(model, judged.dataset, judged.subject.labels)

@@ -163,6 +163,35 @@ def test_a_dataset_with_other_labels_is_refused(exported: Exported, tmp_path: Pa
         evaluate_path(exported.run / "model.keras", str(tmp_path / "three.npz"))
 
 
+def test_a_model_is_judged_on_the_labels_that_it_shares_with_another_dataset(
+    exported: Exported, tmp_path: Path
+) -> None:
+    dataset = exported.dataset
+    others = ("fearful", "contempt", "anger")
+    chosen = dataset.subset(np.isin(dataset.targets, [0, 1, 2]))
+    # under names and numbers of its own: fear, something unknown to the model, angry
+    foreign = replace(chosen, labels=others, targets=2 - chosen.targets)
+    write_packed(foreign, tmp_path / "foreign.npz")
+    result = evaluate_path(exported.bundle, str(tmp_path / "foreign.npz"), shared_labels=True)
+    assert result.splits == dataset.split_names
+    assert result.leaked is None
+    assert result.whole.labels == dataset.labels
+    own = [
+        evaluate_path(exported.bundle, str(exported.data), [split]).whole.confusion
+        for split in dataset.split_names
+    ]
+    expected = np.sum(own, axis=0)
+    expected[[1, 3, 4, 5, 6]] = 0
+    np.testing.assert_array_equal(result.whole.confusion, expected)
+    write_packed(replace(chosen, labels=("fear", "b", "c")), tmp_path / "one.npz")
+    with pytest.raises(FerEdgeError, match=r"the model gives angry, .* blobs has fear, b, c"):
+        evaluate_path(exported.bundle, str(tmp_path / "one.npz"), shared_labels=True)
+    with pytest.raises(FerEdgeError, match="does not say what its outputs are called"):
+        evaluate_path(
+            exported.run / "model.keras", str(tmp_path / "foreign.npz"), shared_labels=True
+        )
+
+
 def test_an_unknown_split_and_a_missing_dataset_are_refused(exported: Exported) -> None:
     with pytest.raises(FerEdgeError, match="has no split 'Test'") as caught:
         evaluate_path(exported.run, None, ["Test"])

@@ -177,6 +177,13 @@ def evaluate(
             show_default="what the model has learned",
         ),
     ] = None,
+    shared_labels: Annotated[
+        bool,
+        typer.Option(
+            "--shared-labels",
+            help="Of a model trained on other labels: only faces whose labels both have.",
+        ),
+    ] = False,
     robustness: Annotated[
         bool,
         typer.Option(
@@ -203,14 +210,16 @@ def evaluate(
 
     Example: [bold]fer-edge evaluate bundles/triwijoyo.fer --data fer2013.csv[/]
     Example: [bold]fer-edge evaluate edge-small --data fer2013.csv --robustness[/]
+    Example: [bold]fer-edge evaluate edge-small --data CK+48.zip --shared-labels[/]
     """
     from fer_edge.subject import task_of
 
     if plot:
         require_extra("matplotlib", "train")
     if task_of(model) == "detect":
-        if robustness:
-            raise FerEdgeError(f"{model} is a face detector", "leave out --robustness")
+        if robustness or shared_labels:
+            wrong = "--robustness" if robustness else "--shared-labels"
+            raise FerEdgeError(f"{model} is a face detector", f"leave out {wrong}")
         from fer_edge.evaluate_detector import evaluate_detector, print_detectors
 
         matches = evaluate_detector(model, data, split or (), backgrounds, frames)
@@ -221,12 +230,16 @@ def evaluate(
             raise FerEdgeError("--plot draws the confusion matrix", "leave out --robustness")
         from fer_edge.robustness import print_robustness, robustness_path
 
-        found = robustness_path(model, data, split or (), head=head, votes=votes)
+        found = robustness_path(
+            model, data, split or (), head=head, votes=votes, shared_labels=shared_labels
+        )
         print_robustness(found, as_json=as_json)
         return
     from fer_edge.evaluate import evaluate_path, plot_confusion, print_evaluation
 
-    result = evaluate_path(model, data, split or (), head=head, votes=votes)
+    result = evaluate_path(
+        model, data, split or (), head=head, votes=votes, shared_labels=shared_labels
+    )
     print_evaluation(result, as_json=as_json)
     if plot:
         title = f"{model} on {', '.join(result.splits)}: {result.whole.accuracy.value:.1%}"

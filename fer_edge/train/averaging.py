@@ -7,6 +7,9 @@ So they are taken anew wherever the average is used: before it is validated, and
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import keras
 import numpy as np
 
@@ -29,32 +32,53 @@ def network_of(trainer: keras.Model, recipe: Recipe, classes: int) -> keras.Mode
     return network
 
 
-def use_average(trainer: keras.Model, recipe: Recipe, training: Dataset) -> None:
+@dataclass(frozen=True)
+class Statistics:
+    """Where the batch norms of averaged weights take their statistics from.
+
+    Attributes:
+        network_of: the float32 network inside a training model.
+        images: (N, rows, columns) uint8, of training and unchanged; the same every time, so that a
+            run that was cut off ends with the same bits.
+        batch: of how many images the statistics are taken together.
+    """
+
+    network_of: Callable[[keras.Model], keras.Model]
+    images: np.ndarray
+    batch: int = BATCH
+
+
+def face_statistics(recipe: Recipe, training: Dataset) -> Statistics:
+    """The statistics of a classifier's batch norms, on some of its training faces."""
+    order = np.random.default_rng(recipe.fit.seed).permutation(len(training))
+    # whole batches: a few images have statistics of their own
+    count = min(len(order) // BATCH * BATCH or len(order), IMAGES)
+    return Statistics(
+        lambda trainer: network_of(trainer, recipe, len(training.labels)),
+        training.faces[order[:count]],
+    )
+
+
+def use_average(trainer: keras.Model, statistics: Statistics) -> None:
     """Put the averaged weights of a training model in place of the last ones.
 
     Args:
         trainer: trained with ``fit.ema``.
-        recipe: that it was built by.
-        training: the images that batch norms take their statistics from.
+        statistics: those that its batch norms then take.
     """
     trainer.optimizer.finalize_variable_values(trainer.trainable_variables)
-    renew_batch_norms(trainer, recipe, training)
+    renew_batch_norms(trainer, statistics)
 
 
-def renew_batch_norms(trainer: keras.Model, recipe: Recipe, training: Dataset) -> None:
-    """Give a training model's batch norms the statistics of some training images, unchanged ones.
-
-    The images are the same every time, so that a run that was cut off ends with the same bits.
-    """
-    order = np.random.default_rng(recipe.fit.seed).permutation(len(training))
-    # whole batches: a few images have statistics of their own
-    count = min(len(order) // BATCH * BATCH or len(order), IMAGES)
-    network = network_of(trainer, recipe, len(training.labels))
+def renew_batch_norms(trainer: keras.Model, statistics: Statistics) -> None:
+    """Give a training model's batch norms the statistics of some training images."""
+    network = statistics.network_of(trainer)
     if not batch_norms(network):
         return
     own = trainer.get_layer(network.name)
-    for name, moments in estimate(network, training.faces[order[:count]]).items():
-        for variable, value in zip(moving(own.get_layer(name)), moments, strict=True):
+    moments = estimate(network, statistics.images, statistics.batch)
+    for name, values in moments.items():
+        for variable, value in zip(moving(own.get_layer(name)), values, strict=True):
             for copy in replicas(variable):
                 copy.assign(value.astype(np.float32))
 
@@ -62,9 +86,9 @@ def renew_batch_norms(trainer: keras.Model, recipe: Recipe, training: Dataset) -
 class AveragedNorms(keras.callbacks.Callback):
     """Takes the statistics anew before each validation; stands behind ``SwapEMAWeights``."""
 
-    def __init__(self, recipe: Recipe, training: Dataset) -> None:
+    def __init__(self, statistics: Statistics) -> None:
         super().__init__()
-        self.recipe, self.training = recipe, training
+        self.statistics = statistics
 
     def on_test_begin(self, logs: dict[str, float] | None = None) -> None:
-        renew_batch_norms(self.model, self.recipe, self.training)
+        renew_batch_norms(self.model, self.statistics)

@@ -16,7 +16,7 @@ from fer_edge.data.dataset import Dataset
 from fer_edge.errors import FerEdgeError
 from fer_edge.files import atomic_path
 from fer_edge.train.augment import augmentation
-from fer_edge.train.averaging import AveragedNorms
+from fer_edge.train.averaging import AveragedNorms, face_statistics
 from fer_edge.train.batches import EpochBatches
 from fer_edge.train.camera import Camera
 from fer_edge.train.checkpoints import Checkpoints, State
@@ -90,7 +90,7 @@ def fit(
         resume=resume,
         devices=devices,
         validation=_validation_data(validation, recipe.targets, devices),
-        averaging=[AveragedNorms(recipe, training)],
+        averaging=[AveragedNorms(face_statistics(recipe, training))],
     )
 
 

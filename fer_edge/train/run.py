@@ -24,7 +24,7 @@ from fer_edge.evaluate import evaluate, plot_confusion
 from fer_edge.files import atomic_path, read_json, sole_use, write_text
 from fer_edge.runtime import load_model
 from fer_edge.subject import DIVISION, as_trained, model_file
-from fer_edge.train.averaging import network_of, use_average
+from fer_edge.train.averaging import face_statistics, network_of, use_average
 from fer_edge.train.checkpoints import Checkpoints, State
 from fer_edge.train.devices import choose_devices, placed_on
 from fer_edge.train.environment import record_environment
@@ -237,7 +237,7 @@ def _finish(
     chosen = state.best_epoch if recipe.fit.select == "best" else state.epoch
     trainer = Checkpoints(folder).load_model(chosen)
     if recipe.fit.ema:
-        use_average(trainer, recipe, training)
+        use_average(trainer, face_statistics(recipe, training))
     classes = len(dataset.labels)
     singles = single_networks(network_of(trainer, recipe, classes), recipe, classes)
     default, *others = singles

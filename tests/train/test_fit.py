@@ -13,7 +13,7 @@ from fer_edge.errors import FerEdgeError
 
 keras = import_keras()
 
-from fer_edge.train.averaging import network_of, use_average  # noqa: E402
+from fer_edge.train.averaging import face_statistics, network_of, use_average  # noqa: E402
 from fer_edge.train.checkpoints import Checkpoints  # noqa: E402
 from fer_edge.train.fit import fit  # noqa: E402
 from fer_edge.train.recipe import Recipe, override, parse_recipe  # noqa: E402
@@ -162,7 +162,7 @@ def test_averaged_weights_are_validated_and_finished_with_batch_norms_of_their_o
     training, validation = blob_dataset.select("Training"), blob_dataset.select("PublicTest")
     trainer = Checkpoints(tmp_path).load_model(1)
     last = network_of(trainer, recipe, 7)
-    use_average(trainer, recipe, training)
+    use_average(trainer, face_statistics(recipe, training))
     network = network_of(trainer, recipe, 7)
     norm = network.get_layer("bn1")
     before = last.get_layer("bn1")

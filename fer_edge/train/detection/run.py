@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
 from fer_edge.data.detection.backgrounds import Backgrounds, load_backgrounds
 from fer_edge.data.detection.frames import Composer
@@ -17,6 +18,7 @@ from fer_edge.detection.evaluating import measure
 from fer_edge.detection.network import KerasDetector
 from fer_edge.errors import FerEdgeError
 from fer_edge.files import atomic_path, sole_use, write_text
+from fer_edge.train.averaging import AveragedNorms, Statistics, use_average
 from fer_edge.train.checkpoints import Checkpoints, State
 from fer_edge.train.detection.batches import FrameBatches
 from fer_edge.train.detection.trainer import build_detection_trainer, detector_of
@@ -29,6 +31,8 @@ from fer_edge.train.recipe import Recipe
 
 VALIDATION_FRAMES = 160
 """Composed once, whose loss is told after every epoch."""
+STATISTICS_FRAMES = 256
+"""Behind the batch norms of averaged weights."""
 
 
 def train_detector(
@@ -77,7 +81,7 @@ def train_detector(
                 raise
             interrupted = True
         with placed_on(devices[:1]):
-            metrics = _finish(folder, recipe, photos, state, interrupted)
+            metrics = _finish(folder, recipe, photos, parts, state, interrupted)
     return state, metrics, interrupted
 
 
@@ -91,12 +95,7 @@ def _fit(
     resume: bool,
 ) -> State:
     fit, composition = recipe.fit, recipe.frames.composition()
-    batches = FrameBatches(
-        Composer(photos.select(recipe.data.train), parts["train"], composition),
-        recipe.frames.per_epoch,
-        fit.batch_size,
-        fit.seed,
-    )
+    batches = _training_frames(recipe, photos, parts)
     validation = FrameBatches(
         Composer(photos.select(recipe.data.validation), parts["validation"], composition),
         min(VALIDATION_FRAMES, recipe.frames.per_epoch),
@@ -111,6 +110,27 @@ def _fit(
         resume=resume,
         devices=devices,
         validation=_once(validation),
+        averaging=[AveragedNorms(_statistics(recipe, batches))] if fit.ema else (),
+    )
+
+
+def _training_frames(
+    recipe: Recipe, photos: FacePhotos, parts: dict[str, Backgrounds]
+) -> FrameBatches:
+    return FrameBatches(
+        Composer(photos.select(recipe.data.train), parts["train"], recipe.frames.composition()),
+        recipe.frames.per_epoch,
+        recipe.fit.batch_size,
+        recipe.fit.seed,
+    )
+
+
+def _statistics(recipe: Recipe, batches: FrameBatches) -> Statistics:
+    """The statistics of the batch norms, on some of the first epoch's frames."""
+    count = max(1, min(STATISTICS_FRAMES // batches.batch_size, len(batches)))
+    frames = np.concatenate([batches[index][0] for index in range(count)])[..., 0]
+    return Statistics(
+        lambda trainer: detector_of(trainer, recipe), frames, batch=batches.batch_size
     )
 
 
@@ -152,12 +172,17 @@ def _check_same(folder: Path, recorded: dict[str, Any], content: dict[str, Any])
 
 
 def _finish(
-    folder: Path, recipe: Recipe, photos: FacePhotos, state: State, interrupted: bool
+    folder: Path,
+    recipe: Recipe,
+    photos: FacePhotos,
+    parts: dict[str, Backgrounds],
+    state: State,
+    interrupted: bool,
 ) -> dict[str, Any]:
     """Write the last epoch's float32 network, its metrics and curves."""
     trainer = Checkpoints(folder).load_model(state.epoch)
     if recipe.fit.ema:
-        trainer.optimizer.finalize_variable_values(trainer.trainable_variables)
+        use_average(trainer, _statistics(recipe, _training_frames(recipe, photos, parts)))
     network = detector_of(trainer, recipe)
     with atomic_path(folder / "model.keras") as temporary:
         network.save(temporary)
