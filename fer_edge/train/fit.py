@@ -112,6 +112,7 @@ def run_epochs(
     devices: Sequence[str],
     validation: Any,
     averaging: Sequence[keras.callbacks.Callback] = (),
+    before_epochs: Sequence[keras.callbacks.Callback] = (),
 ) -> State:
     """Keras's ``fit`` for whatever is trained, as ``fit`` describes it.
 
@@ -124,6 +125,7 @@ def run_epochs(
         devices: that share every batch.
         validation: Keras's ``validation_data``.
         averaging: what averaged weights need before they are validated, with ``table.ema``.
+        before_epochs: what prepares the batches of each.
     """
     checkpoints = Checkpoints(run)
     state = (checkpoints.load_state() if resume else None) or State()
@@ -149,6 +151,7 @@ def run_epochs(
                 callbacks=[
                     *((keras.callbacks.SwapEMAWeights(), *averaging) if table.ema else ()),
                     _Epochs(table, batches, checkpoints, state),
+                    *before_epochs,
                     _TensorBoard(run / "tensorboard"),
                     progress,
                 ],

@@ -14,10 +14,11 @@ from fer_edge.data.detection.frames import Composer, Composition, Truth  # noqa:
 from fer_edge.data.detection.photos import load_photos  # noqa: E402
 from fer_edge.detection import PARTS, decode, grid, logit  # noqa: E402
 from fer_edge.errors import FerEdgeError  # noqa: E402
-from fer_edge.train.averaging import use_average  # noqa: E402
+from fer_edge.train.averaging import Statistics, use_average  # noqa: E402
 from fer_edge.train.detection.assigning import BACKGROUND, FACE, LEFT_ALONE, targets  # noqa: E402
 from fer_edge.train.detection.batches import FrameBatches  # noqa: E402
 from fer_edge.train.detection.losses import DetectionLoss, TaughtOverlap, overlaps  # noqa: E402
+from fer_edge.train.detection.mining import HardNegatives  # noqa: E402
 from fer_edge.train.detection.run import _statistics, _training_frames  # noqa: E402
 from fer_edge.train.detection.trainer import (  # noqa: E402
     build_detection_trainer,
@@ -144,6 +145,32 @@ def test_a_batch_depends_on_seed_epoch_and_number_alone() -> None:
     np.testing.assert_array_equal(others[1][0], frames)
     others.epoch = 4
     assert (others[1][0] != frames).any()
+
+
+def test_empty_frames_that_the_network_takes_for_faces_are_shown_again() -> None:
+    composer = Composer(load_photos("synthetic"), Backgrounds(), Composition(size=(160, 120)))
+    batches = FrameBatches(composer, 16, 8, seed=1, mined=0.25)
+    inputs = keras.Input((120, 160, 1))
+    light = keras.layers.GlobalAveragePooling2D(keepdims=True)(inputs)
+    sees_light = keras.Model(inputs, [keras.layers.Identity()(light) for _ in range(9)])
+    negatives = HardNegatives(
+        batches, Statistics(lambda trainer: sees_light, np.zeros((8, 120, 160), np.uint8), 8)
+    )
+    negatives.set_model(sees_light)
+    negatives.on_epoch_begin(0)
+    assert not len(batches.mined), "nothing is learned yet"
+    batches.epoch = 1
+    negatives.on_epoch_begin(1)
+    brightest = sorted(range(8), key=lambda n: -batches.empty_frame(1, n).mean())
+    assert batches.mined.tolist() == brightest[:2]
+    for index in range(2):
+        frames, taught = batches[index]
+        for place in range(2):
+            shown = batches.empty_frame(1, brightest[place])
+            np.testing.assert_array_equal(frames[place, ..., 0], shown)
+            assert (taught[place, :, 0] == BACKGROUND).all()
+        usual = composer.frame(np.random.default_rng([1, 1, 8 * index + 2]))[0]
+        np.testing.assert_array_equal(frames[2, ..., 0], usual)
 
 
 def test_averaged_weights_end_with_batch_norms_of_their_own() -> None:

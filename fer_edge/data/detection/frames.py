@@ -66,6 +66,12 @@ class Truth:
         return Truth(self.boxes * factor, self.landmarks * factor, self.ignored * factor)
 
 
+NOBODY = Truth(
+    np.empty((0, 4), np.float32), np.empty((0, 5, 2), np.float32), np.empty((0, 4), np.float32)
+)
+"""The truth of an empty frame."""
+
+
 class Composer:
     """Composes frames of the photos of one split.
 
@@ -88,8 +94,11 @@ class Composer:
     def empty_frames(self, count: int, seed: int) -> Iterator[np.ndarray]:
         """Frames without faces; they have the clutter and the lens of the others."""
         for number in range(count):
-            rng = np.random.default_rng([seed, number, 1])
-            yield photograph(self._scene(rng), self.composition.lens, rng)
+            yield self.empty_frame(np.random.default_rng([seed, number, 1]))
+
+    def empty_frame(self, rng: np.random.Generator) -> np.ndarray:
+        """One frame without a face."""
+        return photograph(self._scene(rng), self.composition.lens, rng)
 
     def frame(self, rng: np.random.Generator) -> tuple[np.ndarray, Truth]:
         """One frame and its truth."""

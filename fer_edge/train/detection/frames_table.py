@@ -29,6 +29,8 @@ class FramesTable(BaseModel):
     """Heads in one frame."""
     empty: float = Field(default=0.15, ge=0, le=1)
     """Share of frames without a face."""
+    mined: float = Field(default=0.125, ge=0, le=0.5)
+    """Share of each batch that is empty frames in which the network saw faces before the epoch."""
     rotation_degrees: float = Field(default=25, ge=0, le=90)
     """Largest tilt of a head."""
     occlusion: float = Field(default=0.2, ge=0, le=1)

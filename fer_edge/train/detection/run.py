@@ -21,6 +21,7 @@ from fer_edge.files import atomic_path, sole_use, write_text
 from fer_edge.train.averaging import AveragedNorms, Statistics, use_average
 from fer_edge.train.checkpoints import Checkpoints, State
 from fer_edge.train.detection.batches import FrameBatches
+from fer_edge.train.detection.mining import HardNegatives
 from fer_edge.train.detection.trainer import build_detection_trainer, detector_of
 from fer_edge.train.devices import placed_on
 from fer_edge.train.environment import record_environment
@@ -96,6 +97,7 @@ def _fit(
 ) -> State:
     fit, composition = recipe.fit, recipe.frames.composition()
     batches = _training_frames(recipe, photos, parts)
+    statistics = _statistics(recipe, batches)
     validation = FrameBatches(
         Composer(photos.select(recipe.data.validation), parts["validation"], composition),
         min(VALIDATION_FRAMES, recipe.frames.per_epoch),
@@ -110,7 +112,8 @@ def _fit(
         resume=resume,
         devices=devices,
         validation=_once(validation),
-        averaging=[AveragedNorms(_statistics(recipe, batches))] if fit.ema else (),
+        averaging=[AveragedNorms(statistics)],
+        before_epochs=[HardNegatives(batches, statistics)],
     )
 
 
@@ -122,6 +125,7 @@ def _training_frames(
         recipe.frames.per_epoch,
         recipe.fit.batch_size,
         recipe.fit.seed,
+        recipe.frames.mined,
     )
 
 

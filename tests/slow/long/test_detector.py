@@ -22,6 +22,7 @@ TINY = [
 ]
 
 
+@pytest.mark.timeout(300)
 def test_a_run_that_was_cut_off_goes_through_the_same_numbers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
