@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import csv
 import os
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
 from fer_edge.bundle import INT8_TFLITE, open_bundle
 from fer_edge.bundle.minisign import read_public_key
 from fer_edge.bundle.signing import make_keys
 from fer_edge.data.dataset import Dataset
+from fer_edge.data.detection.photo_drawing import drawn_photos
+from fer_edge.data.detection.photos import COLUMNS
 from fer_edge.data.packed import write_packed
 from fer_edge.subject import BY_LABEL, BY_MAJORITY
 
@@ -37,9 +43,30 @@ mixed_precision = "off"
 """
 
 
-def _release(folder: Path) -> subprocess.CompletedProcess[str]:
-    command = [SCRIPT, "--data", "voted.npz", "--key", "release.key", "--runs", "runs"]
-    command += ["--to", "shipped", "--cards", "cards", "--budget", "prototype", "tiny.toml"]
+DETECTOR = """
+name = "found"
+task = "detect"
+[model]
+name = "detector"
+stem = 4
+early = 4
+widths = [4, 4, 4]
+depths = [1, 1, 1]
+head = 4
+[data]
+validation = ["PublicTest"]
+[frames]
+per_epoch = 16
+held_out = 6
+[fit]
+epochs = 1
+batch_size = 8
+"""
+
+
+def _release(folder: Path, *options: str | Path) -> subprocess.CompletedProcess[str]:
+    command = [SCRIPT, *options, "--key", "release.key", "--runs", "runs"]
+    command += ["--to", "shipped", "--cards", "cards", "--budget", "prototype"]
     edge = {"FER_EDGE": f"{sys.executable} -m fer_edge"}
     return subprocess.run(
         [str(part) for part in command],
@@ -57,7 +84,7 @@ def test_a_release_is_made_of_two_signed_bundles_a_run_and_again_of_the_same(
     write_packed(voted, tmp_path / "voted.npz")
     (tmp_path / "tiny.toml").write_text(RECIPE)
     make_keys(tmp_path / "release.key", tmp_path / "release.pub", "")
-    first = _release(tmp_path)
+    first = _release(tmp_path, "--data", "voted.npz", "tiny.toml")
     assert first.returncode == 0, first.stderr
     key = read_public_key(tmp_path / "release.pub")
     before = {}
@@ -71,13 +98,39 @@ def test_a_release_is_made_of_two_signed_bundles_a_run_and_again_of_the_same(
         assert bundle.signer == key
         assert (tmp_path / "cards" / f"{name}.md").read_text().startswith(f"# {name}\n")
         before[path] = path.read_bytes(), path.stat().st_mtime_ns
-    again = _release(tmp_path)
+    again = _release(tmp_path, "--data", "voted.npz", "tiny.toml")
     assert again.returncode == 0, again.stderr
     assert {p: (p.read_bytes(), p.stat().st_mtime_ns) for p in before} == before
     assert "quantizing" not in again.stderr
 
 
+@pytest.mark.timeout(400)
+def test_a_detector_is_released_from_photos_and_backgrounds(tmp_path: Path) -> None:
+    names, pictures, boxes, landmarks = drawn_photos()
+    with zipfile.ZipFile(tmp_path / "photos.zip", "w") as photos:
+        for name, picture in zip(names, pictures, strict=True):
+            photos.writestr(f"{name}.png", cv2.imencode(".png", picture)[1].tobytes())
+    with (tmp_path / "photos.csv").open("w", newline="") as table:
+        writer = csv.writer(table)
+        writer.writerow(COLUMNS)
+        for name, box, points in zip(names, boxes, landmarks, strict=True):
+            writer.writerow([f"{name}.png", 0.9, *box, *points.ravel()])
+    (tmp_path / "behind").mkdir()
+    cv2.imwrite(str(tmp_path / "behind" / "wall.png"), np.full((240, 320), 90, np.uint8))
+    (tmp_path / "found.toml").write_text(DETECTOR)
+    make_keys(tmp_path / "release.key", tmp_path / "release.pub", "")
+    options = ["--photos", "photos.zip", "--backgrounds", "behind", "found.toml"]
+    done = _release(tmp_path, *options)
+    assert done.returncode == 0, done.stderr
+    bundle = open_bundle(
+        tmp_path / "shipped" / "found.fer", keys=(read_public_key(tmp_path / "release.pub"),)
+    )
+    assert bundle.manifest.task == "detect"
+    assert bundle.manifest.dataset["backgrounds"] == 1
+    assert (tmp_path / "cards" / "found.md").read_text().startswith("# found\n")
+
+
 def test_what_a_release_needs_is_asked_for(tmp_path: Path) -> None:
     done = subprocess.run([SCRIPT, "--data", tmp_path], capture_output=True, text=True)
     assert done.returncode == 2
-    assert "needs --data and --key" in done.stderr
+    assert "needs --data or --photos, and --key" in done.stderr
