@@ -23,7 +23,7 @@ class Executor(Enum):
 def train(
     recipe: Annotated[
         str | None,
-        typer.Argument(help="A shipped recipe's name or a TOML file.", show_default="triwijoyo"),
+        typer.Argument(help="A shipped recipe's name or a TOML file.", show_default="edge-small"),
     ] = None,
     data: Annotated[
         str | None, typer.Option("--data", help="A dataset's path, or 'synthetic'.")

@@ -145,7 +145,8 @@ def require_votes(dataset: Dataset) -> np.ndarray:
     if dataset.votes is None:
         raise FerEdgeError(
             f"dataset {dataset.name} has no FER+ votes",
-            "put fer2013new.csv beside fer2013.csv, or pack them: fer-edge data pack --votes",
+            "put fer2013new.csv beside fer2013.csv, or pack them: fer-edge data pack --votes; to "
+            "train on the labels alone: --set 'targets.heads=[]'",
         )
     if dataset.labels != LABELS:
         raise FerEdgeError(

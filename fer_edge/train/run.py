@@ -338,7 +338,7 @@ def batch_norm_check(network: keras.Model, training: Dataset, seed: int) -> dict
 
 
 def _default(start: str | None) -> str:
-    return "triwijoyo" if start is None else "fine-tune"
+    return "edge-small" if start is None else "fine-tune"
 
 
 def _newest_run(recipe_name: str | None) -> Path:

@@ -143,3 +143,12 @@ def test_moving_averages_that_lag_behind_are_noticed(blob_dataset: Dataset) -> N
     shifted = batch_norm_check(model, training, seed=0)
     assert shifted["batch_statistics"] == pytest.approx(fresh["batch_statistics"])
     assert shifted["moving_averages"] != fresh["moving_averages"]
+
+
+def test_without_a_recipe_the_products_own_network_is_trained_and_asks_for_its_votes(
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(FerEdgeError, match=r"has no FER\+ votes") as refused:
+        train(None, "synthetic", output=tmp_path / "run")
+    assert "--set 'targets.heads=[]'" in refused.value.hint
+    assert not (tmp_path / "run" / "model.keras").exists()
