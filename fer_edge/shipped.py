@@ -32,6 +32,16 @@ def find_shipped(path: Path) -> Path:
     return shipped_models().get(str(path), path)
 
 
+def comes_with_package(path: Path) -> bool:
+    """Whether a bundle lies where the package keeps its own."""
+    return path.resolve().parent == FOLDER.resolve()
+
+
+def release_key() -> Path:
+    """The public key of those who made the bundles that come with the package."""
+    return FOLDER / "release.pub"
+
+
 def default_model() -> Path | None:
     """The bundle to run where none was named and none is nearby; None where none ships."""
     models = shipped_models()

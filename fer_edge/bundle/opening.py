@@ -13,7 +13,7 @@ from pathlib import Path
 from fer_edge.bundle import archive
 from fer_edge.bundle.manifest import MANIFEST_LIMIT, SCHEMA, VERSION, Manifest, parse_manifest
 from fer_edge.bundle.minisign import SIGNATURE_LIMIT, PublicKey, Signature, parse_signature
-from fer_edge.bundle.trust import check_signature, trusted_keys
+from fer_edge.bundle.trust import check_signature, trusted_keys, with_package_key
 from fer_edge.errors import FerEdgeError
 from fer_edge.files import atomic_path
 
@@ -139,7 +139,7 @@ def open_bundle(path: Path | str, *, keys: Sequence[PublicKey] | None = None) ->
     Args:
         path: the ``.fer`` file.
         keys: of which one must have signed it; none at all takes any bundle. None takes those that
-            this machine is configured to trust (``fer_edge.bundle.trust``).
+            this machine is configured to trust, and the package's own for what came with it.
 
     Raises:
         FerEdgeError: no bundle, a damaged one, one that no trusted key signed, one from a newer
@@ -147,7 +147,7 @@ def open_bundle(path: Path | str, *, keys: Sequence[PublicKey] | None = None) ->
     """
     path = Path(path)
     if keys is None:
-        keys = trusted_keys()
+        keys = with_package_key(path, trusted_keys())
     opened = _open(path)
     try:
         written = _read(opened, MANIFEST, MANIFEST_LIMIT)

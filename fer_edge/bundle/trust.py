@@ -8,6 +8,7 @@ from pathlib import Path
 
 from fer_edge.bundle.minisign import PublicKey, Signature, read_public_key
 from fer_edge.errors import FerEdgeError
+from fer_edge.shipped import comes_with_package, release_key
 
 SYSTEM_KEYS = Path("/etc/fer-edge/keys")
 """Public keys (``*.pub``) that every user of this machine trusts."""
@@ -30,6 +31,17 @@ def trusted_keys(given: Sequence[Path] = ()) -> tuple[PublicKey, ...]:
     """
     paths = given or [path for folder in (SYSTEM_KEYS, user_keys()) for path in _keys_in(folder)]
     return tuple(read_public_key(path) for path in paths)
+
+
+def with_package_key(path: Path, keys: Sequence[PublicKey]) -> tuple[PublicKey, ...]:
+    """The keys of which one must have signed a bundle that is to be run.
+
+    Where it came with the package, the package's own key counts as well: whoever runs the package
+    trusts those who made it.
+    """
+    if keys and comes_with_package(path):
+        return (*keys, read_public_key(release_key()))
+    return tuple(keys)
 
 
 def check_signature(

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from fer_edge.bundle import INT8_ONNX, INT8_TFLITE, Bundle, open_bundle, prove
 from fer_edge.bundle.minisign import PublicKey
-from fer_edge.bundle.trust import trusted_keys
+from fer_edge.bundle.trust import trusted_keys, with_package_key
 from fer_edge.errors import FerEdgeError
 from fer_edge.face import FACE_SIZE, HAAR, CropRule, Pixels
 from fer_edge.files import sha256
@@ -112,7 +112,7 @@ def _finds_faces(path: Path) -> bool:
 
 
 def _proven(path: Path, threads: int, keys: Sequence[PublicKey]) -> Classifier:
-    bundle = open_bundle(path, keys=keys)
+    bundle = open_bundle(path, keys=with_package_key(path, keys))
     if bundle.manifest.task != "classify":
         raise FerEdgeError(
             f"bundle {path} is a face detector, it names no expressions",

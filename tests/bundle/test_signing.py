@@ -13,6 +13,7 @@ import pytest
 from keys import Signer
 from maker import Maker
 
+from fer_edge import shipped
 from fer_edge.bundle import INT8_TFLITE, MANIFEST, SIGNATURE, open_bundle, trust
 from fer_edge.bundle.archive import pack, unpack
 from fer_edge.bundle.minisign import read_secret_key
@@ -35,6 +36,27 @@ def test_a_signed_bundle_opens_with_its_key_and_says_who_signed(signed: Path, ou
     assert bundle.version == 7
     assert bundle.signature is not None
     assert bundle.signature.key_id == ours.key.public.id
+
+
+def test_what_came_with_the_package_is_trusted_beside_the_configured_keys(
+    bundle: Path, ours: Signer, theirs: Signer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "package"
+    package.mkdir()
+    (trust.user_keys() / "ours.pub").write_text(ours.public.read_text())
+    (package / "release.pub").write_text(theirs.public.read_text())
+    monkeypatch.setattr(shipped, "FOLDER", package)
+    model = theirs.sign(bundle, package / "model.fer", version=1)
+    assert open_classifier(model).verified
+    assert open_bundle(model).signer == theirs.key.public
+    elsewhere = theirs.sign(bundle, tmp_path / "model.fer", version=1)
+    with pytest.raises(FerEdgeError, match="not trusted here"):
+        open_classifier(elsewhere)
+    with pytest.raises(FerEdgeError, match="not trusted here"):
+        open_bundle(model, keys=[ours.key.public])
+    (package / "unsigned.fer").write_bytes(bundle.read_bytes())
+    with pytest.raises(FerEdgeError, match="is not signed"):
+        open_classifier(package / "unsigned.fer")
 
 
 def test_signing_changes_nothing_but_the_signature(signed: Path, bundle: Path) -> None:
