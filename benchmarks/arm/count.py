@@ -167,7 +167,7 @@ def from_json(text: str) -> Counts:
 
 def print_counts(counts: Counts) -> None:
     """Print one row a model and processor, in millions."""
-    table = Table(title="Million instructions for one face; instructions are not time", box=SIMPLE)
+    table = Table(title="Million instructions an inference; instructions are not time", box=SIMPLE)
     for title in ("model", "processor"):
         table.add_column(title, no_wrap=True)
     for title in ("all", "SDOT", "SMULL", "FMLA", "ld/st"):

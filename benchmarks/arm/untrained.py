@@ -18,6 +18,8 @@ from fer_edge.labels import LABELS
 if TYPE_CHECKING:
     import keras
 
+DETECTOR = "detector"
+"""Name of the face detector's files, which are int8 alone."""
 TOO_LARGE = ("mondal_deep",)
 """Left out: 2 G multiply-accumulates take minutes under the emulator."""
 CALIBRATION = 8
@@ -38,15 +40,22 @@ def networks() -> dict[str, tuple[str, dict[str, Any]]]:
     return found
 
 
+def file_names() -> set[str]:
+    """What ``write_untrained`` calls its files."""
+    kinds = {f"{name}.{kind}" for name in networks() for kind in ("float32", "int8")}
+    return kinds | {f"{DETECTOR}.int8", f"{DETECTOR}.int8-160x120"}
+
+
 def write_untrained(folder: Path, names: Collection[str] | None = None) -> dict[str, Path]:
     """Build, fold and convert networks just as ``fer-edge export`` does.
 
     Args:
         folder: existing.
-        names: of ``networks``; None takes all.
+        names: of ``networks``, or ``DETECTOR``; None takes all.
 
     Returns:
-        The float32 and the int8 file of each, by a name such as ``compact.int8``.
+        The float32 and the int8 file of each, by a name such as ``compact.int8``, and the
+        detector's int8 files.
     """
     keras = import_keras(backend="tensorflow")
     from fer_edge.export.converters import tflite
@@ -69,6 +78,32 @@ def write_untrained(folder: Path, names: Collection[str] | None = None) -> dict[
             files[f"{name}.{kind}"] = folder / f"{name}.{kind}.tflite"
             files[f"{name}.{kind}"].write_bytes(data)
         keras.backend.clear_session()
+    if names is None or DETECTOR in names:
+        files |= _write_detector(folder)
+    return files
+
+
+def _write_detector(folder: Path) -> dict[str, Path]:
+    """The shipped recipe's detector for both of its frame sizes."""
+    import keras
+
+    from fer_edge.detection import SIZES
+    from fer_edge.export.converters import tflite
+    from fer_edge.export.detection.source import for_size
+    from fer_edge.train.models.detector import build_detector
+    from fer_edge.train.recipe import load_recipe
+
+    keras.utils.set_random_seed(0)
+    network = build_detector(load_recipe(DETECTOR).model.options, SIZES[0])
+    _move_batch_norms(network, np.random.default_rng(1))
+    files: dict[str, Path] = {}
+    for kind, (columns, rows) in zip(("int8", "int8-160x120"), SIZES, strict=True):
+        noise = np.random.default_rng(0).integers(0, 256, (CALIBRATION, rows, columns, 1))
+        target = files[f"{DETECTOR}.{kind}"] = folder / f"{DETECTOR}.{kind}.tflite"
+        target.write_bytes(
+            tflite.to_int8(for_size(network, (columns, rows)), noise.astype(np.uint8))
+        )
+    keras.backend.clear_session()
     return files
 
 

@@ -26,6 +26,7 @@ from fer_edge.device.model_store import MODELS, YUNET_FILE, fetch, stored
 from fer_edge.device.opencv import PIN, load_opencv
 from fer_edge.errors import FerEdgeError
 from fer_edge.runtime import import_runtime
+from fer_edge.shipped import shipped_detector
 
 State = Literal["ok", "warning", "missing", "absent"]
 """Missing is what ``fer-edge run`` needs; absent is what it can do without."""
@@ -152,6 +153,8 @@ def _windows(build: list[str]) -> Finding:
 
 
 def _detector() -> Finding:
+    if shipped_detector():
+        return Finding("face detector", "ok", "own, which came with the package")
     path = stored(YUNET_FILE)
     if path.is_file():
         return Finding("face detector", "ok", f"yunet, {path}")

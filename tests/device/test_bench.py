@@ -89,7 +89,7 @@ def test_both_scenarios_are_measured_and_nothing_is_missing(bundle, clip, capsys
     assert alone["latency_ms"]["p50"] < pipeline["latency_ms"]["p50"]
     frames = found["inputs"]["pipeline"]
     assert (frames["source"], frames["synthetic"], frames["frames"]) == ("video", False, 24)
-    assert frames["detector"] == {"name": "haar", "every": 10, "min_face": 0.15}
+    assert frames["detector"] == {"name": "own", "every": 10, "min_face": 0.15}
     assert all(found["versions"].values())
     assert model["sha256"] in shown
     assert "quick" not in shown

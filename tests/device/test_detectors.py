@@ -1,4 +1,4 @@
-"""Haar and YuNet: drawn faces are found, boxes are in the frame's pixels, shortcuts are honest."""
+"""Haar, YuNet, our own: drawn faces are found, boxes are in the frame, shortcuts are honest."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import cv2
 import numpy as np
 import pytest
 
+from fer_edge import shipped
+from fer_edge.data.detection.photos import load_photos
 from fer_edge.device.detectors import HaarDetector, open_detector
 from fer_edge.device.detectors.base import overlap, shrink
 from fer_edge.device.model_store import YUNET_FILE, stored
@@ -39,8 +41,9 @@ def _hits(boxes: list[Box], faces) -> int:
     return sum(any(_covers(box, face.box) for box in boxes) for face in faces)
 
 
-def test_both_people_are_found_in_nearly_every_frame_and_nobody_else(clip, grays):
-    detector = HaarDetector()
+@pytest.mark.parametrize("name", ["haar", "own"])
+def test_both_people_are_found_in_nearly_every_frame_and_nobody_else(name, clip, grays):
+    detector = open_detector(name)
     found = [detector.detect(gray) for gray in grays]
     hits = sum(_hits(boxes, faces) for boxes, faces in zip(found, clip.faces, strict=True))
     assert hits >= 0.95 * 2 * len(grays)
@@ -122,9 +125,16 @@ def test_a_file_that_is_no_yunet_is_refused(tmp_path, capfd):
     assert capfd.readouterr().err == ""
 
 
-def test_yunet_is_the_default_once_it_was_got_and_haar_before(tmp_path, monkeypatch):
+def test_the_default_is_our_own_where_it_ships_else_yunet_where_it_was_got_else_haar(
+    tmp_path, monkeypatch
+):
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    assert open_detector().name == "own"
+    monkeypatch.setattr(shipped, "FOLDER", tmp_path)
     assert open_detector().name == "haar"
+    with pytest.raises(FerEdgeError, match="none came with the package"):
+        open_detector("own")
     with pytest.raises(FerEdgeError) as caught:
         open_detector("yunet")
     assert "doctor --get yunet" in caught.value.hint
@@ -132,6 +142,23 @@ def test_yunet_is_the_default_once_it_was_got_and_haar_before(tmp_path, monkeypa
     stored(YUNET_FILE).write_bytes(b"broken")
     with pytest.raises(FerEdgeError, match="not a YuNet"):
         open_detector()
+
+
+def test_our_own_finds_people_in_photos_that_it_was_not_trained_on(real_data):
+    photos = load_photos(real_data / "face-photos.zip").select(["PrivateTest"])
+    detector = open_detector("own")
+    found = 0
+    for picture, faces in zip(photos.pictures, photos.faces, strict=True):
+        largest = faces.boxes[(faces.boxes[:, 2:].prod(axis=1) * faces.certain).argmax()]
+        found += any(overlap(box, largest) > 0.5 for box in detector.detect(picture))
+    assert found / len(photos) >= 0.98
+
+
+@pytest.mark.parametrize("name", ["woman2.mp4", "test.mp4"])
+def test_our_own_finds_somebody_in_nearly_every_frame_of_real_clips(real_data, name):
+    detector = open_detector("own")
+    found = [bool(detector.detect(gray)) for gray in _grays(real_data / "clips" / name)]
+    assert np.mean(found) >= 0.99
 
 
 def test_two_detectors_with_their_rules_show_the_same_square_of_a_real_face(real_data):

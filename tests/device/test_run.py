@@ -56,7 +56,7 @@ def test_every_frame_and_face_is_accounted_for(bundle, clip, capsys):
     }
     assert summary["faces"] == len(faces) == sum(summary["labels"].values())
     assert sum(summary["events"].values()) == len(told)
-    assert summary["detector"]["name"] == "haar"
+    assert summary["detector"]["name"] == "own"
     assert 1 < summary["detector"]["detections"] < 10
     assert summary["model"]["verified"] is True
     assert summary["interrupted"] is False

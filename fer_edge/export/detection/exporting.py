@@ -26,6 +26,7 @@ from fer_edge.detection import LANDMARKS, STRIDES
 from fer_edge.detection.network import KerasDetector, TFLiteDetector
 from fer_edge.errors import FerEdgeError, GateRefused
 from fer_edge.export.converters import tflite
+from fer_edge.export.detection.card import model_card
 from fer_edge.export.detection.judging import Judged, judge_detector
 from fer_edge.export.detection.source import DetectorSource, for_size, open_detector_run
 from fer_edge.export.exporter import check_writable, tool_versions
@@ -204,7 +205,7 @@ def _write(result: DetectorExport, source: DetectorSource, budget: Budget) -> No
             "landmarks": list(LANDMARKS),
         },
     )
-    card = _card(source, figures).encode()
+    card = model_card(source, figures).encode()
     content = {**files, bundle.GOLDEN: golden, bundle.MODEL_CARD: card}
     bundle.write_bundle(result.bundle, manifest, content)
 
@@ -241,56 +242,6 @@ def golden_set(files: Mapping[str, bytes]) -> tuple[bytes, float]:
             "train with weight decay or longer",
         )
     return pack_golden_frames(frames, said), tolerance
-
-
-def _card(source: DetectorSource, figures: Mapping[str, Any]) -> str:
-    rows = []
-    for member, each in figures.items():
-        found = each["int8"]
-        rows.append(
-            f"| `{member}` | {each['size'][0]}×{each['size'][1]} | {each['bytes'] / 1000:.0f} kB | "
-            f"{found['recall']['value']:.1%} | {found['false_positives']['wanted']:g} | "
-            f"{each['min_score']:.2f} |"
-        )
-    by_height = [
-        f"| {group['from']}–{group['to']} | {group['faces']:,} | {group['recall']:.1%} |"
-        for group in figures[bundle.INT8_TFLITE]["int8"]["recall_by_height"]
-    ]
-    by_light = [
-        f"| {group['from']}–{group['to']} | {group['faces']:,} | {group['recall']:.1%} |"
-        for group in figures[bundle.INT8_TFLITE]["int8"]["recall_by_light"]
-    ]
-    return "\n".join(
-        [
-            f"# {source.name}",
-            "",
-            source.description,
-            "",
-            "A face detector for gray frames: boxes, scores and five landmarks. It was taught the",
-            "boxes that another detector gave on photos, placed into composed frames; it inherits",
-            f"that one's mistakes. Photos: {source.content['name']}, divided by name.",
-            "",
-            "| file | frame | size | recall | false positives a frame | threshold |",
-            "|---|---|---|---|---|---|",
-            *rows,
-            "",
-            "Recall on composed test frames, by the face's height in pixels, and by its mean gray",
-            "value, which is all that can be told of light and skin here:",
-            "",
-            "| pixels | faces | recall |",
-            "|---|---|---|",
-            *by_height,
-            "",
-            "| gray | faces | recall |",
-            "|---|---|---|",
-            *by_light,
-            "",
-            "Weak: profiles, faces under 24 pixels, covered mouths, heads tilted by more than 25°,",
-            "whatever the photos lack. Not made to identify or to count people for decisions about",
-            "them.",
-            "",
-        ]
-    )
 
 
 def print_detector_export(result: DetectorExport, *, as_json: bool = False) -> None:
