@@ -134,12 +134,9 @@ class FaceTracker:
 
     def find(self, gray: Pixels, seconds: float) -> Sightings:
         """Take the next frame; one of another size than the last is searched anew."""
-        small, scale = shrink(gray, _WIDTH)
-        lost = self._follow(small, scale)
-        # without a reduced copy the frame itself is all there is, and it is only lent to us
-        self._before = small.copy() if small is gray else small
         self._wait -= 1
-        if lost or self._wait <= 0:
+        # where every frame is searched, following would cost as much as a fast detector
+        if (self._every > 1 and self._lost_any(gray)) or self._wait <= 0:
             self._detect(gray, seconds)
         for track in list(self._tracks):
             if track.visible:
@@ -148,6 +145,14 @@ class FaceTracker:
                 self._end(track)
         ended, self._ended = self._ended, []
         return Sightings(self._seen(), tuple(ended))
+
+    def _lost_any(self, gray: Pixels) -> bool:
+        """Follow the visible tracks into this frame; returns whether one was lost."""
+        small, scale = shrink(gray, _WIDTH)
+        lost = self._follow(small, scale)
+        # without a reduced copy the frame itself is all there is, and it is only lent to us
+        self._before = small.copy() if small is gray else small
+        return lost
 
     def _follow(self, small: Pixels, scale: float) -> bool:
         """Move the visible tracks to where they are now; returns whether one was lost."""

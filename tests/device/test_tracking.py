@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
+from fer_edge.device import tracking
 from fer_edge.device.detectors import HaarDetector
 from fer_edge.device.detectors.base import largest_first, overlap
 from fer_edge.device.events import FacesInView
@@ -230,6 +231,17 @@ def test_drawn_people_are_followed_under_one_identity_each(clip):
         for face in faces:
             assert max(overlap(box, face.box) for box in seen.values()) > 0.6
     assert tracker.detections <= 5
+
+
+def test_identities_are_kept_without_following_where_every_frame_is_searched(clip, monkeypatch):
+    monkeypatch.setattr(tracking, "follow", None)
+    with open_source(video=clip.path) as source:
+        grays = [frame.gray for frame in source.frames()]
+    tracker = FaceTracker(HaarDetector(), detect_every=1)
+    for number, gray in enumerate(grays):
+        seen = tracker.find(gray, number / 25).seen
+        assert sorted(sighting.track for sighting in seen) == [1, 2]
+    assert tracker.detections == len(grays)
 
 
 def test_boxes_on_real_clips_are_as_good_between_detections_as_on_them(real_data):
