@@ -1,9 +1,10 @@
 """What turning tilted faces level buys, and what it costs.
 
-    python benchmarks/levelling.py face-photos.zip edge-small.fer
+    python benchmarks/levelling.py face-photos.zip edge-nano [--detector detector.fer]
 
-Photographed heads of the test split are turned in a frame; the face is cut out by its box as it is,
-and levelled. A model's answer is compared with that for the upright head.
+Photographed heads of the test split are turned in a frame and found by our own detector; the face
+is cut out by the box as it is, and levelled by the eyes that the detector saw. A model's answer is
+compared with that for the upright head.
 """
 
 from __future__ import annotations
@@ -21,49 +22,75 @@ from fer_edge.data.detection.pasting import Head
 from fer_edge.data.detection.photos import load_photos
 from fer_edge.data.splits import TEST
 from fer_edge.device.classifier import open_classifier
-from fer_edge.face import OWN, Pixels, crop_face, rule_for
+from fer_edge.device.detectors.own import OwnDetector, tilt_of
+from fer_edge.face import Pixels, crop_face, rule_for
+from fer_edge.shipped import find_shipped, shipped_detector
 
 TILTS = (0, 5, 10, 15, 20, 30, 45)
 HEIGHT = 110.0
 """Pixels of a face in the frame."""
+MIDDLE = np.array([160.0, 120.0])
 
 
 def main() -> None:
+    """Print a row a tilt."""
     options = _options()
     import cv2
 
-    classifier = open_classifier(options.bundle)
-    rule = rule_for(OWN, classifier.crop_rule)
+    classifier = open_classifier(find_shipped(options.bundle))
+    detector = OwnDetector(options.detector)
+    rule = rule_for(detector.crop_rule, classifier.crop_rule)
     photos = load_photos(options.photos).select([TEST])
     crops: dict[tuple[int, bool], list[Pixels]] = {(t, b): [] for t in TILTS for b in (False, True)}
+    off: dict[int, list[float]] = {tilt: [] for tilt in TILTS}
+    whose: dict[int, list[int]] = {tilt: [] for tilt in TILTS}
     took: dict[bool, list[float]] = {False: [], True: []}
+    heads = 0
     for picture, faces in zip(photos.pictures, photos.faces, strict=True):
         box, points = faces.boxes[0], faces.landmarks[0]
+        # the head may be tilted in its photo already
+        already = tilt_of(points)
         for tilt in TILTS:
-            middle = np.array([160.0, 120.0])
-            # the head may be tilted in its photo already
-            across = points[1] - points[0]
-            own = float(np.degrees(np.arctan2(across[1], across[0])))
-            head = Head.of(picture, box, points, HEIGHT, middle, tilt - own, False)
+            head = Head.of(picture, box, points, HEIGHT, MIDDLE, tilt - already, False)
             frame = cv2.warpAffine(
                 head.picture, head.turn, (320, 240), borderMode=cv2.BORDER_REPLICATE
             )
-            x, y, width, height = (round(float(value)) for value in head.box)
+            boxes = detector.detect(frame)
+            if not boxes and not tilt:
+                break
+            if not tilt:
+                heads += 1
+            if not boxes:
+                continue
+            place, seen = boxes[0], detector.tilts[0]
+            whose[tilt].append(heads - 1)
+            off[tilt].append(abs(seen - tilt))
             for levelled in (False, True):
                 began = time.perf_counter()
-                face = crop_face(frame, (x, y, width, height), rule, tilt if levelled else 0.0)
+                face = crop_face(frame, place, rule, seen if levelled else 0.0)
                 if tilt >= 15:
                     took[levelled].append(time.perf_counter() - began)
                 crops[tilt, levelled].append(face)
     said = {key: classifier.probabilities(np.stack(value)) for key, value in crops.items()}
     upright = said[0, False]
-    table = Table(title=f"{len(photos)} heads, {classifier.name}", box=SIMPLE)
-    for name in ("tilt", "same label as upright", "levelled", "probability of it", "levelled"):
+    title = f"{heads} of {len(photos)} heads were found upright, {classifier.name}"
+    table = Table(title=title, box=SIMPLE)
+    columns = (
+        "tilt",
+        "found",
+        "seen off by",
+        "same label",
+        "levelled",
+        "probability of it",
+        "levelled",
+    )
+    for name in columns:
         table.add_column(name, justify="right")
     for tilt in TILTS:
-        row = [f"{tilt}°"]
+        same = upright[whose[tilt]]
+        row = [f"{tilt}°", f"{len(same) / heads:.1%}", f"{np.median(off[tilt]):.1f}°"]
         for share in (_agreement, _confidence):
-            row += [f"{share(upright, said[tilt, each]):.1%}" for each in (False, True)]
+            row += [f"{share(same, said[tilt, each]):.1%}" for each in (False, True)]
         table.add_row(*row)
     console = Console()
     console.print(table)
@@ -83,6 +110,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("photos", type=Path, help="face photos with their CSV")
     parser.add_argument("bundle", type=Path, help="a model of expressions")
+    parser.add_argument("--detector", type=Path, default=shipped_detector(), help="our own kind")
     return parser.parse_args()
 
 
