@@ -53,7 +53,6 @@ def test_faces_in_front_of_a_network_camera_become_events_and_sigterm_sums_up(bu
     faces = [event for event in events if "event" not in event]
     assert len(faces) >= 20
     assert 2 * summary["frames"]["read"] >= len(faces)
-    assert summary["frames"]["dropped"] > 0
     assert summary["interrupted"] is True
     assert "trying" not in messages
 
