@@ -71,6 +71,23 @@ class Matches:
             return LEAST_SCORE
         return float(np.nextafter(np.float32(highest[allowed]), np.float32(2)))
 
+    def safe_threshold(self, rate: float = FALSE_POSITIVES) -> float:
+        """The lowest score that keeps to ``rate`` elsewhere too, as far as these frames can tell.
+
+        On the frames with faces and on the empty ones, each by themselves, a standard error of the
+        count is left to spare.
+        """
+        empty = self.false_frames >= self.frames - self.empty
+        counts = ((~empty, self.frames - self.empty), (empty, self.empty))
+        found = [LEAST_SCORE]
+        for chosen, frames in counts:
+            # the largest count that, with its root added, is within the rate
+            allowed = int((np.sqrt(rate * frames + 0.25) - 0.5) ** 2 + 1e-9)
+            highest = np.sort(self.false_scores[chosen])[::-1]
+            if len(highest) > allowed:
+                found.append(float(np.nextafter(np.float32(highest[allowed]), np.float32(2))))
+        return max(found)
+
     def recall(self, threshold: float, resamples: int = _RESAMPLES) -> Estimate:
         """Share of the faces found, with the 95% interval over resampled frames."""
         found = self._by_frame(threshold)

@@ -70,6 +70,18 @@ def test_the_threshold_leaves_as_many_false_positives_as_wanted() -> None:
     assert (with_faces, on_empty) == (0, 0.5)
 
 
+def test_a_safe_threshold_has_something_to_spare_on_each_kind_of_frame() -> None:
+    scores = np.linspace(0.9, 0.1, 40)
+    empty = [(_said((FACE, float(score))), None) for score in scores]
+    result = _match(*[(_said((FACE, 0.95)), _truth(FACE))] * 60, *empty)
+    threshold = result.safe_threshold(0.25)
+    # 10 of 40 empty frames would be the rate: 7 and their root are within it, 8 are not
+    assert (result.false_scores >= threshold).sum() == 7
+    assert result.threshold(0.25) < threshold, "all 100 frames together would allow 25"
+    assert result.recall(threshold).value == 1
+    assert _match((_said(), None)).safe_threshold() == LEAST_SCORE
+
+
 def test_average_precision_is_one_only_where_every_face_comes_before_every_mistake() -> None:
     good = (_said((FACE, 0.9)), _truth(FACE))
     assert _match(good, good).average_precision() == 1

@@ -27,8 +27,8 @@ class Judged:
         member: name in the bundle.
         size: columns and rows of its frames.
         int8: the file.
-        min_score: from which an int8 detection counts: what leaves the budget's false positives on
-            validation frames.
+        min_score: from which an int8 detection counts: what keeps to the budget's false positives,
+            by the validation frames.
         reference, measured: figures of the float and of the int8 file on test frames.
         verdict: of the gate.
     """
@@ -78,7 +78,7 @@ def judge_detector(
     limits = budget.detector
     rate = limits.false_positives_per_frame
     network = TFLiteDetector(int8, member)
-    threshold = measure(network, validation.resized(network.size)).threshold(rate)
+    threshold = measure(network, validation.resized(network.size)).safe_threshold(rate)
     frames = test.resized(network.size)
     reference, measured = measure(TFLiteDetector(exact, "float"), frames), measure(network, frames)
     lost = recall_drop(reference, measured, rate)
