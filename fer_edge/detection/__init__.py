@@ -8,6 +8,7 @@ convolutions is done here, in numpy and OpenCV, once for training, the gate and 
 from fer_edge.detection.decoding import (
     LANDMARKS,
     PARTS,
+    RELIABLE,
     SIZES,
     STRIDES,
     WHOLE,
@@ -23,6 +24,7 @@ from fer_edge.detection.decoding import (
 __all__ = [
     "LANDMARKS",
     "PARTS",
+    "RELIABLE",
     "SIZES",
     "STRIDES",
     "WHOLE",

@@ -26,6 +26,8 @@ Lengths are in strides."""
 
 SIZES: tuple[Size, ...] = ((320, 240), (160, 120))
 """Frames that one set of weights is exported for."""
+RELIABLE = 32
+"""Height of a face, in pixels of a network's frame, from which on it is found reliably."""
 WHOLE = "whole"
 """Name of the layer that brings a frame to its ``padded`` sides."""
 

@@ -10,13 +10,11 @@ import numpy as np
 
 from fer_edge.bundle import open_bundle
 from fer_edge.bundle.golden_frames import MEMBERS, prove_detector
-from fer_edge.detection import Detections
+from fer_edge.detection import RELIABLE, Detections
 from fer_edge.detection.decoding import Floats
 from fer_edge.device.detectors.base import check_min_face, enlarge, fit
 from fer_edge.face import OWN, Box, Pixels
 
-SMALLEST = 32
-"""Height in pixels of a network's frame from which faces are found reliably."""
 EARLY = 5
 """Frames computed before the first one: the interpreter sets itself up."""
 
@@ -25,7 +23,7 @@ class OwnDetector:
     """A detector's bundle; always searches the whole frame.
 
     The bundle is proven on this machine first. Of its networks the one for the smallest frames is
-    taken that still sees the smallest face wanted at ``SMALLEST`` pixels, else the largest.
+    taken that still sees the smallest face wanted at ``RELIABLE`` pixels, else the largest.
     """
 
     crop_rule = OWN
@@ -57,7 +55,7 @@ class OwnDetector:
         self._min_face = check_min_face(min_face)
         bundle = open_bundle(path)
         by_size = sorted(MEMBERS, key=lambda member: MEMBERS[member])
-        enough = [m for m in by_size if min_face * min(MEMBERS[m]) >= SMALLEST]
+        enough = [m for m in by_size if min_face * min(MEMBERS[m]) >= RELIABLE]
         self.member = (enough or by_size[-1:])[0]
         self._network, _ = prove_detector(bundle, self.member, threads=threads)
         stored = bundle.manifest.detector.get("min_score", {}).get(self.member, 0.5)

@@ -6,10 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from fer_edge import bundle
+from fer_edge.detection import RELIABLE
 from fer_edge.export.detection.source import DetectorSource
-
-LARGE = 32
-"""Height in pixels from which on a face counts as large enough in the table."""
 
 
 def model_card(source: DetectorSource, figures: Mapping[str, Any]) -> str:
@@ -43,8 +41,8 @@ def model_card(source: DetectorSource, figures: Mapping[str, Any]) -> str:
             "name; what",
             "follows is of frames composed of photos that training did not have.",
             "",
-            f"| file | frame | size | recall | from {LARGE} pixels on | false positives a frame | "
-            "threshold |",
+            f"| file | frame | size | recall | from {RELIABLE} pixels on | "
+            "false positives a frame | threshold |",
             "|---|---|---|---|---|---|---|",
             *rows,
             "",
@@ -66,7 +64,7 @@ def model_card(source: DetectorSource, figures: Mapping[str, Any]) -> str:
 
 
 def _share_of_large(found: Mapping[str, Any]) -> str:
-    groups = [group for group in found["recall_by_height"] if group["from"] >= LARGE]
+    groups = [group for group in found["recall_by_height"] if group["from"] >= RELIABLE]
     faces = sum(group["faces"] for group in groups)
     if not faces:
         return "–"
