@@ -5,8 +5,8 @@
 #                    [--to DIR] [--cards DIR] [--budget NAME] [RECIPE...]
 #   train/release.sh --photos PHOTOS.zip [--backgrounds DIR]... --key release.key [...] [RECIPE]
 #
-# RECIPE is edge-nano, edge-small and edge-base unless named. Two bundles come of each run, one a head:
-# NAME.fer and NAME-fer2013.fer. With --photos it is the face detector's: detector unless named. It may
+# RECIPE is edge-base, edge-small and edge-nano unless named: the large one is the teacher of the others.
+# Two bundles come of each run, one a head: NAME.fer and NAME-fer2013.fer. With --photos it is the face detector's: detector unless named. It may
 # be cut off at any moment and called again: finished runs and bundles of the same network are left as
 # they are, a run that was cut off goes on.
 set -euo pipefail
@@ -29,7 +29,7 @@ done
 if [[ $photos ]]; then
     ((${#recipes[@]})) || recipes=(detector)
 else
-    ((${#recipes[@]})) || recipes=(edge-nano edge-small edge-base)
+    ((${#recipes[@]})) || recipes=(edge-base edge-small edge-nano)
 fi
 read -ra edge <<<"${FER_EDGE:-fer-edge}"
 mkdir -p "$runs/gated" "$to" "$cards"

@@ -92,7 +92,9 @@ class DistillTable(_Table):
     """Larger networks as teachers; none switches it off."""
 
     teachers: list[str] = []
-    """Run folders whose answers are averaged, over each face and its mirror image."""
+    """Run folders or bundles, also names of shipped ones, whose answers are averaged, over each
+    face and its mirror image. A head learns from the run's head of its name, or from NAME-HEAD.fer
+    beside the bundle, where there is one."""
     weight: Part = 0.5
     """Of the teachers' answers in the target."""
     temperature: float = Field(default=1, ge=1)

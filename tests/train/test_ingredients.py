@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+from maker import Maker, to_int8
 
+from fer_edge.bundle import INT8_TFLITE, open_bundle
 from fer_edge.chatter import import_keras
 from fer_edge.data.dataset import Dataset
 from fer_edge.data.ferplus import VOTE_COLUMNS, by_majority, vote_shares
 from fer_edge.errors import FerEdgeError
 from fer_edge.labels import LABELS
+from fer_edge.runtime import load_model
 
 keras = import_keras()
 
@@ -21,6 +25,7 @@ from fer_edge.train.targets import (  # noqa: E402
     goals,
     one_hot,
 )
+from fer_edge.train.teachers import taught  # noqa: E402
 from fer_edge.train.temperature import best_temperature  # noqa: E402
 
 
@@ -167,3 +172,55 @@ def test_a_recipe_of_an_older_version_means_the_same() -> None:
 def _two() -> Dataset:
     faces = np.zeros((2, 48, 48), np.uint8)
     return Dataset("two", LABELS, faces, np.array([1, 4], np.uint8), np.array(["Training"] * 2))
+
+
+ROLES = {
+    "fingerprint": "0" * 64,
+    "train": ["Training"],
+    "validation": [],
+    "test": ["PrivateTest"],
+    "drop_leaks": False,
+}
+HEADS = """
+name = "student"
+[model]
+name = "compact"
+[targets]
+heads = ["votes", "fer2013"]
+[distill]
+teachers = ["large"]
+weight = 1.0
+"""
+
+
+def _brightness_model(sign: float) -> bytes:
+    """Answers by brightness, with the first expression or the last, as ``sign`` is."""
+    network = keras.Sequential(
+        [
+            keras.Input(batch_shape=(1, 48, 48, 1)),
+            keras.layers.Rescaling(1 / 255),
+            keras.layers.GlobalAveragePooling2D(),
+            keras.layers.Dense(len(LABELS), activation="softmax"),
+        ]
+    )
+    network.layers[-1].set_weights([sign * np.linspace(-9, 9, 7)[None], np.zeros(7)])
+    return to_int8(network)
+
+
+def test_a_shipped_model_teaches_each_head_by_the_bundle_named_after_it(
+    maker: Maker, voted: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fer_edge.shipped.FOLDER", tmp_path)
+    for name, sign in (("large", 1.0), ("large-fer2013", -1.0)):
+        made = replace(maker, folder=tmp_path, content=_brightness_model(sign))
+        made.bundle(f"{name}.fer", dataset=ROLES)
+    faces = voted.subset(np.arange(12))
+    recipe = parse_recipe(HEADS, "student")
+    goal = taught(goals(faces, recipe.targets), faces, recipe, tmp_path)
+    for head, name in enumerate(("large", "large-fer2013")):
+        model = load_model(open_bundle(tmp_path / f"{name}.fer").read(INT8_TFLITE))
+        said = model.probabilities(faces.faces) + model.probabilities(faces.faces[..., ::-1])
+        # the int8 model's answers are whole steps of 1/256, whose sum is not quite 1
+        said /= said.sum(axis=1, keepdims=True)
+        np.testing.assert_allclose(goal.targets[:, head], said, atol=1e-6)
+    assert np.abs(goal.targets[:, 0] - goal.targets[:, 1]).max() > 0.1

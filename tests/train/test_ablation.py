@@ -1,0 +1,81 @@
+"""train/ablation.py: what it trains, and the table of what each ingredient buys."""
+
+from __future__ import annotations
+
+import json
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import ablation
+import pytest
+
+from fer_edge.train.recipe import load_recipe, override
+
+
+def _metrics(majority: float, accuracy: float) -> dict[str, Any]:
+    def whole(value: float) -> dict[str, Any]:
+        one = {"value": value}
+        return {"whole": {"accuracy": one, "macro_f1": one, "recall": {"fear": one}}}
+
+    return {
+        "validation": whole(0.1),
+        "validation_majority": whole(majority),
+        "heads": {"fer2013": {"validation": whole(accuracy)}},
+    }
+
+
+def test_no_ingredient_lets_a_run_look_at_the_test_split(tmp_path: Path) -> None:
+    planned = [*ablation.tasks("edge-nano", tmp_path / "faces.npz", tmp_path, 3, [1, 2])]
+    assert len(planned) == 2 * (len(ablation.INGREDIENTS) + 1)
+    assert len({folder for _, folder, _ in planned}) == len(planned)
+    for name, _, task in planned:
+        words = list(task.arguments)
+        settings = [value for key, value in pairwise(words) if key == "--set"]
+        recipe = override(load_recipe(words[1]), settings)
+        assert recipe.data.test == []
+        assert bool(recipe.distill.teachers) == (name == ablation.TAUGHT)
+        assert recipe.fit.epochs == 3
+
+
+def test_a_run_that_was_cut_off_goes_on(tmp_path: Path) -> None:
+    _, folder, _ = next(ablation.tasks("edge-nano", tmp_path / "faces.npz", tmp_path, 3, [1]))
+    folder.mkdir()
+    (folder / "data.json").write_text("{}")
+    _, _, task = next(ablation.tasks("edge-nano", tmp_path / "faces.npz", tmp_path, 3, [1]))
+    assert task.arguments[:2] == ("train", "--resume")
+
+
+def test_the_table_has_the_mean_over_the_seeds_and_says_nothing_of_a_head_that_is_not_there() -> (
+    None
+):
+    both = [
+        ablation.figures(_metrics(majority, accuracy), ["votes", "fer2013"])
+        for majority, accuracy in ((0.8, 0.6), (0.84, 0.62))
+    ]
+    one = [
+        ablation.figures(
+            {"validation": _metrics(0, 0.5)["heads"]["fer2013"]["validation"]}, ["fer2013"]
+        )
+    ]
+    first, second = ablation.table({"both": both, "labels": one}).splitlines()[2:]
+    assert first.startswith("| both | 82.0 (80.0 – 84.0) | 61.0 (60.0 – 62.0) | ")
+    assert second == "| labels | – | 50.0 | 50.0 | 50.0 | 1 |"
+
+
+def test_finished_runs_are_not_trained_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = tmp_path / "faces.npz"
+    for _, folder, _ in ablation.tasks("edge-nano", data, tmp_path, 3, [7]):
+        folder.mkdir()
+        (folder / "metrics.json").write_text(json.dumps(_metrics(0.8, 0.6)))
+        single = {"validation": _metrics(0, 0.5)["heads"]["fer2013"]["validation"]}
+        if folder.name.endswith("-2-7"):
+            (folder / "metrics.json").write_text(json.dumps(single))
+    report = tmp_path / "ABLATION.md"
+    words = ["--data", str(data), "-o", str(tmp_path), "--report", str(report)]
+    assert ablation.main([*words, "--epochs", "3", "--seeds", "7"]) == 0
+    assert not (tmp_path / "logs").exists()
+    assert "| no class balance | 80.0 | 60.0 | 60.0 | 60.0 | 1 |" in report.read_text()
+    assert "no class balance" in capsys.readouterr().out

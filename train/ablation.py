@@ -1,0 +1,152 @@
+"""What each ingredient of a recipe buys: the recipe without it, over some seeds.
+
+    python train/ablation.py --data fer2013.faces.npz -o runs/ablation --epochs 12 --jobs 2
+
+Trains what is missing in the folder of runs, goes on with what was cut off, and writes
+train/ABLATION.md. Only the validation split is looked at: the test split is for finished models.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+from fer_edge.errors import FerEdgeError
+from fer_edge.files import read_json, write_text
+from fer_edge.train.recipe import load_recipe, override
+from fer_edge.train.reproduce.execute import LocalExecutor, Task
+
+HERE = Path(__file__).parent
+INGREDIENTS: dict[str, tuple[str, ...]] = {
+    "the recipe, but no teacher": (),
+    "the votes alone": ('targets.heads=["votes"]',),
+    "the labels alone": ('targets.heads=["fer2013"]',),
+    "no distortions but geometry": ("camera.probability=0", "camera.light=0"),
+    "distortions twice as often": ("camera.probability=0.2",),
+    "mixup and CutMix": ("augment.mixup=0.2", "augment.cutmix=1.0", "augment.mix_probability=0.3"),
+    "no averaged weights": ("fit.ema=0",),
+    "no class balance": ("fit.class_balance=0",),
+    "no label smoothing": ("fit.label_smoothing=0",),
+    "branches in training": ("model.branches=true",),
+}
+"""Settings by what they change about the recipe without its teacher."""
+TAUGHT = "the recipe, teacher and all"
+COLUMNS = ("votes, accuracy", "FER2013, accuracy", "FER2013, macro-F1", "fear found")
+
+
+def settings_of(name: str) -> list[str]:
+    """What is laid over the recipe."""
+    return [] if name == TAUGHT else ["distill.teachers=[]", *INGREDIENTS[name]]
+
+
+def tasks(
+    recipe: str, data: Path, runs: Path, epochs: int, seeds: Sequence[int]
+) -> Iterator[tuple[str, Path, Task]]:
+    """Every run with its folder and its command, a seed after the other."""
+    for seed in seeds:
+        # the test split is left alone
+        length = [f"fit.epochs={epochs}", f"fit.seed={seed}", "data.test=[]"]
+        for number, name in enumerate((*INGREDIENTS, TAUGHT)):
+            folder = runs.absolute() / f"{recipe}-{epochs}-{number}-{seed}"
+            begun = (folder / "data.json").exists()
+            arguments = ["train", "--resume"] if begun else ["train", recipe]
+            if not begun:
+                for setting in (*settings_of(name), *length):
+                    arguments += ["--set", setting]
+            arguments += ["--data", str(data.absolute()), "-o", str(folder)]
+            log = runs.absolute() / "logs" / f"{folder.name}.log"
+            yield name, folder, Task(f"{name}, seed {seed}", tuple(arguments), log)
+
+
+def figures(metrics: Mapping[str, Any], heads: Sequence[str]) -> dict[str, float]:
+    """What a run's metrics say on the validation split, by column; of the heads that it has."""
+    found = {}
+    for head in heads:
+        own = metrics if head == heads[0] else metrics["heads"][head]
+        if head == "votes":
+            found[COLUMNS[0]] = own["validation_majority"]["whole"]["accuracy"]["value"]
+        else:
+            whole = own["validation"]["whole"]
+            values = (whole["accuracy"], whole["macro_f1"], whole["recall"]["fear"])
+            found |= {
+                column: value["value"] for column, value in zip(COLUMNS[1:], values, strict=True)
+            }
+    return found
+
+
+def table(found: Mapping[str, Sequence[Mapping[str, float]]]) -> str:
+    """A row an ingredient: the mean over the seeds, smallest and largest, in percent."""
+    lines = ["| | " + " | ".join(COLUMNS) + " | seeds |", "|---" * (len(COLUMNS) + 2) + "|"]
+    for name, runs in found.items():
+        cells = []
+        for column in COLUMNS:
+            values = [100 * run[column] for run in runs if column in run]
+            spread = f" ({min(values):.1f} – {max(values):.1f})" if len(values) > 1 else ""
+            cells.append(f"{mean(values):.1f}{spread}" if values else "–")
+        lines.append(f"| {name} | " + " | ".join(cells) + f" | {len(runs)} |")
+    return "\n".join(lines)
+
+
+def page(recipe: str, epochs: int, command: str, rows: str) -> str:
+    """ABLATION.md."""
+    of_recipe = load_recipe(recipe).fit.epochs
+    return f"""\
+# What each ingredient buys
+`{recipe}`, {epochs} epochs instead of {of_recipe}, on PublicTest alone, in percent: mean over the
+seeds, with the smallest and the largest. Votes are judged by their majority. Short runs favour what
+learns fast; a difference within the spread means nothing. Written by
+
+    {command}
+
+{rows}
+"""
+
+
+def main(arguments: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--recipe", default="edge-nano")
+    parser.add_argument("--epochs", type=int, default=12)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
+    parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("-o", "--output", type=Path, default=Path("runs/ablation"))
+    parser.add_argument("--report", type=Path, default=HERE / "ABLATION.md")
+    options = parser.parse_args(arguments)
+    try:
+        return _ablate(options)
+    except FerEdgeError as error:
+        print(f"ablation.py: {error}\n{error.hint}", file=sys.stderr)
+        return 2
+
+
+def _ablate(options: argparse.Namespace) -> int:
+    planned = [*tasks(options.recipe, options.data, options.output, options.epochs, options.seeds)]
+    missing = [task for _, folder, task in planned if not read_json(folder / "metrics.json")]
+    failed = 0
+    for task, code in LocalExecutor(options.jobs).run(missing, lambda: None):
+        print(f"{task.name}: {'done' if code == 0 else f'exit code {code}, see {task.log}'}")
+        failed += code != 0
+    found: dict[str, list[dict[str, float]]] = {name: [] for name in (*INGREDIENTS, TAUGHT)}
+    for name, folder, _ in planned:
+        if metrics := read_json(folder / "metrics.json"):
+            recipe = override(load_recipe(options.recipe), settings_of(name))
+            found[name].append(figures(metrics, [*map(str, recipe.targets.heads)]))
+    rows = table({name: runs for name, runs in found.items() if runs})
+    seeds = " ".join(map(str, options.seeds))
+    command = (
+        f"python train/ablation.py --data fer2013.faces.npz --recipe {options.recipe} "
+        f"--epochs {options.epochs} --seeds {seeds}"
+    )
+    write_text(options.report, page(options.recipe, options.epochs, command, rows))
+    print(rows)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
