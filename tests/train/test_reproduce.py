@@ -132,7 +132,7 @@ def test_a_run_trained_by_hand_counts_and_is_reported_as_leaky(
     records = look(experiments, {"fer2013": as_source(faces)}, trained)
     state = {record.experiment.base: record.state for record in records}
     assert state == {"kumar": "not started", "kumar-leaky": "done"}
-    write_results(records, tmp_path / "report", trained)
+    write_results(records, tmp_path / "report", trained, 1 / 32)
     page = (tmp_path / "report" / "RESULTS.md").read_text()
     (row,) = (line for line in page.splitlines() if line.startswith("| kumar-leaky"))
     leaked = json.loads((trained / "by-hand" / "metrics.json").read_text())["test"]
@@ -149,6 +149,44 @@ def test_a_run_trained_by_hand_counts_and_is_reported_as_leaky(
     assert measured["reported"]["test_accuracy"] == 0.83
     assert measured["test"] == leaked
     assert measured["environment"]["board"]["cores"] >= 1
+
+
+def test_a_report_keeps_the_runs_of_another_machine(
+    trained: Path, faces: Dataset, tmp_path: Path
+) -> None:
+    experiments = plan(["kumar"], epochs_scale=1 / 32)
+    sources, report = {"fer2013": as_source(faces)}, tmp_path / "report"
+    write_results(look(experiments, sources, trained), report, trained, 1 / 32)
+    before = json.loads((report / "results.json").read_text())["runs"]
+    (measured,) = (run for run in before if run["state"] == "done")
+    assert measured["history"]["accuracy"] == pytest.approx([measured["training"]["accuracy"]])
+    (tmp_path / "here").mkdir()
+    only_shallow = plan(["mondal-shallow"], epochs_scale=1 / 32)
+    write_results(look(only_shallow, sources, tmp_path / "here"), report, tmp_path / "here", 1 / 32)
+    after = json.loads((report / "results.json").read_text())["runs"]
+    assert [run["recipe"] for run in after] == ["mondal-shallow", "kumar-leaky"]
+    assert measured in after
+    page = (report / "RESULTS.md").read_text()
+    assert f"{measured['test']['whole']['accuracy']['value']:.1%} (" in page
+    assert "| mondal-shallow |" in page
+
+
+def test_runs_elsewhere_of_another_dataset_or_recipe_are_not_kept(
+    trained: Path, faces: Dataset, tmp_path: Path
+) -> None:
+    experiments = plan(["kumar-leaky"], epochs_scale=1 / 32)
+    report, nothing = tmp_path / "report", tmp_path / "nothing"
+    write_results(
+        look(experiments, {"fer2013": as_source(faces)}, trained), report, trained, 1 / 32
+    )
+    earlier = json.loads((report / "results.json").read_text())
+    others = {"fer2013": as_source(replace(faces, faces=255 - faces.faces))}
+    recipe = {**earlier["runs"][0], "recipe_fingerprint": "0" * 64}
+    for sources, runs in ((others, earlier["runs"]), ({"fer2013": as_source(faces)}, [recipe])):
+        (report / "results.json").write_text(json.dumps({"runs": runs}))
+        write_results(look(experiments, sources, nothing), report, nothing, 1 / 32)
+        (left,) = json.loads((report / "results.json").read_text())["runs"]
+        assert left["state"] == "not started"
 
 
 @pytest.mark.parametrize(

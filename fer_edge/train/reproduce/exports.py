@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from fer_edge.files import read_json
 from fer_edge.train.reproduce.execute import Task
-from fer_edge.train.reproduce.results import Record
+from fer_edge.train.reproduce.results import Elsewhere, Record, Result
 
 
 def export_tasks(records: list[Record], runs: Path) -> list[Task]:
@@ -60,6 +61,15 @@ def read_exports(records: list[Record], runs: Path) -> list[dict[str, Any]]:
             continue
         found.append(entry)
     return found
+
+
+def exports_elsewhere(
+    results: Sequence[Result], earlier: Sequence[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """Of an earlier report's exports those whose networks have finished runs elsewhere alone."""
+    here = {result.experiment.base for result in results if isinstance(result, Record)}
+    elsewhere = {result.experiment.base for result in results if isinstance(result, Elsewhere)}
+    return [entry for entry in earlier if entry["recipe"] in elsewhere - here]
 
 
 def read_instructions(target: Path) -> dict[str, dict[str, float]]:

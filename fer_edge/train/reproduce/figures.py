@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from fer_edge.files import atomic_path
 from fer_edge.plots import draw_confusion
-from fer_edge.train.reproduce.results import Record
+from fer_edge.train.reproduce.results import Record, Result
 
 CURVES = {
     "triwijoyo": "Triwijoyo, Figure 3: with and without batch norm",
@@ -20,8 +20,8 @@ CURVES = {
 CONFUSION = "Kumar: confusion with the leaky protocol and with the honest one"
 
 
-def draw_figures(records: Sequence[Record], folder: Path) -> dict[str, str]:
-    """Draw what there are runs for.
+def draw_figures(records: Sequence[Result], folder: Path) -> dict[str, str]:
+    """Draw what there are runs for; a figure stays as it is when all of its runs are elsewhere.
 
     Returns:
         Title to path, relative to the folder above ``folder``.
@@ -38,19 +38,21 @@ def draw_figures(records: Sequence[Record], folder: Path) -> dict[str, str]:
         ]
         if chosen:
             target = folder / f"{paper}.png"
-            _curves(chosen, target)
+            if not target.exists() or any(isinstance(each, Record) for each in chosen):
+                _curves(chosen, target)
             drawn[title] = f"{folder.name}/{target.name}"
     confusions = [
         record for record in records if record.experiment.paper.name == "kumar" and record.finished
     ]
     if confusions:
         target = folder / "kumar.png"
-        _confusions(confusions, target)
+        if not target.exists() or any(isinstance(each, Record) for each in confusions):
+            _confusions(confusions, target)
         drawn[CONFUSION] = f"{folder.name}/{target.name}"
     return drawn
 
 
-def _curves(records: Sequence[Record], target: Path) -> None:
+def _curves(records: Sequence[Result], target: Path) -> None:
     """Loss and accuracy over the epochs: training solid, held out dashed or as a last point."""
     figure = Figure(figsize=(10, 4), layout="constrained")
     for axes, name in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
@@ -58,7 +60,10 @@ def _curves(records: Sequence[Record], target: Path) -> None:
             history, color = record.history(), f"C{number}"
             epochs = [row["epoch"] for row in history]
             base = record.experiment.base
-            axes.plot(epochs, [row[name] for row in history], color=color, label=base)
+            # of a run elsewhere there may be the last epoch alone
+            marker = "." if len(history) == 1 else ""
+            values = [row[name] for row in history]
+            axes.plot(epochs, values, color=color, marker=marker, label=base)
             if f"val_{name}" in history[0]:
                 held_out = [row[f"val_{name}"] for row in history]
                 axes.plot(epochs, held_out, "--", color=color, label=f"{base}, validation")
@@ -75,7 +80,7 @@ def _curves(records: Sequence[Record], target: Path) -> None:
         figure.savefig(temporary, dpi=120)
 
 
-def _confusions(records: Sequence[Record], target: Path) -> None:
+def _confusions(records: Sequence[Result], target: Path) -> None:
     figure = Figure(figsize=(5.6 * len(records), 5), layout="constrained")
     for axes, record in zip(np.atleast_1d(figure.subplots(1, len(records))), records, strict=True):
         whole = record.metrics()["test"]["whole"]

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 from fer_edge.data.dataset import Dataset
 from fer_edge.data.splits import TEST, TRAINING, VALIDATION
@@ -21,6 +24,10 @@ PAPERS = {
     "kusno": "Kusno, Chowanda, CommIT 18(2), 2024",
     "kumar": "Kumar, Reddy, Lovely Professional University",
 }
+
+
+DESCRIBING = {"name", "description", "paper"}
+"""Of a recipe, what determines nothing."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +58,14 @@ class Experiment:
         """What its run folder is called."""
         words = [self.base, *(setting.partition("=")[2] for setting in self.settings)]
         return "_".join(word.strip('"') for word in dict.fromkeys(words))
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of what the recipe says of the network and its training."""
+        # without defaults, so that a key that recipes gain later makes no other recipe of it
+        said = self.recipe.model_dump(exclude=DESCRIBING, exclude_defaults=True)
+        text = json.dumps(said, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -110,7 +125,8 @@ def find_run(experiment: Experiment, fingerprint: str, runs: Path) -> tuple[Path
             recipe, recorded = recorded_run(folder)
         except FerEdgeError:
             continue  # a damaged folder is nobody's run
-        if recorded["fingerprint"] == fingerprint and _same(recipe, experiment.recipe):
+        same = _determining(recipe) == _determining(experiment.recipe)
+        if recorded["fingerprint"] == fingerprint and same:
             found.append((folder, _epochs(folder)))
     return max(found, key=lambda each: each[1], default=None)
 
@@ -142,9 +158,8 @@ def _experiments(recipe: Recipe, epochs_scale: float) -> Iterator[Experiment]:
         yield Experiment(recipe.name, tuple(settings), override(recipe, settings), paper)
 
 
-def _same(recipe: Recipe, other: Recipe) -> bool:
-    words = {"name", "description", "paper"}
-    return recipe.model_dump(exclude=words) == other.model_dump(exclude=words)
+def _determining(recipe: Recipe) -> dict[str, Any]:
+    return recipe.model_dump(exclude=DESCRIBING)
 
 
 def _epochs(folder: Path) -> int:

@@ -3,18 +3,47 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from fer_edge.files import read_json
 from fer_edge.train.reproduce.cost import Cost, cost, training_faces
 from fer_edge.train.reproduce.plan import Experiment, Source, find_run, is_finished
 
 
+class Result(Protocol):
+    """What the tables and figures show of an experiment, wherever it was run."""
+
+    @property
+    def experiment(self) -> Experiment: ...
+
+    @property
+    def dataset(self) -> str: ...
+
+    @property
+    def cost(self) -> Cost: ...
+
+    @property
+    def epochs(self) -> int: ...
+
+    @property
+    def finished(self) -> bool: ...
+
+    @property
+    def command(self) -> str: ...
+
+    def history(self) -> list[dict[str, float]]: ...
+
+    def metrics(self) -> dict[str, Any]: ...
+
+    def to_dict(self) -> dict[str, Any]: ...
+
+
 @dataclass(frozen=True)
 class Record:
-    """One experiment and how far it is.
+    """One experiment and how far it is here.
 
     Attributes:
         experiment: what is to be trained.
@@ -31,6 +60,11 @@ class Record:
     folder: Path | None
     epochs: int
     finished: bool
+
+    @property
+    def dataset(self) -> str:
+        """Its name."""
+        return self.source.dataset.name
 
     @property
     def state(self) -> str:
@@ -65,8 +99,9 @@ class Record:
         return {
             "paper": self.experiment.paper.name,
             "recipe": self.experiment.base,
+            "recipe_fingerprint": self.experiment.fingerprint,
             "settings": list(self.experiment.settings),
-            "dataset": self.source.dataset.name,
+            "dataset": self.dataset,
             "dataset_fingerprint": self.source.fingerprint,
             "variant": self.experiment.variant,
             "seed": recipe.fit.seed,
@@ -77,6 +112,8 @@ class Record:
             "epochs": self.epochs,
             "epochs_of_recipe": recipe.fit.epochs,
             "training": last[0] if last else None,
+            "batch_norm": metrics.get("batch_norm"),
+            "history": _columns(self.history()),
             "validation": metrics.get("validation"),
             "test": metrics.get("test"),
             "seconds": metrics.get("seconds"),
@@ -91,6 +128,97 @@ class Record:
 
     def _json(self, name: str) -> dict[str, Any]:
         return {} if self.folder is None else read_json(self.folder / name)
+
+
+@dataclass(frozen=True)
+class Elsewhere:
+    """One finished experiment whose run folder is not here, out of an earlier ``results.json``.
+
+    Attributes:
+        experiment: what was trained.
+        content: its entry there.
+    """
+
+    experiment: Experiment
+    content: dict[str, Any]
+
+    finished = True
+
+    @property
+    def dataset(self) -> str:
+        """Its name."""
+        return str(self.content["dataset"])
+
+    @property
+    def cost(self) -> Cost:
+        """Of its network and training."""
+        return Cost(**self.content["cost"])
+
+    @property
+    def epochs(self) -> int:
+        """Finished ones."""
+        return int(self.content["epochs"])
+
+    @property
+    def command(self) -> str:
+        """What trains it by hand."""
+        return str(self.content["command"])
+
+    def history(self) -> list[dict[str, float]]:
+        """A row an epoch, or of the last epoch alone where no more was written down."""
+        columns = self.content.get("history")
+        if not columns:
+            return [self.content["training"]]
+        names = list(columns)
+        return [dict(zip(names, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+    def metrics(self) -> dict[str, Any]:
+        """The figures of its ``metrics.json`` that are shown."""
+        return self.content
+
+    def to_dict(self) -> dict[str, Any]:
+        """Its entry, unchanged."""
+        return self.content
+
+
+def with_those_elsewhere(
+    records: Sequence[Record], experiments: Sequence[Experiment], earlier: Sequence[dict[str, Any]]
+) -> list[Result]:
+    """The records, and the finished runs that an earlier report has and that are not here.
+
+    Args:
+        records: experiments whose runs were looked for.
+        experiments: all that a report may have, in its order.
+        earlier: the entries of a ``results.json``. Those of another recipe than today's, or of
+            another dataset than was given, are left out.
+    """
+    datasets = {record.experiment.paper.dataset: record.source.fingerprint for record in records}
+    here = {record.experiment.fingerprint: record for record in records}
+    known = {
+        entry["recipe_fingerprint"]: entry
+        for entry in earlier
+        if entry.get("recipe_fingerprint") and entry["state"] == "done"
+    }
+    results: list[Result] = []
+    for experiment in experiments:
+        record, entry = here.get(experiment.fingerprint), known.get(experiment.fingerprint)
+        if entry is not None and not (record and record.finished):
+            given = datasets.get(experiment.paper.dataset, entry["dataset_fingerprint"])
+            if entry["dataset_fingerprint"] == given:
+                results.append(Elsewhere(experiment, entry))
+                continue
+        if record is not None:
+            results.append(record)
+    return results
+
+
+def _columns(history: list[dict[str, float]]) -> dict[str, list[float]]:
+    """The curves by name, to five digits."""
+    return {
+        name: [float(f"{row[name]:.5g}") for row in history]
+        for name in ("epoch", "loss", "accuracy", "val_loss", "val_accuracy")
+        if history and name in history[0]
+    }
 
 
 def look(experiments: list[Experiment], sources: dict[str, Source], runs: Path) -> list[Record]:

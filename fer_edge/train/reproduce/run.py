@@ -12,7 +12,7 @@ from rich.console import Console
 
 from fer_edge.data import load_dataset
 from fer_edge.errors import FerEdgeError
-from fer_edge.files import write_text
+from fer_edge.files import read_json, write_text
 from fer_edge.train.reproduce.execute import (
     INTERRUPTED,
     Executor,
@@ -20,11 +20,16 @@ from fer_edge.train.reproduce.execute import (
     RayExecutor,
     Task,
 )
-from fer_edge.train.reproduce.exports import export_tasks, read_exports, read_instructions
+from fer_edge.train.reproduce.exports import (
+    export_tasks,
+    exports_elsewhere,
+    read_exports,
+    read_instructions,
+)
 from fer_edge.train.reproduce.figures import draw_figures
 from fer_edge.train.reproduce.plan import Source, free_folder, plan
 from fer_edge.train.reproduce.progress import Watch
-from fer_edge.train.reproduce.results import Record, look
+from fer_edge.train.reproduce.results import Record, look, with_those_elsewhere
 from fer_edge.train.reproduce.tables import markdown, print_plan
 
 
@@ -87,7 +92,7 @@ def reproduce(options: Options) -> list[Record]:
             failed += _run(executor, tasks, Watch(console, [], options.runs), accepted=(0, 3))
     finally:
         records = look(experiments, sources, options.runs)
-        write_results(records, options.report, options.runs)
+        write_results(records, options.report, options.runs, options.epochs_scale)
         console.print(f"results: {options.report / 'RESULTS.md'}", highlight=False, soft_wrap=True)
     if failed:
         raise FerEdgeError(
@@ -97,17 +102,23 @@ def reproduce(options: Options) -> list[Record]:
     return records
 
 
-def write_results(records: list[Record], report: Path, runs: Path) -> None:
+def write_results(
+    records: list[Record], report: Path, runs: Path, epochs_scale: float = 1.0
+) -> None:
     """Write ``RESULTS.md``, ``results.json`` and the figures from what the run folders hold.
 
-    Instructions are those of ``instructions.json`` in the folder of the report, if it is there.
+    What an earlier ``results.json`` of the report has of runs that are not here, such as another
+    machine's, stays as long as recipe and dataset are the same. Instructions are those of
+    ``instructions.json`` in the folder of the report, if it is there.
     """
-    exports = read_exports(records, runs)
+    earlier = read_json(report / "results.json")
+    results = with_those_elsewhere(records, plan((), epochs_scale), earlier.get("runs", []))
+    exports = read_exports(records, runs) + exports_elsewhere(results, earlier.get("exports", []))
     instructions = read_instructions(report / "instructions.json")
-    figures = draw_figures(records, report / "figures")
-    content = {"runs": [record.to_dict() for record in records], "exports": exports}
+    figures = draw_figures(results, report / "figures")
+    content = {"runs": [result.to_dict() for result in results], "exports": exports}
     write_text(report / "results.json", _a_line_each(content))
-    write_text(report / "RESULTS.md", markdown(records, exports, figures, instructions))
+    write_text(report / "RESULTS.md", markdown(results, exports, figures, instructions))
 
 
 def _a_line_each(content: dict[str, list[dict[str, Any]]]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import groupby
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from rich.box import SIMPLE_HEAD
@@ -13,7 +13,9 @@ from rich.table import Table
 
 from fer_edge.train.reproduce.cost import probe_speed, speed_of
 from fer_edge.train.reproduce.plan import PAPERS
-from fer_edge.train.reproduce.results import Record
+from fer_edge.train.reproduce.results import Record, Result
+
+R = TypeVar("R", bound=Result)
 
 INTRODUCTION = """\
 # What the papers reported, and what we measured
@@ -94,7 +96,7 @@ def print_plan(records: Sequence[Record], jobs: int) -> None:
 
 
 def markdown(
-    records: Sequence[Record],
+    records: Sequence[Result],
     exports: Sequence[dict[str, Any]],
     figures: dict[str, str],
     instructions: Mapping[str, Mapping[str, float]],
@@ -135,7 +137,7 @@ def markdown(
     return "\n".join(parts)
 
 
-def _fer2013_row(group: list[Record]) -> list[str]:
+def _fer2013_row(group: list[Result]) -> list[str]:
     record = group[0]
     paper, metrics = record.experiment.paper, record.metrics()
     test = metrics.get("test")
@@ -163,7 +165,7 @@ def _fer2013_row(group: list[Record]) -> list[str]:
     ]
 
 
-def _ck48_row(group: list[Record]) -> list[str]:
+def _ck48_row(group: list[Result]) -> list[str]:
     first = group[0]
     paper, done = first.experiment.paper, [record for record in group if record.finished]
     tests = [record.metrics()["test"]["whole"]["accuracy"]["value"] for record in done]
@@ -258,7 +260,7 @@ def _reasons(refusal: str) -> str:
     return "; ".join(line for line in lines if "the budget is" in line)
 
 
-def _claims(groups: list[list[Record]]) -> list[str]:
+def _claims(groups: list[list[Result]]) -> list[str]:
     said = [
         f"- {group[0].experiment.base}: {group[0].experiment.paper.claim}."
         for group in groups
@@ -267,7 +269,7 @@ def _claims(groups: list[list[Record]]) -> list[str]:
     return ["Said in words:\n\n" + "\n".join(said) + "\n"] if said else []
 
 
-def _how(records: Sequence[Record]) -> str:
+def _how(records: Sequence[Result]) -> str:
     machines: dict[str, None] = {}
     for record in records:
         environment = record.to_dict()["environment"]
@@ -292,7 +294,7 @@ def _how(records: Sequence[Record]) -> str:
     )
 
 
-def _by_recipe_and_variant(records: Sequence[Record]) -> list[list[Record]]:
+def _by_recipe_and_variant(records: Sequence[R]) -> list[list[R]]:
     """Runs that differ in the seed alone."""
     key = lambda record: (record.experiment.base, record.experiment.variant)  # noqa: E731
     return [list(group) for _, group in groupby(records, key=key)]
@@ -324,12 +326,12 @@ def _duration(seconds: float) -> str:
     return f"{minutes // 60} h {minutes % 60:02} min" if minutes >= 60 else f"{max(minutes, 1)} min"
 
 
-def _training_accuracy(record: Record) -> float | None:
+def _training_accuracy(record: Result) -> float | None:
     history = record.history()
     return history[-1]["accuracy"] if history else None
 
 
-def _epochs(record: Record) -> str:
+def _epochs(record: Result) -> str:
     wanted = record.experiment.recipe.fit.epochs
     return str(wanted) if record.epochs == wanted else f"**{record.epochs} of {wanted}**"
 
