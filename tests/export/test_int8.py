@@ -18,7 +18,7 @@ keras = import_keras()
 
 from keras import layers  # noqa: E402
 
-from fer_edge.export.converters import onnx_model, tflite  # noqa: E402
+from fer_edge.export.converters import onnx_model, tflite, tflite_graph  # noqa: E402
 from fer_edge.export.remedies.folding import fold_batch_norms  # noqa: E402
 
 IMAGES = np.random.default_rng(2).integers(0, 256, (8, 48, 48, 1)).astype(np.uint8)
@@ -39,6 +39,48 @@ def test_the_int8_file_holds_no_float_tensor_and_takes_and_gives_uint8(
     operators = tflite.operators(content[INT8_TFLITE])
     assert operators.count("CONV_2D") == 4
     assert (operators[0], operators[-1]) == ("QUANTIZE", "QUANTIZE"), "uint8 ↔ int8 alone"
+
+
+def test_a_compacted_file_is_smaller_and_answers_with_the_same_bits(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    network = _chain()
+    small = tflite.to_int8(network, IMAGES)
+    monkeypatch.setattr(tflite_graph, "compacted", lambda content: content)
+    plain = tflite.to_int8(network, IMAGES)
+    # a weight's and a bias's zero points, 8 bytes each for every channel of 32
+    assert len(plain) - len(small) > 2 * 2 * 8 * 30
+    for reference in (False, True):
+        said = [
+            load_model(c, reference_kernels=reference).probabilities(IMAGES) for c in (small, plain)
+        ]
+        np.testing.assert_array_equal(*said)
+    names = [tensor["name"] for tensor in tflite.tensors(small)]
+    assert len(set(names)) == len(names)
+    assert any(name.startswith("conv2") for name in names)
+    assert not any(";" in name for name in names)
+    monkeypatch.undo()
+    assert tflite_graph.compacted(small) == small
+
+
+def test_the_data_of_a_written_file_lie_where_kernels_expect_them() -> None:
+    content = tflite.to_int8(_chain(), IMAGES)
+    model = tflite_graph.schema().Model.GetRootAs(content, 0)
+    buffers = [model.Buffers(index) for index in range(model.BuffersLength())]
+    places = [b._tab.Vector(b._tab.Offset(4)) for b in buffers if b.DataLength()]
+    assert len(places) > 4
+    assert {place % tflite_graph.DATA_ALIGNMENT for place in places} == {0}
+
+
+def _chain() -> Any:
+    """Two convolutions of 32 channels and a dense layer."""
+    keras.utils.set_random_seed(4)
+    inputs = keras.Input(batch_shape=(1, 48, 48, 1))
+    x = layers.Rescaling(1 / 255)(inputs)
+    for number in (1, 2):
+        x = layers.Conv2D(32, 3, strides=4, activation="relu", name=f"conv{number}")(x)
+    x = layers.Dense(7, activation="softmax")(layers.Flatten()(x))
+    return keras.Model(inputs, x, name="chain")
 
 
 def test_the_check_for_float_tensors_finds_those_of_a_float_model(

@@ -131,7 +131,7 @@ def quantize(ranged: bytes, keep_float: Collection[str] = ()) -> bytes:
             f"{', '.join(float_operators(content))}",
             "replace the layer that makes them by one that TFLite has an int8 kernel for",
         )
-    return content
+    return tflite_graph.compacted(content)
 
 
 def layer_errors(ranged: bytes, calibration: np.ndarray) -> list[tuple[str, float]]:
