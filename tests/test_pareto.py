@@ -74,8 +74,10 @@ def test_networks_with_accuracy_by_labels_and_instructions_are_in_the_plot(maker
     counted = _instructions(
         edge__nano=1, kusno__1=9, triwijoyo=60, kumar=9, kusno__2=8, kusno__3=11
     )
-    found = {point.name: point for point in points(counted, results, bundles)}
-    assert set(found) == {"edge-nano", "kusno-1", "triwijoyo"}
+    peers = {"fer 25": {"accuracy": _estimate(0.66), "instructions": {PROCESSORS[0]: 6e6}}}
+    found = {point.name: point for point in points(counted, results, bundles, peers)}
+    assert set(found) == {"edge-nano", "kusno-1", "triwijoyo", "fer 25"}
+    assert (found["fer 25"].accuracy, found["fer 25"].own) == (0.66, False)
     assert found["edge-nano"].accuracy == 0.68
     assert found["edge-nano"].own
     assert found["triwijoyo"].accuracy == 0.58, "int8 where there is one"

@@ -5,7 +5,8 @@
 
 Accuracies are of the given bundles' manifests (int8; those judged by FER2013's labels) and of
 train/results.json (the papers' networks: int8 where one was exported, else the float network).
-Instructions are of the int8 file, from instructions.json.
+Instructions are of the int8 file, from instructions.json. peers.json has both of other projects'
+models (benchmarks/classifier_of_fer.py).
 """
 
 from __future__ import annotations
@@ -51,7 +52,10 @@ class Point:
 
 
 def points(
-    instructions: Mapping[str, Any], results: Mapping[str, Any], bundles: Iterable[Path]
+    instructions: Mapping[str, Any],
+    results: Mapping[str, Any],
+    bundles: Iterable[Path],
+    peers: Mapping[str, Any],
 ) -> list[Point]:
     """What can be drawn: networks whose accuracy and whose instructions are both known.
 
@@ -59,13 +63,16 @@ def points(
         instructions: the content of ``instructions.json``.
         results: the content of ``results.json``.
         bundles: those judged by other than FER2013's labels on PrivateTest are left out.
+        peers: the content of ``peers.json``.
     """
     counts: dict[str, dict[str, float]] = {}
     for row in instructions["counts"]:
         name, _, kind = row["model"].rpartition(".")
         if kind == "int8":
             counts.setdefault(name, {})[row["processor"]] = row["all"]
+    counts |= {name: peer["instructions"] for name, peer in peers.items()}
     accuracies = _of_papers(results) | _of_bundles(bundles)
+    accuracies |= {name: peer["accuracy"] for name, peer in peers.items()}
     return [
         Point(
             name,
@@ -164,6 +171,7 @@ def main() -> None:
         json.loads(options.instructions.read_text()),
         json.loads(options.results.read_text()),
         options.bundles or shipped_models().values(),
+        json.loads((HERE / "peers.json").read_text()),
     )
     draw(found, options.output)
     for point in sorted(found, key=lambda p: -p.accuracy):
