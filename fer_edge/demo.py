@@ -14,6 +14,7 @@ from rich.console import Console
 from fer_edge.chatter import import_keras
 from fer_edge.errors import FerEdgeError, require_extra
 from fer_edge.files import atomic_path, write_text
+from fer_edge.shipped import default_model
 
 if TYPE_CHECKING:
     from fer_edge.data.clip import DrawnFace
@@ -61,31 +62,32 @@ def run_demo(folder: Path) -> None:
     console.rule("4  a drawn clip, on the device's path")
     clip, annotated = folder / "clip.mp4", folder / "annotated.mp4"
     truth = render_clip(clip)
-    events = _run(exported.bundle, clip, annotated, folder / "events.jsonl")
-    named, faces = _agreement(events, truth)
-    console.print(
-        f"of {faces} found faces whose expression had settled, {named} ({named / faces:.0%}) were "
-        "named as drawn",
-        highlight=False,
-    )
+    events = _run(exported.bundle, clip, folder / "events.jsonl", "--save", str(annotated))
+    console.print(_agreement(events, truth), highlight=False)
+    if (shipped := default_model()) is not None:
+        console.rule(
+            f"5  the same clip, and {shipped.stem}, which ships and never saw a drawn face"
+        )
+        events = _run(shipped, clip, folder / f"{shipped.stem}.jsonl")
+        console.print(_agreement(events, truth), highlight=False)
     console.rule("made")
     pictures = (sheet, trained.folder / "curves.png", trained.folder / "confusion.png")
     for path in (*pictures, clip, annotated, exported.bundle):
         console.print(str(path), highlight=False)
 
 
-def _run(bundle: Path, clip: Path, annotated: Path, target: Path) -> list[dict[str, Any]]:
+def _run(bundle: Path, clip: Path, target: Path, *options: str) -> list[dict[str, Any]]:
     """``fer-edge run`` as a user would start it: its memory and latency are its own."""
     command = [sys.executable, "-m", "fer_edge", "run", str(bundle), "--video", str(clip)]
     with atomic_path(target) as temporary, temporary.open("w") as stream:
-        done = subprocess.run([*command, "--save", str(annotated), "--json"], stdout=stream)
+        done = subprocess.run([*command, *options, "--json"], stdout=stream)
     if done.returncode:
         raise FerEdgeError("fer-edge run failed on the demo's clip", "see the message above")
     return [json.loads(line) for line in target.read_text().splitlines()]
 
 
-def _agreement(events: list[dict[str, Any]], truth: list[tuple[DrawnFace, ...]]) -> tuple[int, int]:
-    """Faces named as they were drawn, and faces compared."""
+def _agreement(events: list[dict[str, Any]], truth: list[tuple[DrawnFace, ...]]) -> str:
+    """How many faces were named as they were drawn."""
     named = faces = 0
     for event in events:
         if "summary" in event or "event" in event:
@@ -97,7 +99,10 @@ def _agreement(events: list[dict[str, Any]], truth: list[tuple[DrawnFace, ...]])
             if inside and face.settled:
                 faces += 1
                 named += event["label"] == face.expression
-    return named, faces
+    return (
+        f"of {faces} found faces whose expression had settled, {named} "
+        f"({named / max(faces, 1):.0%}) were named as drawn"
+    )
 
 
 def _clear(folder: Path) -> None:
