@@ -115,14 +115,14 @@ def synchronize_batch_norm(model: keras.Model, devices: Sequence[str]) -> None:
     JAX does so by itself; there and on one device the layers stay, or become again, as they were
     built.
     """
-    for layer in _batch_norms(model):
+    for layer in batch_norms_of(model):
         layer.synchronized = len(devices) > 1 and keras.config.backend() == "tensorflow"
 
 
 @contextmanager
 def plain_batch_norm(model: keras.Model) -> Iterator[None]:
     """Keep ``synchronize_batch_norm``'s mark out of a file: JAX refuses a layer that bears it."""
-    marked = [layer for layer in _batch_norms(model) if layer.synchronized]
+    marked = [layer for layer in batch_norms_of(model) if layer.synchronized]
     for layer in marked:
         layer.synchronized = False
     try:
@@ -144,6 +144,15 @@ def replicas(variable: keras.Variable) -> list[Any]:
     return [variable]
 
 
+def batch_norms_of(model: keras.Model) -> Iterator[keras.layers.BatchNormalization]:
+    """A model's batch norms, those of the models inside it too."""
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            yield from batch_norms_of(layer)
+        elif isinstance(layer, keras.layers.BatchNormalization):
+            yield layer
+
+
 def is_accelerator(device: str) -> bool:
     """Whether it is a GPU or a TPU."""
     return not device.startswith("cpu:")
@@ -158,11 +167,3 @@ def _strategy(devices: Sequence[str]) -> Any:
     if len(names) == 1:
         return tf.distribute.OneDeviceStrategy(names[0])
     return tf.distribute.MirroredStrategy(names)
-
-
-def _batch_norms(model: keras.Model) -> Iterator[keras.layers.BatchNormalization]:
-    for layer in model.layers:
-        if isinstance(layer, keras.Model):
-            yield from _batch_norms(layer)
-        elif isinstance(layer, keras.layers.BatchNormalization):
-            yield layer

@@ -27,6 +27,7 @@ from fer_edge.train.devices import (
     replicas,
     synchronize_batch_norm,
 )
+from fer_edge.train.fused import fused_batch_norms, unfused
 from fer_edge.train.heads import HeadAccuracy, build_network
 from fer_edge.train.precision import choose_policy, policy
 from fer_edge.train.progress import TrainingProgress
@@ -140,22 +141,23 @@ def run_epochs(
         synchronize_batch_norm(trainer, devices)
         progress = TrainingProgress(table.epochs, len(batches), state.epoch, devices)
         try:
-            trainer.fit(
-                batches,
-                validation_data=validation,
-                validation_batch_size=VALIDATION_BATCH * len(devices),
-                initial_epoch=state.epoch,
-                epochs=table.epochs,
-                shuffle=False,
-                verbose=0,
-                callbacks=[
-                    *((keras.callbacks.SwapEMAWeights(), *averaging) if table.ema else ()),
-                    _Epochs(table, batches, checkpoints, state),
-                    *before_epochs,
-                    _TensorBoard(run / "tensorboard"),
-                    progress,
-                ],
-            )
+            with fused_batch_norms(trainer):
+                trainer.fit(
+                    batches,
+                    validation_data=validation,
+                    validation_batch_size=VALIDATION_BATCH * len(devices),
+                    initial_epoch=state.epoch,
+                    epochs=table.epochs,
+                    shuffle=False,
+                    verbose=0,
+                    callbacks=[
+                        *((keras.callbacks.SwapEMAWeights(), *averaging) if table.ema else ()),
+                        _Epochs(table, batches, checkpoints, state),
+                        *before_epochs,
+                        _TensorBoard(run / "tensorboard"),
+                        progress,
+                    ],
+                )
         finally:
             progress.close()
             write_history(state, run / "history.csv")
@@ -302,7 +304,7 @@ class _Epochs(keras.callbacks.Callback):
         last = self.model.stop_training or state.epoch == self.table.epochs
         if best or last or time.monotonic() >= self.next_checkpoint:
             started = time.monotonic()
-            with plain_batch_norm(self.model):
+            with plain_batch_norm(self.model), unfused(self.model):
                 self.checkpoints.save(self.model, state)
             ended = time.monotonic()
             self.next_checkpoint = ended + (ended - started) / CHECKPOINT_SHARE

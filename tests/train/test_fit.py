@@ -16,6 +16,7 @@ keras = import_keras()
 from fer_edge.train.averaging import face_statistics, network_of, use_average  # noqa: E402
 from fer_edge.train.checkpoints import Checkpoints  # noqa: E402
 from fer_edge.train.fit import fit  # noqa: E402
+from fer_edge.train.fused import fused_batch_norms, unfused  # noqa: E402
 from fer_edge.train.recipe import Recipe, override, parse_recipe  # noqa: E402
 
 RECIPE = parse_recipe(
@@ -178,3 +179,45 @@ def test_averaged_weights_are_validated_and_finished_with_batch_norms_of_their_o
     said = network.predict(validation.faces[..., None], verbose=0)
     right = said.argmax(axis=1) == validation.targets
     assert history[-1]["val_accuracy"] == pytest.approx(right.mean(), abs=1e-6)
+
+
+def _normed() -> keras.Model:
+    keras.utils.set_random_seed(3)
+    inputs = keras.Input((8, 8, 1))
+    x = keras.layers.Conv2D(4, 3, name="conv")(inputs)
+    x = keras.layers.BatchNormalization(momentum=0.7, name="norm")(x)
+    x = keras.layers.BatchNormalization(momentum=0.7, name="dense_norm")(
+        keras.layers.Flatten()(keras.layers.ReLU()(x))
+    )
+    model = keras.Model(inputs, keras.layers.Dense(3, activation="softmax")(x))
+    model.compile(keras.optimizers.SGD(0.1), "sparse_categorical_crossentropy")
+    return model
+
+
+def test_the_fused_batch_norm_learns_what_that_of_keras_learns() -> None:
+    rng = np.random.default_rng(0)
+    images, targets = rng.normal(2, 3, (64, 8, 8, 1)), rng.integers(0, 3, 64)
+    plain, fused = _normed(), _normed()
+    plain.fit(images, targets, batch_size=16, epochs=3, shuffle=False, verbose=0)
+    with fused_batch_norms(fused):
+        kinds = [type(fused.get_layer(name)).__name__ for name in ("norm", "dense_norm")]
+        assert kinds == ["_Fused"] * 2
+        fused.fit(images, targets, batch_size=16, epochs=3, shuffle=False, verbose=0)
+    for one, other in zip(plain.get_weights(), fused.get_weights(), strict=True):
+        np.testing.assert_allclose(one, other, rtol=2e-4, atol=2e-5)
+    assert type(fused.get_layer("norm")) is keras.layers.BatchNormalization
+
+
+def test_a_checkpoint_of_fused_batch_norms_holds_those_of_keras(tmp_path: Path) -> None:
+    model = _normed()
+    with fused_batch_norms(model), unfused(model):
+        model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    assert type(loaded.get_layer("norm")) is keras.layers.BatchNormalization
+
+
+def test_batch_norms_that_devices_share_are_not_fused() -> None:
+    model = _normed()
+    model.get_layer("norm").synchronized = True
+    with fused_batch_norms(model):
+        assert type(model.get_layer("norm")) is keras.layers.BatchNormalization
