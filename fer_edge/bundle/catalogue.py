@@ -72,24 +72,25 @@ def print_catalogue(entries: list[Entry], *, as_json: bool = False) -> None:
     table.add_column("model", no_wrap=True)
     for column in ("kB", "MACs", "accuracy", "F1", "ECE"):
         table.add_column(column, justify="right", no_wrap=True)
-    for column in ("judge", "SHA-256", "signed"):
+    for column in ("by", "SHA-256", "key"):
         table.add_column(column, no_wrap=True)
     for each in entries:
         table.add_row(
             each.name,
             f"{each.model_bytes / 1000:,.0f}",
-            "–" if each.macs is None else f"{each.macs / 1e6:,.1f}M",
+            "–" if each.macs is None else f"{each.macs / 1e6:,.0f}M",
             f"{_percent(each.accuracy)}{_half(each.accuracy)}",
             _percent(each.macro_f1),
             _percent(each.calibration_error),
-            each.judged_by.removeprefix("FER+ "),
+            "labels" if each.judged_by == "labels" else "votes",
             each.sha256[:8],
-            "yes" if each.signed_by else "no",
+            each.signed_by[:4] if each.signed_by else "–",
         )
     console.print(table)
     console.print(
-        "int8 on the held-out split, in percent, by labels or by FER+'s majority;\n"
-        "±: half of the 95% interval; F1: macro; ECE: expected calibration error\n"
+        "int8 on the held-out split, in percent, by labels or by the majority of FER+'s\n"
+        "votes; ±: half of the 95% interval; F1: macro; ECE: expected calibration error;\n"
+        "key: the first digits of who signed it\n"
         "more: fer-edge bundle show NAME"
     )
 

@@ -72,9 +72,18 @@ def test_the_list_says_what_the_manifests_measured(
     assert {each["name"] for each in json.loads(capsys.readouterr().out)} == set(entries)
     print_catalogue(list(entries.values()))
     (line,) = (row for row in capsys.readouterr().out.splitlines() if "edge-small" in row)
-    assert "37.3" in line
+    assert "37M" in line
     assert "85.0 ±1.0" in line
     assert small.sha256[:8] in line
+
+
+def test_the_list_of_what_ships_fits_a_terminal_of_eighty_columns(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    print_catalogue(catalogue(shipped_models()))
+    printed = capsys.readouterr().out
+    assert "edge-base-fer2013" in printed
+    assert "…" not in printed
 
 
 def test_without_shipped_models_the_list_says_how_to_make_one(
