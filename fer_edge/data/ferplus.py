@@ -146,7 +146,7 @@ def require_votes(dataset: Dataset) -> np.ndarray:
         raise FerEdgeError(
             f"dataset {dataset.name} has no FER+ votes",
             "put fer2013new.csv beside fer2013.csv, or pack them: fer-edge data pack --votes; to "
-            "train on the labels alone: --set 'targets.heads=[]'",
+            "train on the labels alone: --set 'targets.heads=[]' --set 'distill.teachers=[]'",
         )
     if dataset.labels != LABELS:
         raise FerEdgeError(
