@@ -193,7 +193,8 @@ def _trained_files(material: Material, formats: Collection[str]) -> dict[str, by
 
 
 def _int8_files(best: Candidate, images: np.ndarray, formats: Collection[str]) -> dict[str, bytes]:
-    files = {bundle.INT8_TFLITE: best.int8}
+    # only now: the remedies find a layer by its tensor's name
+    files = {bundle.INT8_TFLITE: tflite.compacted(best.int8)}
     if bundle.INT8_ONNX in formats:
         # of the network that was quantized: its channels may be rescaled, its weights fine-tuned
         source = onnx_model.to_float32(tflite.to_float32(best.network))

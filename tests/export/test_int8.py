@@ -46,7 +46,7 @@ def test_a_compacted_file_is_smaller_and_answers_with_the_same_bits(
 ) -> None:
     network = _chain()
     small = tflite.to_int8(network, IMAGES)
-    monkeypatch.setattr(tflite_graph, "compacted", lambda content: content)
+    monkeypatch.setattr(tflite, "compacted", lambda content: content)
     plain = tflite.to_int8(network, IMAGES)
     # a weight's and a bias's zero points, 8 bytes each for every channel of 32
     assert len(plain) - len(small) > 2 * 2 * 8 * 30

@@ -16,6 +16,7 @@ import numpy as np
 from fer_edge.chatter import silenced_stderr
 from fer_edge.errors import FerEdgeError
 from fer_edge.export.converters import tflite_graph
+from fer_edge.export.converters.tflite_graph import compacted
 from fer_edge.export.remedies.ranges import DEFAULT, Observer
 
 DEBUG_IMAGES = 32
@@ -65,7 +66,8 @@ def to_int8(network: keras.Model, calibration: np.ndarray, ranges: str = DEFAULT
         FerEdgeError: a layer has no int8 kernel.
     """
     rangeless = calibratable(network, calibration)
-    return quantize(with_ranges(rangeless, observe(rangeless, calibration, (ranges,)), ranges))
+    seen = observe(rangeless, calibration, (ranges,))
+    return compacted(quantize(with_ranges(rangeless, seen, ranges)))
 
 
 def calibratable(network: keras.Model, calibration: np.ndarray) -> bytes:
@@ -131,7 +133,7 @@ def quantize(ranged: bytes, keep_float: Collection[str] = ()) -> bytes:
             f"{', '.join(float_operators(content))}",
             "replace the layer that makes them by one that TFLite has an int8 kernel for",
         )
-    return tflite_graph.compacted(content)
+    return content
 
 
 def layer_errors(ranged: bytes, calibration: np.ndarray) -> list[tuple[str, float]]:

@@ -130,7 +130,7 @@ class _Prepared:
 
     def quantized(self, method: str) -> bytes:
         seen = tflite.observe(self.rangeless, self.frames, (method,))
-        return tflite.quantize(tflite.with_ranges(self.rangeless, seen, method))
+        return tflite.compacted(tflite.quantize(tflite.with_ranges(self.rangeless, seen, method)))
 
 
 def _prepared(
