@@ -116,6 +116,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("-o", "--output", type=Path, default=Path("runs/ablation"))
+    parser.add_argument("--no-train", action="store_true", help="the table of what there is")
     parser.add_argument("--report", type=Path, default=HERE / "ABLATION.md")
     options = parser.parse_args(arguments)
     try:
@@ -127,7 +128,11 @@ def main(arguments: Sequence[str]) -> int:
 
 def _ablate(options: argparse.Namespace) -> int:
     planned = [*tasks(options.recipe, options.data, options.output, options.epochs, options.seeds)]
-    missing = [task for _, folder, task in planned if not read_json(folder / "metrics.json")]
+    missing = [
+        task
+        for _, folder, task in planned
+        if not options.no_train and not read_json(folder / "metrics.json")
+    ]
     failed = 0
     for task, code in LocalExecutor(options.jobs).run(missing, lambda: None):
         print(f"{task.name}: {'done' if code == 0 else f'exit code {code}, see {task.log}'}")
