@@ -20,8 +20,8 @@ class _Fused(layers.BatchNormalization):
     """The layer as it is, but where it trains on pictures and on one device."""
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
-        last = self.axis in (-1, 3)
-        if not (training and self.trainable and last and len(inputs.shape) == 4 and self.scale):
+        usual = self.axis in (-1, 3) and self.scale and self.center
+        if not (training and self.trainable and usual and len(inputs.shape) == 4):
             return super().call(inputs, training=training, mask=mask)
         import tensorflow as tf
 
