@@ -53,7 +53,8 @@ SIZES: dict[str, dict[str, Plan]] = {
 
 Plain blocks are the default. Million instructions of an int8 inference on emulated Cortex-A72 and
 A76 (``benchmarks/arm``): nano, then with 56 channels in the last stage, 3.05 and 1.06, separable
-4.19 and 2.01; small 10.86 and 3.44, separable 13.08 and 5.89. What a separable network wins by its width has to outweigh that. Plain
+4.19 and 2.01; small 10.86 and 3.44, separable 13.08 and 5.89. What a separable network wins by
+its width has to outweigh that. Plain
 blocks with ADDs for shortcuts in place of branches: nano 3.16 and 1.17. A channel costs a TFLite
 file 12 bytes for scales and bias, and separable blocks have three times as many.
 """
