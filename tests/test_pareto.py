@@ -77,9 +77,9 @@ def test_networks_with_accuracy_by_labels_and_instructions_are_in_the_plot(maker
     peers = {"fer 25": {"accuracy": _estimate(0.66), "instructions": {PROCESSORS[0]: 6e6}}}
     found = {point.name: point for point in points(counted, results, bundles, peers)}
     assert set(found) == {"edge-nano", "kusno-1", "triwijoyo", "fer 25"}
-    assert (found["fer 25"].accuracy, found["fer 25"].own) == (0.66, False)
+    assert (found["fer 25"].accuracy, found["fer 25"].origin) == (0.66, "peer")
     assert found["edge-nano"].accuracy == 0.68
-    assert found["edge-nano"].own
+    assert (found["edge-nano"].origin, found["kusno-1"].origin) == ("own", "paper")
     assert found["triwijoyo"].accuracy == 0.58, "int8 where there is one"
     assert found["kusno-1"].instructions == dict.fromkeys(PROCESSORS, 9e6)
 
@@ -87,7 +87,7 @@ def test_networks_with_accuracy_by_labels_and_instructions_are_in_the_plot(maker
 def test_the_front_holds_what_nothing_cheaper_or_as_cheap_beats(tmp_path: Path) -> None:
     named = {"a": (1, 0.6), "b": (2, 0.55), "c": (3, 0.7), "d": (3, 0.65), "e": (4, 0.7)}
     found = [
-        Point(name, accuracy, accuracy, accuracy, dict.fromkeys(PROCESSORS, count * 1e6), False)
+        Point(name, accuracy, accuracy, accuracy, dict.fromkeys(PROCESSORS, count * 1e6), "paper")
         for name, (count, accuracy) in named.items()
     ]
     assert [point.name for point in front(found, "cortex-a72")] == ["a", "c"]

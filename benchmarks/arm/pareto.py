@@ -6,7 +6,7 @@
 Accuracies are of the given bundles' manifests (int8; those judged by FER2013's labels) and of
 train/results.json (the papers' networks: int8 where one was exported, else the float network).
 Instructions are of the int8 file, from instructions.json. peers.json has both of other projects'
-models (benchmarks/classifier_of_fer.py).
+models (benchmarks/classifiers.py), in the format that they come in.
 """
 
 from __future__ import annotations
@@ -29,6 +29,12 @@ PROCESSORS = {
     "cortex-a72": "Cortex-A72 (Raspberry Pi 4)",
     "cortex-a76": "Cortex-A76 (Raspberry Pi 5)",
 }
+ORIGINS = {
+    "own": ("fer-edge's own", "#1a7f4b"),
+    "peer": ("other projects'", "#b0541e"),
+    "paper": ("the papers' and baselines, trained here", "#5d6b7a"),
+}
+"""What a point's colour says."""
 DATASET, SPLITS = "fer2013", ["PrivateTest"]
 
 
@@ -40,7 +46,7 @@ class Point:
         name: as ``instructions.json`` has it, without the format.
         accuracy, low, high: on PrivateTest by FER2013's labels, with the 95% interval, in 0..1.
         instructions: of one int8 inference, by processor.
-        own: one of the package's own family.
+        origin: whose design it is, a key of ``ORIGINS``.
     """
 
     name: str
@@ -48,7 +54,7 @@ class Point:
     low: float
     high: float
     instructions: Mapping[str, float]
-    own: bool
+    origin: str
 
 
 def points(
@@ -80,7 +86,7 @@ def points(
             accuracy["low"],
             accuracy["high"],
             counts[name],
-            name.startswith("edge-"),
+            "own" if name.startswith("edge-") else "peer" if name in peers else "paper",
         )
         for name, accuracy in sorted(accuracies.items())
         if name in counts
@@ -114,15 +120,18 @@ def draw(found: Sequence[Point], target: Path) -> None:
         for point in known:
             x, y = point.instructions[processor] / 1e6, 100 * point.accuracy
             below, above = y - 100 * point.low, 100 * point.high - y
-            colour = "#1a7f4b" if point.own else "#5d6b7a"
+            colour = ORIGINS[point.origin][1]
             axes.errorbar(x, y, [[below], [above]], fmt="o", color=colour, elinewidth=0.8)
             axes.annotate(point.name, (x, y), (5, 4), textcoords="offset points", size=8)
         axes.set_xscale("log")
         axes.margins(x=0.2)  # room for the names
         axes.set_title(title)
-        axes.set_xlabel("million instructions of one int8 inference")
+        axes.set_xlabel("million instructions of one inference")
         axes.grid(alpha=0.3)
     panels[0].set_ylabel("accuracy on FER2013's PrivateTest, %")
+    for meaning, colour in ORIGINS.values():
+        panels[0].scatter([], [], color=colour, label=meaning)
+    panels[0].legend(loc="lower left", fontsize=8)
     with atomic_path(target) as temporary:
         figure.savefig(temporary, dpi=120, format="png")
 
