@@ -171,6 +171,35 @@ def test_a_report_keeps_the_runs_of_another_machine(
     assert "| mondal-shallow |" in page
 
 
+def test_a_dry_run_on_80_columns_marks_what_the_report_has_of_elsewhere(
+    trained: Path,
+    by_hand: Path,
+    faces: Dataset,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    experiments, report = plan(["kumar"], epochs_scale=1 / 32), tmp_path / "report"
+    records = look(experiments, {"fer2013": as_source(faces)}, trained)
+    write_results(records, report, trained, 1 / 32)
+    data = [str(by_hand.parent / "faces.npz")]
+    for runs, states in (
+        (trained, {"kumar": "not started", "kumar-leaky": "done"}),
+        (tmp_path / "nothing", {"kumar": "not started", "kumar-leaky": "not started *"}),
+    ):
+        reproduce(Options(["kumar"], data, runs, report, epochs_scale=1 / 32, dry_run=True))
+        lines = capsys.readouterr().out.splitlines()
+        rows = {line.split()[0]: line for line in lines if line.startswith("kumar")}
+        assert {name: row.rstrip().endswith(states[name]) for name, row in rows.items()} == {
+            "kumar": True,
+            "kumar-leaky": True,
+        }
+        assert any(line.startswith("* finished elsewhere") for line in lines) == (
+            "*" in str(states)
+        )
+
+
 def test_runs_elsewhere_of_another_dataset_or_recipe_are_not_kept(
     trained: Path, faces: Dataset, tmp_path: Path
 ) -> None:

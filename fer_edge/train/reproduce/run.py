@@ -80,7 +80,10 @@ def reproduce(options: Options) -> list[Record]:
             "name it with --data PATH",
         )
     if options.dry_run:
-        print_plan(records, options.jobs)
+        earlier = read_json(options.report / "results.json").get("runs", [])
+        results = with_those_elsewhere(records, experiments, earlier)
+        reported = {each.experiment.fingerprint for each in results if each.finished}
+        print_plan(records, reported, options.jobs)
         return records
     console = Console(stderr=True)
     failed: list[Task] = []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import groupby
 from typing import Any, TypeVar
 
@@ -62,32 +62,42 @@ _PROCESSORS = {"cortex-a72": "A72", "cortex-a76": "A76"}
 """Of Raspberry Pi 4 and 5, as the emulator calls them."""
 
 
-def print_plan(records: Sequence[Record], jobs: int) -> None:
-    """Print every experiment with its cost, the time to expect and its state."""
+def print_plan(records: Sequence[Record], reported: Collection[str], jobs: int) -> None:
+    """Print every experiment with its cost, the time to expect and its state, on 80 columns.
+
+    Args:
+        records: all experiments, trained or not.
+        reported: fingerprints of those that the report has finished, wherever they were run.
+        jobs: trainings at a time.
+    """
     speed, source = _speed(records)
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    for name in ("recipe", "data divided"):
+    table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+    for name in ("recipe", "divided"):
         table.add_column(name, no_wrap=True)
-    for name in ("parameters", "M MACs", "runs", "to go"):
+    for name in ("parameters", "M MACs", "to go"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("state", no_wrap=True)
-    total = 0.0
+    total, elsewhere = 0.0, False
     for group in _by_recipe_and_variant(records):
         first = group[0]
         left = sum(_training_seconds(record, speed) for record in group)
         total += left
         done = sum(record.finished for record in group)
+        state = first.state if len(group) == 1 else f"{done} of {len(group)} done"
+        if any(not r.finished and r.experiment.fingerprint in reported for r in group):
+            state, elsewhere = f"{state} *", True
         table.add_row(
             first.experiment.base,
-            first.experiment.variant,
+            first.experiment.variant.removeprefix("by image, "),
             f"{first.cost.parameters:,}",
             f"{first.cost.macs / 1e6:,.0f}",
-            str(len(group)),
             _duration(left) if left else "–",
-            first.state if len(group) == 1 else f"{done} of {len(group)} done",
+            state,
         )
     console = Console()
     console.print(table)
+    if elsewhere:
+        console.print("* finished elsewhere, as the report says; its run folder is not here")
     console.print(
         f"{_duration(total)} to go, one training at a time; expected from {source}"
         + (f" ({jobs} jobs share its cores)" if jobs > 1 else ""),
