@@ -6,13 +6,15 @@
 #   train/release.sh --photos PHOTOS.zip [--backgrounds DIR]... --key release.key [...] [RECIPE]
 #
 # RECIPE is edge-base, edge-small and edge-nano unless named: the large one is the teacher of the others.
-# Two bundles come of each run, one a head: NAME.fer and NAME-fer2013.fer. With --photos it is the face detector's: detector unless named. It may
-# be cut off at any moment and called again: finished runs and bundles of the same network are left as
-# they are, a run that was cut off goes on.
+# A teacher that a recipe names is the one in --to, if it is there. Two bundles come of each run, one a
+# head: NAME.fer and NAME-fer2013.fer. With --photos it is the face detector's: detector unless named.
+# It may be cut off at any moment and called again: finished runs and bundles of the same network are
+# left as they are, a run that was cut off goes on.
 set -euo pipefail
 
 root=$(cd "$(dirname "$0")/.." && pwd)
-runs=runs/release to=$root/fer_edge/models cards=$root/docs/models budget=strict
+shipped=$root/fer_edge/models
+runs=runs/release to=$shipped cards=$root/docs/models budget=strict
 data='' photos='' key='' password=() backgrounds=()
 recipes=()
 while (($#)); do
@@ -33,6 +35,7 @@ else
 fi
 read -ra edge <<<"${FER_EDGE:-fer-edge}"
 mkdir -p "$runs/gated" "$to" "$cards"
+to=$(cd "$to" && pwd)
 
 train() { # RUN RECIPE DATA [OPTION...]
     if [[ -f $1/data.json ]]; then
@@ -40,6 +43,18 @@ train() { # RUN RECIPE DATA [OPTION...]
     else
         "${edge[@]}" train "$2" --data "$3" -o "$1" "${@:4}"
     fi
+}
+
+# the teachers that a recipe names, by their paths where they are not those of the package
+teachers() { # RECIPE
+    local file=$1 names name found=()
+    [[ -f $file ]] || file=$root/fer_edge/train/recipes/$1.toml
+    names=$(sed -n 's/^teachers = \[\(.*\)\]$/\1/p' "$file")
+    for name in ${names//[\",]/ }; do
+        [[ $to == "$shipped" || ! -f $to/$name.fer ]] || name=$to/$name.fer
+        found+=("\"$name\"")
+    done
+    (IFS=,; echo "distill.teachers=[${found[*]}]")
 }
 
 # bundles are made in a folder of their own and put in place whole
@@ -69,7 +84,7 @@ for recipe in "${recipes[@]}"; do
         release "$name" "$run" "$run/model.keras" "$photos"
         continue
     fi
-    train "$run" "$recipe" "$data"
+    train "$run" "$recipe" "$data" --set "$(teachers "$recipe")"
     release "$name" "$run" "$run/model.keras" "$data" \
         --head votes --slim --report "$runs/reports/$name"
     release "$name-fer2013" "$run" "$run/model-fer2013.keras" "$data" \

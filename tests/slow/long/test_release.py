@@ -42,6 +42,13 @@ temperature = true
 mixed_precision = "off"
 """
 
+PUPIL = (
+    RECIPE.replace("tiny", "pupil")
+    + """
+[distill]
+teachers = ["tiny"]
+"""
+)
 
 DETECTOR = """
 name = "found"
@@ -102,6 +109,11 @@ def test_a_release_is_made_of_two_signed_bundles_a_run_and_again_of_the_same(
     assert again.returncode == 0, again.stderr
     assert {p: (p.read_bytes(), p.stat().st_mtime_ns) for p in before} == before
     assert "quantizing" not in again.stderr
+    (tmp_path / "pupil.toml").write_text(PUPIL)
+    taught = _release(tmp_path, "--data", "voted.npz", "pupil.toml")
+    assert taught.returncode == 0, taught.stderr
+    recipe = (tmp_path / "runs" / "pupil" / "recipe.toml").read_text()
+    assert str(tmp_path / "shipped" / "tiny.fer") in recipe
 
 
 @pytest.mark.timeout(400)
