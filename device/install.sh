@@ -24,6 +24,7 @@ command=/usr/local/bin/fer-edge
 settings=/etc/fer-edge
 state=/var/lib/fer-edge
 unit=/etc/systemd/system/fer-edge.service
+pending=$program/restart-pending # what was changed takes effect with a restart that is still to come
 room=600 # MB that an installation takes beside the one it replaces
 
 main() {
@@ -62,6 +63,7 @@ main() {
     install_settings
     [[ -z $bundle ]] || install_bundle "$bundle"
     start
+    remove_old
 }
 
 # Prints bookworm or trixie; refuses whatever the wheels are not for.
@@ -150,16 +152,20 @@ checkout_version() {
     sed -n 's/^__version__ = "\(.*\)"$/\1/p' "$here/../fer_edge/__init__.py" 2>/dev/null || true
 }
 
-changed=""
-
 switch_to() {
-    local folder=$1 old
+    local folder=$1
     if [[ $(readlink "$program/current" || true) != "$folder" ]]; then
-        changed=yes
+        touch "$pending"
         ln -sfn "$folder" "$program/current.new"
         mv -T "$program/current.new" "$program/current"
     fi
     ln -sfn "$program/current/bin/fer-edge" "$command"
+}
+
+# Only once nothing runs out of them any more.
+remove_old() {
+    local folder old
+    folder=$(readlink "$program/current")
     for old in "$program"/*/; do
         [[ ${old%/} == "$folder" || ${old%/} == "$program/current" ]] || rm -rf "${old%/}"
     done
@@ -170,7 +176,7 @@ install_settings() {
     install -d -m 700 "$settings/secrets"
     [[ -e $settings/fer-edge.toml ]] || install -m 644 "$here/fer-edge.toml" "$settings/fer-edge.toml"
     if ! cmp -s "$here/fer-edge.service" "$unit"; then
-        changed=yes
+        touch "$pending"
         install -m 644 "$here/fer-edge.service" "$unit"
     fi
     reload
@@ -181,18 +187,21 @@ install_bundle() {
     local before
     before=$(readlink "$state/bundles/current.fer" || true)
     "$command" bundle install "$1"
-    [[ $(readlink "$state/bundles/current.fer") == "$before" ]] || changed=yes
+    [[ $(readlink "$state/bundles/current.fer") == "$before" ]] || touch "$pending"
 }
 
 start() {
     if [[ ! -e $state/bundles/current.fer ]]; then
+        rm -f "$pending"
         say "installed; it starts with a bundle: sudo fer-edge bundle install FILE &&" \
             "sudo systemctl restart fer-edge"
     elif ! booted; then
+        rm -f "$pending"
         say "installed; it starts with the next boot"
-    elif [[ -z $changed ]] && systemctl --quiet is-active fer-edge.service; then
+    elif [[ ! -e $pending ]] && systemctl --quiet is-active fer-edge.service; then
         say "installed already, and running"
     elif systemctl restart fer-edge.service; then
+        rm -f "$pending"
         say "installed and running: systemctl status fer-edge"
     else
         say "installed, but it does not start: journalctl -u fer-edge"

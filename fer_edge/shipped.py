@@ -26,8 +26,14 @@ def shipped_detector() -> Path | None:
 
 
 def find_shipped(path: Path) -> Path:
-    """The bundle that is meant: a path as it is, unless there is nothing and it names a model."""
-    if path.exists() or path.name != str(path):
+    """The bundle that is meant: a path as it is, unless it names a model and is no bundle itself.
+
+    A folder of such a name, which ``bundle extract`` makes, is meant only where it holds a run or
+    installed bundles.
+    """
+    if path.name != str(path) or path.is_file():
+        return path
+    if path.is_dir() and any((path / name).exists() for name in ("data.json", "current.fer")):
         return path
     return shipped_models().get(str(path), path)
 

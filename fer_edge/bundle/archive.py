@@ -119,6 +119,8 @@ class Archive:
         position = place = 0
         for _ in range(count):
             name, member = _listed(directory, place, position)
+            if member.start + member.size > offset:
+                raise ValueError(f"{name} is said to be longer than there is room")
             if members and name <= next(reversed(members)):
                 raise ValueError("its members are repeated or out of order")
             local, central = _headers(name, member, position)

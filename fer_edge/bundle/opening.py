@@ -14,8 +14,9 @@ from fer_edge.bundle import archive
 from fer_edge.bundle.manifest import MANIFEST_LIMIT, SCHEMA, VERSION, Manifest, parse_manifest
 from fer_edge.bundle.minisign import SIGNATURE_LIMIT, PublicKey, Signature, parse_signature
 from fer_edge.bundle.trust import check_signature, trusted_keys, with_package_key
-from fer_edge.errors import FerEdgeError
+from fer_edge.errors import FerEdgeError, nearest
 from fer_edge.files import atomic_path
+from fer_edge.shipped import shipped_models
 
 INT8_TFLITE = "model.int8.tflite"
 INT8_160_TFLITE = "model-160x120.int8.tflite"
@@ -146,8 +147,7 @@ def open_bundle(path: Path | str, *, keys: Sequence[PublicKey] | None = None) ->
             version, or one whose input is not a 48×48 grayscale face.
     """
     path = Path(path)
-    if keys is None:
-        keys = with_package_key(path, trusted_keys())
+    keys = with_package_key(path, trusted_keys() if keys is None else keys)
     opened = _open(path)
     try:
         written = _read(opened, MANIFEST, MANIFEST_LIMIT)
@@ -199,9 +199,15 @@ class Content(Mapping[str, bytes]):
 
 def _open(path: Path) -> archive.Archive:
     if not path.is_file():
+        if path.is_dir():
+            raise FerEdgeError(
+                f"{path} is a folder, not a bundle", "make one with: fer-edge export RUN --int8"
+            )
+        meant = nearest(path.name.removesuffix(".fer"), shipped_models())
         raise FerEdgeError(
-            f"{path} is a folder, not a bundle" if path.is_dir() else f"no bundle {path}",
-            "make one with: fer-edge export RUN --int8",
+            f"no bundle {path}",
+            f"{meant} " * bool(meant) + "'fer-edge models' lists those that ship; make one with: "
+            "fer-edge export RUN --int8",
         )
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)

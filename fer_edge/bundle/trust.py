@@ -34,7 +34,7 @@ def trusted_keys(given: Sequence[Path] = ()) -> tuple[PublicKey, ...]:
 
 
 def with_package_key(path: Path, keys: Sequence[PublicKey]) -> tuple[PublicKey, ...]:
-    """The keys of which one must have signed a bundle that is to be run.
+    """The keys of which one must have signed a bundle.
 
     Where it came with the package, the package's own key counts as well: whoever runs the package
     trusts those who made it.
@@ -85,7 +85,14 @@ def check_signature(
 def _keys_in(folder: Path) -> list[Path]:
     try:
         return sorted(path for path in folder.iterdir() if path.suffix == ".pub")
-    except (FileNotFoundError, NotADirectoryError):
+    except (FileNotFoundError, NotADirectoryError) as error:
+        # a key copied to where its folder should be is meant to count
+        for place in (folder, folder.parent):
+            if os.path.lexists(place) and not place.is_dir():
+                raise FerEdgeError(
+                    f"{place} is no folder, so the keys meant to be trusted are not found",
+                    f"make it one, with the .pub files in {folder}",
+                ) from error
         return []
     except OSError as error:
         raise FerEdgeError(

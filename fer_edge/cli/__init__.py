@@ -6,6 +6,7 @@ answers at once.
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sys
@@ -64,6 +65,9 @@ def main() -> None:
     """
     code: str | int | None
     signal.signal(signal.SIGTERM, _interrupt)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # a file's name need not be UTF-8; standard error takes any already
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         code = app()
     except FerEdgeError as error:
@@ -71,6 +75,12 @@ def main() -> None:
         if error.hint:
             print(f"  → {error.hint}", file=sys.stderr)
         code = error.exit_code
+    except OSError as error:
+        if error.filename is None:
+            raise  # not about a file that somebody named
+        print(f"fer-edge: {error.filename}: {(error.strerror or '').lower()}", file=sys.stderr)
+        print("  → check the path and its permissions", file=sys.stderr)
+        code = 2
     except KeyboardInterrupt:
         code = 130
     except SystemExit as ended:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from fer_edge.bundle import INT8_ONNX, INT8_TFLITE, Bundle, open_bundle, prove
 from fer_edge.bundle.minisign import PublicKey
-from fer_edge.bundle.trust import trusted_keys, with_package_key
+from fer_edge.bundle.trust import trusted_keys
 from fer_edge.errors import FerEdgeError
 from fer_edge.face import FACE_SIZE, HAAR, CropRule, Pixels
 from fer_edge.files import sha256
@@ -73,7 +73,7 @@ def open_classifier(
             one, does not fit this machine or this program, or computes something else here than
             where it was made.
     """
-    if path.is_dir() or path.suffix in (".keras", ".h5"):
+    if (path / "data.json").is_file() or path.suffix in (".keras", ".h5"):
         raise FerEdgeError(
             f"{path} is a training's result, not a bundle",
             f"export it first: fer-edge export {path} --int8",
@@ -93,7 +93,9 @@ def newest_bundle(folders: Sequence[Path] = (Path("bundles"), Path())) -> Path:
         FerEdgeError: none of the folders does.
     """
     for folder in folders:
-        bundles = sorted(folder.glob("*.fer"), key=lambda path: path.stat().st_mtime)
+        bundles = sorted(
+            filter(Path.is_file, folder.glob("*.fer")), key=lambda path: path.stat().st_mtime
+        )
         for path in reversed(bundles):
             if not _finds_faces(path):
                 return path
@@ -112,7 +114,7 @@ def _finds_faces(path: Path) -> bool:
 
 
 def _proven(path: Path, threads: int, keys: Sequence[PublicKey]) -> Classifier:
-    bundle = open_bundle(path, keys=with_package_key(path, keys))
+    bundle = open_bundle(path, keys=keys)
     if bundle.manifest.task != "classify":
         raise FerEdgeError(
             f"bundle {path} is a face detector, it names no expressions",

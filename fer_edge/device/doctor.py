@@ -26,7 +26,7 @@ from fer_edge.device.model_store import MODELS, YUNET_FILE, fetch, stored
 from fer_edge.device.opencv import PIN, load_opencv
 from fer_edge.errors import FerEdgeError
 from fer_edge.runtime import import_runtime
-from fer_edge.shipped import shipped_detector
+from fer_edge.shipped import default_model, shipped_detector
 
 State = Literal["ok", "warning", "missing", "absent"]
 """Missing is what ``fer-edge run`` needs; absent is what it can do without."""
@@ -275,7 +275,8 @@ def _bundles() -> Finding:
     return Finding(
         "bundles",
         "absent",
-        "none in ./bundles or here, none installed",
+        "none of your own in ./bundles or here, none installed"
+        + (f"; {ships.stem} is used, which ships" if (ships := default_model()) else ""),
         "make one: fer-edge export RUN --int8; or fer-edge bundle install FILE",
     )
 

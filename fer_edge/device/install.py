@@ -96,7 +96,7 @@ def install(
     with _locked(folder):
         current = _current(folder)
         number = _number(current) if current else 0
-        _clean(folder, above=number)
+        _clean(folder)
         # whatever is no bundle is not copied at all
         open_bundle(bundle, keys=keys)
         if current and current.exists() and sha256(current) == sha256(bundle):
@@ -259,11 +259,10 @@ def _number(path: Path) -> int:
     return int(path.stem)
 
 
-def _clean(folder: Path, *, above: int) -> None:
-    """Remove what an installation left that was cut off, and what was rolled back."""
+def _clean(folder: Path) -> None:
+    """Remove what an installation left that was cut off."""
     for path in list(folder.iterdir()):
-        numbered = _NUMBERED.fullmatch(path.name)
-        if _LEFT_OVER.fullmatch(path.name) or (numbered and int(numbered[1]) > above):
+        if _LEFT_OVER.fullmatch(path.name):
             path.unlink(missing_ok=True)
 
 

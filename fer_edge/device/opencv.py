@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from functools import cache
+from pathlib import Path
 from types import ModuleType
 
 from fer_edge.errors import FerEdgeError, require_extra
@@ -40,3 +41,17 @@ def load_opencv() -> ModuleType:
     getattr(cv2.utils, "logging", cv2).setLogLevel(_SILENT)
     module: ModuleType = cv2
     return module
+
+
+def opencv_path(path: Path) -> str:
+    """A file's name as OpenCV takes it.
+
+    Raises:
+        FerEdgeError: it is not UTF-8, of which OpenCV's Python module dies.
+    """
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        shown = os.fsencode(path).decode("utf-8", "backslashreplace")
+        raise FerEdgeError(f"the name of {shown} is not UTF-8", "rename the file") from error
+    return str(path)

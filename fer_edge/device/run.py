@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from fer_edge.board import Board, read_board, read_health
+from fer_edge.bundle.minisign import PublicKey
 from fer_edge.bundle.trust import trusted_keys
 from fer_edge.device.classifier import Classifier
 from fer_edge.device.control import Control
@@ -95,11 +96,11 @@ def run(options: RunOptions) -> int:
         summary, ended = _run(options, stop, supervisor, board, messages)
         if not ended.unread:
             print_summary(summary, board, messages if options.json else Console())
-            if options.save is not None:
+            if options.save is not None and ended.unfinished is None:
                 written = f"wrote {escape(str(options.save))}"
                 messages.print(written, soft_wrap=True, highlight=False)
-    if ended.failure is not None:
-        raise ended.failure
+    if failure := ended.failure or ended.unfinished:
+        raise failure
     return INTERRUPTED if stop.signal == signal.SIGINT else 0
 
 
@@ -131,14 +132,15 @@ def _run(
     )
     with ExitStack() as stack:
         supervisor.status("proving the bundle")
-        classifier = _open_bundle(options, messages)
+        keys = trusted_keys(options.keys)
+        classifier = _open_bundle(options, keys, messages)
         if not classifier.verified:
             _warn(
                 f"{classifier.name} is a bare model: nothing vouches for its content, its labels "
                 "or its accuracy",
                 messages,
             )
-        finder = _finder(options)
+        finder = _finder(options, keys)
         supervisor.status(f"opening {source.name}")
         stack.enter_context(source)
         tally, control = Tally(), Control()
@@ -153,7 +155,12 @@ def _run(
         def moving() -> None:
             supervisor.moving(lambda: _status(vitals, rate))
 
-        frames = control.gate(taken, live=source.live, stopped=stopped, idle=moving)
+        def idle() -> None:
+            moving()
+            for output in outputs:
+                output.idle()
+
+        frames = control.gate(taken, live=source.live, stopped=stopped, idle=idle)
         pipeline = run_pipeline(
             frames,
             finder,
@@ -181,16 +188,15 @@ def _run(
         )
         summary["frames"]["paused"] = control.let_go
         summary["lost"] = vitals.lost()
-        for output in outputs:
-            output.finish(summary)
+        ended = _finish(outputs, summary, ended)
     return summary, ended
 
 
-def _open_bundle(options: RunOptions, messages: Console) -> Classifier:
+def _open_bundle(options: RunOptions, keys: Sequence[PublicKey], messages: Console) -> Classifier:
     classifier = open_chosen(
         options.bundle,
         threads=options.threads,
-        keys=trusted_keys(options.keys),
+        keys=keys,
         say=lambda line: _warn(line, messages),
     )
     for note in classifier.notes:
@@ -204,6 +210,8 @@ class _End:
 
     failure: FerEdgeError | None = None
     """The source broke down in mid-run."""
+    unfinished: FerEdgeError | None = None
+    """An output could not take the summary."""
     unread: bool = False
     """Whoever read standard output has gone."""
 
@@ -238,6 +246,18 @@ def _consume(
     return _End()
 
 
+def _finish(outputs: list[Output], summary: dict[str, Any], ended: _End) -> _End:
+    """Give every output the summary: one that cannot take it does not keep it from the others."""
+    for output in outputs:
+        try:
+            output.finish(summary)
+        except OutputClosed as closed:
+            ended = replace(ended, unread=ended.unread or closed.unread)
+        except FerEdgeError as error:
+            ended = replace(ended, unfinished=ended.unfinished or error)
+    return ended
+
+
 def _status(vitals: Vitals, rate: Rate) -> str:
     """What a service manager shows of a run."""
     if not vitals.control.running:
@@ -253,10 +273,15 @@ def _check(options: RunOptions) -> None:
     for name, value in (("--threads", options.threads), ("--max-frames", options.max_frames)):
         if value is not None and value < 1:
             raise FerEdgeError(f"{name} is at least 1, got {value}", f"for example {name} 4")
+    video, save = options.video, options.save
+    if video and save and video.exists() and save.exists() and save.samefile(video):
+        raise FerEdgeError(
+            f"--save {save} would replace the video that is read", "give it another name"
+        )
 
 
-def _finder(options: RunOptions) -> Finder:
-    detector = open_detector(options.detector, min_face=options.min_face)
+def _finder(options: RunOptions, keys: Sequence[PublicKey]) -> Finder:
+    detector = open_detector(options.detector, min_face=options.min_face, keys=keys)
     if options.images is not None:
         return EachFrame(detector)
     return FaceTracker(detector, detect_every=options.detect_every)

@@ -19,6 +19,7 @@ _WHOLE_EVERY = 3  # detections that search the whole frame, of those that know w
 _RETRY = 3  # frames to the next detection while somebody is missing
 _MISSES = 3  # detections in a row that may fail to see a face that motion still follows
 _FORGET_S = 1.0  # seconds after which a face that is not seen has left
+_GAP = 5  # times the usual interval of frames from which a longer one is a gap
 _SAME = 0.3  # overlap from which a detection is a tracked face
 _TRUST = 0.7  # weight of a detection's box against the followed one: both are a little off
 
@@ -129,22 +130,35 @@ class FaceTracker:
         self._ended: list[int] = []
         self._issued = 0
         self._before: Pixels | None = None
+        self._at: float | None = None
+        self._interval: float | None = None
         self._wait = 0
         self._near_in_a_row = 0
 
     def find(self, gray: Pixels, seconds: float) -> Sightings:
         """Take the next frame; one of another size than the last is searched anew."""
         self._wait -= 1
+        self._forget(seconds)
         # where every frame is searched, following would cost as much as a fast detector
         if (self._every > 1 and self._lost_any(gray)) or self._wait <= 0:
             self._detect(gray, seconds)
-        for track in list(self._tracks):
+        for track in self._tracks:
             if track.visible:
                 track.seen_at = seconds
-            elif seconds - track.seen_at > _FORGET_S:
-                self._end(track)
         ended, self._ended = self._ended, []
         return Sightings(self._seen(), tuple(ended))
+
+    def _forget(self, seconds: float) -> None:
+        """End what was lost too long ago and, after a gap in the frames, everything."""
+        since = None if self._at is None else seconds - self._at
+        # frames that come slowly all the time leave no gap
+        usual, self._at, self._interval = self._interval, seconds, since
+        gap = since is not None and usual is not None and since > max(_FORGET_S, _GAP * usual)
+        for track in list(self._tracks):
+            if gap or (not track.visible and seconds - track.seen_at > _FORGET_S):
+                self._end(track)
+        if gap:
+            self._before, self._wait, self._near_in_a_row = None, 0, 0
 
     def _lost_any(self, gray: Pixels) -> bool:
         """Follow the visible tracks into this frame; returns whether one was lost."""

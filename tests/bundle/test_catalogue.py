@@ -50,12 +50,18 @@ def test_whatever_is_no_name_stays_the_path_that_it_is(models: Path, other: str)
     assert find_shipped(Path(other)) == Path(other)
 
 
-def test_what_is_there_under_a_models_name_goes_before_the_model(
+def test_a_bundle_or_a_run_of_a_models_name_goes_before_the_model_and_no_other_folder(
     models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "edge-small").mkdir()
-    assert find_shipped(Path("edge-small")) == Path("edge-small")
+    named = Path("edge-small")
+    named.mkdir()
+    (named / "MODEL_CARD.md").touch()  # as bundle extract leaves it
+    assert find_shipped(named) == models / "edge-small.fer"
+    (named / "data.json").touch()
+    assert find_shipped(named) == named
+    Path("edge-nano").touch()
+    assert find_shipped(Path("edge-nano")) == Path("edge-nano")
 
 
 def test_the_list_says_what_the_manifests_measured(

@@ -138,6 +138,17 @@ def test_a_member_that_claims_to_be_larger_than_the_file_is_refused(
     refused(place, bytes(changed))
 
 
+def test_members_whose_sizes_add_up_to_more_than_a_zip_can_hold_are_refused(
+    packed: bytes, place: Path
+) -> None:
+    changed = bytearray(packed)
+    with zipfile.ZipFile(io.BytesIO(packed)) as archive:
+        entry = archive.start_dir
+    huge = struct.pack("<II", 0xFFFFFFFF, 0xFFFFFFFF)
+    changed[entry + 20 : entry + 28] = changed[18:26] = huge  # of the first member, in both places
+    refused(place, bytes(changed))
+
+
 def test_a_repeated_member_is_refused(packed: bytes, place: Path) -> None:
     buffer = io.BytesIO(packed)
     with warnings.catch_warnings(action="ignore"), zipfile.ZipFile(buffer, "a") as archive:

@@ -52,8 +52,7 @@ def test_what_came_with_the_package_is_trusted_beside_the_configured_keys(
     elsewhere = theirs.sign(bundle, tmp_path / "model.fer", version=1)
     with pytest.raises(FerEdgeError, match="not trusted here"):
         open_classifier(elsewhere)
-    with pytest.raises(FerEdgeError, match="not trusted here"):
-        open_bundle(model, keys=[ours.key.public])
+    assert open_bundle(model, keys=[ours.key.public]).signer == theirs.key.public
     (package / "unsigned.fer").write_bytes(bundle.read_bytes())
     with pytest.raises(FerEdgeError, match="is not signed"):
         open_classifier(package / "unsigned.fer")
@@ -150,6 +149,24 @@ def test_keys_are_configured_for_the_machine_or_for_the_user(
             open_bundle(bundle)
         (folder / "ours.pub").unlink()
     open_bundle(bundle)
+
+
+@pytest.mark.parametrize("kind", ["key", "link", "key above"])
+def test_a_key_where_the_folder_of_keys_should_be_is_not_passed_over(
+    kind: str, bundle: Path, ours: Signer
+) -> None:
+    folder = trust.user_keys()
+    folder.rmdir()
+    if kind == "link":
+        folder.symlink_to("nowhere")
+    elif kind == "key":
+        folder.write_text(ours.public.read_text())
+    else:
+        folder.parent.rmdir()
+        folder.parent.write_text(ours.public.read_text())
+    with pytest.raises(FerEdgeError, match="is no folder") as caught:
+        open_bundle(bundle)
+    assert str(folder) in caught.value.hint
 
 
 def test_a_key_that_cannot_be_read_is_not_passed_over(

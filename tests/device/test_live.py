@@ -55,6 +55,17 @@ def test_only_the_newest_frame_is_kept_and_the_others_are_counted_as_dropped():
     assert counts.faults == {}
 
 
+def test_the_count_of_dropped_frames_never_falls():
+    camera, seen = FakeCamera(period=0.002), []
+    with LiveSource(camera) as source:
+        frames = source.frames()
+        for _ in range(60):
+            next(frames)
+            seen += [source.counts.dropped for _ in range(3) if not time.sleep(0.001)]
+    assert seen == sorted(seen)
+    assert seen[-1] <= source.counts.dropped == camera.frames - 60
+
+
 def test_the_time_that_a_frame_lay_waiting_is_part_of_its_latency():
     camera = FakeCamera(period=0.4)
     with LiveSource(camera) as source:
@@ -118,7 +129,7 @@ def test_a_camera_beyond_recovery_ends_the_run_after_ever_longer_pauses():
 def test_a_camera_that_is_gone_says_so_in_the_end():
     camera = FakeCamera(["frame", *["unplug"] * 1000])
     with (
-        pytest.raises(FerEdgeError, match=r"cannot be opened again \(no fake camera\)"),
+        pytest.raises(FerEdgeError, match=r"cannot be started again \(no fake camera\)"),
         LiveSource(camera, recovery=Recovery(pauses=(0.0, 0.0))) as source,
     ):
         list(source.frames())
@@ -220,13 +231,15 @@ def test_a_run_that_is_to_end_does_not_wait_for_a_stalled_camera(script):
     camera.release_hang.set()
 
 
-def test_a_defect_in_the_cameras_thread_is_raised_in_the_runs():
+def test_whatever_a_driver_raises_ends_the_run_as_a_fault_of_the_camera():
     class Broken(FakeCamera):
         def read(self):
-            raise ZeroDivisionError
+            raise ZeroDivisionError("by its driver")
 
-    with pytest.raises(ZeroDivisionError), LiveSource(Broken()) as source:
+    what = "fake camera failed: ZeroDivisionError: by its driver"
+    with pytest.raises(FerEdgeError, match=what) as caught, LiveSource(Broken()) as source:
         list(source.frames())
+    assert isinstance(caught.value.__cause__, ZeroDivisionError)
 
 
 def test_noise_in_the_dark_is_black_and_a_lamp_in_it_is_not():

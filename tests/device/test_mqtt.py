@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import threading
 import time
 
 import pytest
@@ -90,6 +91,66 @@ def test_home_assistant_is_told_of_sensors_that_read_the_documented_topics():
     assert {part["state_topic"] for part in parts.values()} == {topics["state"], topics["event"]}
     assert parts["event"]["event_types"] == ["appear", "change", "leave"]
     json.dumps(told)
+
+
+class _Deaf(threading.Thread):
+    """A broker on ``port`` that takes a connection and all that is sent, and confirms nothing."""
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listening.getsockname()[1]
+        self.heard = b""
+        self.start()
+
+    def run(self) -> None:
+        connection, _ = self._listening.accept()
+        self.heard += connection.recv(4096)
+        connection.sendall(b"\x20\x02\x00\x00")  # CONNACK: accepted
+        while data := connection.recv(4096):
+            self.heard += data
+
+
+def test_the_farewell_does_not_wait_behind_events_that_are_not_confirmed_by_a_broker_made_up():
+    deaf = _Deaf()
+    output = Mqtt(Broker("127.0.0.1", deaf.port, False), "door", vitals(), queue=1000)
+    with output:
+        until = time.monotonic() + 10
+        while not output._client.is_connected() and time.monotonic() < until:
+            time.sleep(0.01)
+        for index in range(30):
+            output.write(result(index, event="change"))
+    deaf.join(5)
+    # the topic stands in the will as well
+    assert deaf.heard.count(b"fer-edge/door/statusoffline") == 1
+    assert deaf.heard.endswith(b"\xe0\x00")  # DISCONNECT
+
+
+def test_a_name_that_nobody_resolves_does_not_hold_the_end_up(monkeypatch):
+    free = threading.Event()
+
+    def look_up(*_: object, **__: object) -> None:
+        free.wait(20)
+        raise socket.gaierror
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    output = Mqtt(Broker("broker.lan", 1883, False), "door", vitals(), queue=10)
+    with output:
+        time.sleep(0.1)
+        began = time.monotonic()
+    assert time.monotonic() - began < 4
+    free.set()
+
+
+def test_while_inference_is_stopped_nobody_is_said_to_be_seen(monkeypatch):
+    run = vitals()
+    output = Mqtt(Broker("127.0.0.1", 1, False), "door", run, queue=10)
+    output.write(result(0, faces=1))
+    assert output._state["faces"] == 1
+    run.control.stop()
+    output._shown_at -= 1.0
+    output.idle()
+    assert (output._state["faces"], output._state["label"]) == (0, None)
 
 
 def test_without_a_broker_events_wait_and_those_too_many_are_lost_and_counted():

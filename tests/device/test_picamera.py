@@ -51,6 +51,7 @@ class Camera:
     numbers: list[int]
     opening_error: Exception | None
     configuring_error: Exception | None
+    starting_errors: list[Exception]
     duration_us: int | None
     held: int
 
@@ -75,6 +76,8 @@ class Camera:
 
     def start(self) -> None:
         self.log.append("start")
+        if self.starting_errors and self.log.count("start") > 1:
+            raise self.starting_errors.pop()
 
     def stop(self) -> None:
         self.log.append("stop")
@@ -135,7 +138,7 @@ class MappedArray:
 @pytest.fixture(autouse=True)
 def picamera2(monkeypatch: pytest.MonkeyPatch) -> type[Camera]:
     Camera.log, Camera.stalls, Camera.late, Camera.held = [], 0, False, 0
-    Camera.opening_error = Camera.configuring_error = None
+    Camera.opening_error, Camera.configuring_error, Camera.starting_errors = None, None, []
     Camera.numbers, Camera.duration_us = list(range(20)), FRAME_NS // 1000
     MappedArray.open = 0
     module = ModuleType("picamera2")
@@ -265,6 +268,31 @@ def test_a_stalled_camera_is_flushed_then_restarted_then_reopened(picamera2):
     ]
     assert said[0] == "camera 0 gave no frame for 0.01 s; trying to get it going"
     assert "is back after" in said[1]
+
+
+def test_a_camera_that_fails_to_start_again_is_opened_anew(picamera2):
+    said: list[str] = []
+    picamera2.stalls = 2
+    picamera2.starting_errors = [RuntimeError("Failed to start camera: Input/output error")]
+    recovery = Recovery(pauses=(0.0,))
+    with LiveSource(PiCamera(timeout=0.01), recovery=recovery, report=said.append) as source:
+        assert next(source.frames()).gray.shape == (HEIGHT, WIDTH)
+    assert picamera2.log.count("open") == 2
+    assert any("is back after" in line for line in said)
+
+
+@pytest.mark.parametrize("error", [ImportError("libcamera.so.0.3"), ValueError("numpy.dtype size")])
+def test_a_picamera2_that_does_not_load_is_one_line(error, monkeypatch):
+    class Refuses:
+        def find_spec(self, name, path=None, target=None):
+            if name == "picamera2":
+                raise error
+
+    monkeypatch.delitem(sys.modules, "picamera2")
+    monkeypatch.setattr(sys, "meta_path", [Refuses(), *sys.meta_path])
+    with pytest.raises(FerEdgeError, match="installed but does not load") as caught:
+        PiCamera().open()
+    assert str(error) in caught.value.message
 
 
 def test_no_camera_a_busy_one_and_one_of_another_kind_are_told_apart(picamera2):

@@ -297,8 +297,22 @@ def test_a_camera_that_is_called_like_nothing_known_is_refused(name):
 
 def test_a_password_is_not_shown():
     camera = find_camera("rtsp://admin:se%40cret@192.168.1.20:8554/stream1?channel=2")
-    assert camera.name == "rtsp://192.168.1.20:8554/stream1?channel=2"
-    for wrong in ("gopher://me:secret@host/x", "rtsp://me:se/secret@host/x", "http://u:secret@[/"):
+    assert camera.name == "rtsp://192.168.1.20:8554/stream1?…"
+    for address, shown in (
+        ("rtsp://10.0.0.9:554/user=admin&password=secret&stream=0.sdp", "rtsp://10.0.0.9:554/…"),
+        ("http://cam/video.cgi?user=admin&pwd=secret", "http://cam/video.cgi?…"),
+        ("http://cam/video.cgi?mail=me@home&pwd=secret", "http://cam/video.cgi?…"),
+    ):
+        assert find_camera(address).name == shown
+    with pytest.raises(FerEdgeError, match=r"rtsp://host:1/x\. write a /") as caught:
+        find_camera("rtsp://me:12/secret@host:1/x")
+    assert "secret" not in str(caught.value)
+    for wrong in (
+        "gopher://me:secret@host/x",
+        "rtsp://me:se/secret@host/x",
+        "http://u:secret@[/",
+        "http://u:?secret@h",
+    ):
         with pytest.raises(FerEdgeError) as caught:
             find_camera(wrong)
         assert "secret" not in str(caught.value)

@@ -102,6 +102,36 @@ def test_a_face_is_confirmed_by_a_second_detection_in_the_next_frame():
     assert [seen.confirmed for seen in second.seen] == [True]
 
 
+def test_after_a_gap_in_the_frames_a_face_in_the_same_place_is_somebody_else():
+    world = Stickers()
+    tracker = FaceTracker(world, detect_every=10)
+    picture = world.draw([(100, 80)])
+    for number in range(30):
+        (known,) = tracker.find(picture, number / 30).seen
+    seen = tracker.find(picture, 600.0)
+    assert seen.left == (known.track,)
+    (new,) = seen.seen
+    assert new.track != known.track
+
+
+def test_frames_that_always_come_slowly_leave_no_gap():
+    world = Stickers()
+    tracker = FaceTracker(world, detect_every=1)
+    tracks = {tracker.find(world.draw([(100, 80)]), 2.0 * n).seen[0].track for n in range(8)}
+    assert len(tracks) == 1
+
+
+def test_a_face_that_was_lost_too_long_ago_is_not_taken_up_again():
+    world = Stickers()
+    tracker = FaceTracker(world, detect_every=1)
+    for number in range(5):
+        (known,) = tracker.find(world.draw([(100, 80)]), number / 2).seen
+    for number in range(5, 9):
+        tracker.find(world.draw([]), number / 2)
+    (new,) = tracker.find(world.draw([(100, 80)]), 4.5).seen
+    assert new.track != known.track
+
+
 def test_what_is_detected_only_once_is_dropped_in_the_next_frame():
     world = Stickers()
     tracker = FaceTracker(world)

@@ -157,7 +157,7 @@ class _Bench:
         every = options.detect_every if frames.fps is not None else 1
         subjects = []
         for model in self._models:
-            detector = open_detector(options.detector, min_face=options.min_face)
+            detector = open_detector(options.detector, min_face=options.min_face, keys=self._keys)
             subjects.append(WholePipeline(model, frames, detector, every))
             self._detector = {"name": detector.name, "every": every, "min_face": options.min_face}
         return subjects

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
+from fer_edge.bundle.minisign import PublicKey
 from fer_edge.device.detectors.base import Detector
 from fer_edge.device.detectors.haar import HaarDetector
 from fer_edge.device.detectors.own import OwnDetector
@@ -23,7 +25,12 @@ __all__ = [
 ]
 
 
-def open_detector(choice: str | None = None, *, min_face: float = 0.15) -> Detector:
+def open_detector(
+    choice: str | None = None,
+    *,
+    min_face: float = 0.15,
+    keys: Sequence[PublicKey] | None = None,
+) -> Detector:
     """Open a face detector.
 
     Args:
@@ -32,6 +39,7 @@ def open_detector(choice: str | None = None, *, min_face: float = 0.15) -> Detec
             (.fer), a cascade (.xml), YuNet (.onnx), or BlazeFace or another SSD (.tflite). None
             takes our own where it ships, else YuNet where it was got, else Haar.
         min_face: smallest face, as a fraction of the frame's shorter side, above 0 to 1.
+        keys: of which one must have signed a bundle; None takes those that this machine trusts.
 
     Raises:
         FerEdgeError: no such detector, its file is missing or of another kind, or ``min_face`` is
@@ -45,14 +53,14 @@ def open_detector(choice: str | None = None, *, min_face: float = 0.15) -> Detec
     if choice == "yunet":
         return YuNetDetector(stored(YUNET_FILE), min_face=min_face, name="yunet")
     if choice == "own":
-        return OwnDetector(_own(), min_face=min_face, name="own")
+        return OwnDetector(_own(), min_face=min_face, name="own", keys=keys)
     path = Path(choice)
     if path.suffix == ".xml":
         return HaarDetector(min_face=min_face, cascade=path)
     if path.suffix == ".onnx":
         return YuNetDetector(path, min_face=min_face)
     if path.suffix == ".fer":
-        return OwnDetector(path, min_face=min_face)
+        return OwnDetector(path, min_face=min_face, keys=keys)
     if path.suffix == ".tflite":
         return SsdDetector(path, min_face=min_face)
     raise FerEdgeError(

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fer_edge.device.detectors.base import check_min_face, enlarge, largest_first, overlap, shrink
-from fer_edge.device.opencv import load_opencv
+from fer_edge.device.opencv import load_opencv, opencv_path
 from fer_edge.errors import FerEdgeError
 from fer_edge.face import HAAR, Box, Pixels
 
@@ -55,7 +55,7 @@ class HaarDetector:
         self._cascade: Any = None
         if path.is_file():
             with suppress(self._cv2.error, SystemError):
-                self._cascade = self._cv2.CascadeClassifier(str(path))
+                self._cascade = self._cv2.CascadeClassifier(opencv_path(path))
         if self._cascade is None or self._cascade.empty():
             raise FerEdgeError(f"{path} is not a Haar cascade", "name an OpenCV cascade's XML file")
         self._max_width = max_width

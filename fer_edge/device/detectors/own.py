@@ -10,6 +10,7 @@ import numpy as np
 
 from fer_edge.bundle import open_bundle
 from fer_edge.bundle.golden_frames import MEMBERS, prove_detector
+from fer_edge.bundle.minisign import PublicKey
 from fer_edge.detection import RELIABLE, Detections
 from fer_edge.detection.decoding import Floats
 from fer_edge.device.detectors.base import check_min_face, enlarge, fit
@@ -37,6 +38,7 @@ class OwnDetector:
         min_score: float | None = None,
         threads: int = 1,
         name: str | None = None,
+        keys: Sequence[PublicKey] | None = None,
     ) -> None:
         """Open and prove the bundle.
 
@@ -46,6 +48,7 @@ class OwnDetector:
             min_score: score from which a detection counts; None takes the bundle's.
             threads: of the interpreter.
             name: what to call it; the path where not given.
+            keys: of which one must have signed it; None takes those that this machine trusts.
 
         Raises:
             FerEdgeError: no such bundle, it is no detector's, it is not signed by a trusted key
@@ -53,7 +56,7 @@ class OwnDetector:
         """
         self.name = name or str(path)
         self._min_face = check_min_face(min_face)
-        bundle = open_bundle(path)
+        bundle = open_bundle(path, keys=keys)
         by_size = sorted(MEMBERS, key=lambda member: MEMBERS[member])
         enough = [m for m in by_size if min_face * min(MEMBERS[m]) >= RELIABLE]
         self.member = (enough or by_size[-1:])[0]

@@ -9,7 +9,7 @@ import numpy as np
 
 from fer_edge.chatter import silenced_stderr
 from fer_edge.device.detectors.base import check_min_face, enlarge, largest_first, shrink
-from fer_edge.device.opencv import load_opencv
+from fer_edge.device.opencv import load_opencv, opencv_path
 from fer_edge.errors import FerEdgeError
 from fer_edge.face import YUNET, Box, Pixels
 
@@ -51,10 +51,12 @@ class YuNetDetector:
         self._size = (0, 0)
         self._cv2 = load_opencv()
         if not path.is_file():
-            raise FerEdgeError(f"no face detector {path}", "get one: fer-edge doctor --get yunet")
+            hint = "get one: fer-edge doctor --get yunet" if name else "check the path"
+            raise FerEdgeError(f"no face detector {path}", hint)
+        file = opencv_path(path)
         try:
             with silenced_stderr():
-                self._network = self._cv2.FaceDetectorYN.create(str(path), "", (64, 64), min_score)
+                self._network = self._cv2.FaceDetectorYN.create(file, "", (64, 64), min_score)
                 # a network with other outputs fails only when it is used
                 self.detect(np.zeros((64, 64), np.uint8))
         except (self._cv2.error, SystemError) as error:

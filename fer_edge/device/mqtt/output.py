@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import secrets
 import ssl
+import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import paho.mqtt.client as paho
@@ -19,7 +20,7 @@ from fer_edge.device.mqtt.broker import Broker
 from fer_edge.device.mqtt.discovery import discovery, discovery_topic
 from fer_edge.device.outputs.base import Output
 from fer_edge.device.outputs.jsonl import track_event
-from fer_edge.device.pipeline import Result
+from fer_edge.device.pipeline import Face, Result
 from fer_edge.device.vitals import Rate, Vitals
 from fer_edge.errors import FerEdgeError
 
@@ -31,6 +32,9 @@ REFRESH_S = 30.0
 
 FAREWELL_S = 3.0
 """Seconds that events may take to leave when the run ends."""
+
+STOP_S = 2.0
+"""Seconds that paho's thread may take to end."""
 
 _KEEPALIVE_S = 30
 _RECONNECT_S = (1, 60)  # the first pause and the longest
@@ -83,9 +87,14 @@ class Mqtt(Output):
         self._client.loop_start()
 
     def close(self) -> None:
-        self._say_goodbye()
-        self._client.disconnect()
-        self._client.loop_stop()
+        """Say goodbye and end paho's thread, which is left behind if it does not come back."""
+        # without a word of goodbye the broker has to find the connection broken: its will does it
+        if self._say_goodbye():
+            self._client.disconnect()
+        # its thread may be looking up the broker's name, which without a network takes long
+        stopping = threading.Thread(target=self._client.loop_stop, daemon=True)
+        stopping.start()
+        stopping.join(STOP_S)
         del self._client  # which keeps two descriptors for as long as it lives
 
     def write(self, result: Result) -> None:
@@ -94,7 +103,11 @@ class Mqtt(Output):
             self._count += 1
             entry = {"id": f"{self._run}-{self._count}"} | track_event(result, happened)
             self._publish_event(json.dumps(entry, ensure_ascii=False))
-        self._tell_state(result)
+        self._tell_state(result.faces)
+
+    def idle(self) -> None:
+        """Tell that nobody is seen while inference is stopped."""
+        self._tell_state(())
 
     def finish(self, summary: dict[str, Any]) -> None:
         """Wait for the events that are still on their way, if the broker is there."""
@@ -142,20 +155,20 @@ class Mqtt(Output):
         while self._confirmed:
             self._waiting.discard(self._confirmed.popleft())
 
-    def _tell_state(self, result: Result) -> None:
+    def _tell_state(self, faces: Sequence[Face]) -> None:
         now = time.monotonic()
         since = now - self._shown_at
         if since < STATE_EVERY_S:
             return
         self._settle()
-        largest = result.faces[0] if result.faces else None
-        seen = (len(result.faces), largest and largest.label, self._vitals.control.running)
+        largest = faces[0] if faces else None
+        seen = (len(faces), largest and largest.label, self._vitals.control.running)
         if seen == self._shown and since < REFRESH_S:
             return
         self._shown, self._shown_at = seen, now
         recent = self._vitals.tally.latencies.recent("total")
         self._state = {
-            "faces": len(result.faces),
+            "faces": len(faces),
             "label": largest and largest.label,
             "confidence": largest and round(largest.confidence, 3),
             "fps": self._rate.of(self._vitals.tally.frames),
@@ -220,15 +233,21 @@ class Mqtt(Output):
     ) -> None:
         self._confirmed.append(mid)
 
-    def _say_goodbye(self) -> None:
-        """A clean farewell does not call for the last will, so it is said here."""
+    def _say_goodbye(self) -> bool:
+        """A clean farewell does not call for the last will, so it is said here.
+
+        Returns:
+            Whether it was sent, or there is nobody to say it to.
+        """
         if not self._client.is_connected():
-            return
-        said = self._client.publish(self.topics["status"], "offline", qos=1, retain=True)
+            return True
+        # with QoS 0 it does not wait behind events that the broker has not confirmed
+        said = self._client.publish(self.topics["status"], "offline", qos=0, retain=True)
         try:
             said.wait_for_publish(FAREWELL_S)
         except (RuntimeError, ValueError):
-            return  # the queue is full, or the connection went in between: the will does it
+            return False  # the connection went in between
+        return said.is_published()
 
 
 def _tls(broker: Broker) -> ssl.SSLContext:

@@ -31,6 +31,9 @@ class Output(Opened):
     def write(self, result: Result) -> None:
         """Put out one frame's result; OutputClosed ends the run, FerEdgeError fails it."""
 
+    def idle(self) -> None:
+        """Called again and again while inference is stopped and no results come."""
+
     @abstractmethod
     def finish(self, summary: dict[str, Any]) -> None:
         """Take the summary, after the last result."""

@@ -78,8 +78,9 @@ def entries(
 
 
 def as_lines(objects: list[dict[str, Any]]) -> str:
-    """Return the objects as JSON, a line each."""
-    return "".join(json.dumps(entry, ensure_ascii=False) + "\n" for entry in objects)
+    """Return the objects as JSON, a line each; a file name's bytes that are no UTF-8 as escapes."""
+    lines = "".join(json.dumps(entry, ensure_ascii=False) + "\n" for entry in objects)
+    return lines.encode("utf-8", "backslashreplace").decode()
 
 
 def event(result: Result, face: Face | None, labels: tuple[str, ...]) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from fer_edge.chatter import silenced_stderr
-from fer_edge.device.opencv import load_opencv
+from fer_edge.device.opencv import load_opencv, opencv_path
 from fer_edge.device.outputs.base import Output
 from fer_edge.device.outputs.drawing import annotated
 from fer_edge.device.pipeline import Result
@@ -32,13 +32,14 @@ class AnnotatedVideo(Output):
         """``fps`` is the source's; 25 where that is unknown.
 
         Raises:
-            FerEdgeError: the suffix names no format that can be written.
+            FerEdgeError: the suffix names no format that can be written, or the name is not UTF-8.
         """
         if path.suffix.lower() not in CODECS:
             raise FerEdgeError(
                 f"cannot tell the video format of {path}",
                 f"end its name in {', '.join(CODECS)}",
             )
+        opencv_path(path)
         self.path = path
         self._fps = fps or 25.0
         self._files = ExitStack()
@@ -75,7 +76,19 @@ class AnnotatedVideo(Output):
             raise self._full()
 
     def finish(self, summary: dict[str, Any]) -> None:
-        """Close the file and read it back: OpenCV does not report a failed write."""
+        """Close the file and read it back: OpenCV does not report a failed write.
+
+        Raises:
+            FerEdgeError: it is not whole; then it does not appear.
+        """
+        try:
+            self._finish()
+        except FerEdgeError as error:
+            with suppress(FerEdgeError):  # the same again
+                self._files.__exit__(type(error), error, error.__traceback__)
+            raise
+
+    def _finish(self) -> None:
         if self._writer is None:
             raise FerEdgeError(f"no frame to write to {self.path}", "check the source of frames")
         self._writer.release()

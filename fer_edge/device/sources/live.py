@@ -53,8 +53,9 @@ class LiveSource(Source):
         # what the two threads share, under the condition's lock
         self._opened = False
         self._newest: tuple[int, Shot] | None = None
-        self._error: BaseException | None = None
+        self._error: FerEdgeError | None = None
         self._taken = 0
+        self._dropped = 0
 
     def open(self) -> None:
         """Open the camera; returns early, with no frames to come, when the run is to end.
@@ -97,6 +98,7 @@ class LiveSource(Source):
         self._thread.join(min(_FAREWELL, self._recovery.hung))
         with self._changed:
             kept, self._newest = self._newest, None
+            self._dropped = self._camera.captured - self._camera.unreadable - self._taken
         if kept is not None:
             kept[1].release()
 
@@ -104,10 +106,9 @@ class LiveSource(Source):
     def counts(self) -> SourceCounts:
         """Frames not handed out, and faults."""
         camera = self._camera
-        dropped = camera.captured - camera.unreadable - self._taken
         faults = dict(camera.faults)
         notes = tuple(f"{self.name}: {kind} {count}×" for kind, count in faults.items())
-        return SourceCounts(camera.unreadable, dropped, faults, notes)
+        return SourceCounts(camera.unreadable, self._dropped, faults, notes)
 
     @property
     def recovering(self) -> bool:
@@ -144,7 +145,7 @@ class LiveSource(Source):
 
     def _run(self) -> None:
         """The camera's thread."""
-        error: BaseException | None = None
+        error: FerEdgeError | None = None
         try:
             self._camera.open()
             with self._changed:
@@ -153,8 +154,13 @@ class LiveSource(Source):
             while not self._ending.is_set():
                 if (shot := self._camera.read()) is not None:
                     self._offer(shot)
-        except BaseException as found:  # the run's thread raises it
+        except FerEdgeError as found:  # the run's thread raises it
             error = found
+        except Exception as found:  # of a driver; one that ends the run, which is then summed up
+            error = FerEdgeError(
+                f"{self.name} failed: {type(found).__name__}: {found}", self._device.remedy
+            )
+            error.__cause__ = found
         try:
             self._camera.close()
         finally:
@@ -166,6 +172,8 @@ class LiveSource(Source):
         """Put a frame where the next one is taken from; one that still lies there is dropped."""
         with self._changed:
             old, self._newest = self._newest, (self._camera.captured - 1, shot)
+            # the one that waits may still be taken
+            self._dropped = self._camera.captured - self._camera.unreadable - self._taken - 1
             self._changed.notify()
         if old is not None:
             old[1].release()

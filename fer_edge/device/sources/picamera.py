@@ -48,7 +48,14 @@ class PiCamera(Camera):
         """Configure and start the camera; raises FerEdgeError: none, busy, or of another kind."""
         os.environ.setdefault("LIBCAMERA_LOG_LEVELS", "*:FATAL")
         logging.getLogger("picamera2").setLevel(logging.CRITICAL)  # ours say what matters
-        from picamera2 import Picamera2
+        try:
+            from picamera2 import Picamera2
+        except (ImportError, ValueError) as error:  # numpy says ValueError of another numpy's users
+            raise FerEdgeError(
+                f"picamera2 is installed but does not load: {error}",
+                "it goes with apt's numpy: use an environment made by device/install.sh, or one "
+                "with --system-site-packages and no numpy of its own",
+            ) from error
 
         self._exposed = None
         try:
@@ -97,10 +104,13 @@ class PiCamera(Camera):
             )
 
     def restart(self) -> None:
-        """Stop and start, without letting go of the camera."""
+        """Stop and start, without letting go of the camera; raises FerEdgeError: it cannot."""
         self._exposed = None
-        self._camera.stop()
-        self._camera.start()
+        try:
+            self._camera.stop()
+            self._camera.start()
+        except RuntimeError as error:
+            raise FerEdgeError(f"{self.name} cannot be started: {error}", self.remedy) from error
 
     def close(self) -> None:
         """Stop and let go of the camera."""

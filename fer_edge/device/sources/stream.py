@@ -55,8 +55,19 @@ class NetworkCamera(CaptureCamera):
 
 
 def without_password(url: str) -> str:
-    """The address as it may be shown."""
-    return re.sub("//[^/?#]*@", "//", url)
+    """The address as it may be shown: without its user and its parameters.
+
+    Many cameras take the password in the path or the query (``/user=admin&password=…``).
+    """
+    scheme, slashes, rest = url.partition("//")
+    host, slash, path = rest.partition("/")
+    shown = host.rpartition("@")[2] + slash + path
+    if "@" not in host and "@" in re.split("[?#]", path, maxsplit=1)[0]:
+        shown = path.rpartition("@")[2]  # a slash in a password makes it look like a path
+    plain = re.split("[?#]", shown, maxsplit=1)[0]
+    if re.search("[=&;]", plain):
+        return f"{scheme}{slashes}{plain.partition('/')[0]}/…"
+    return scheme + slashes + plain + ("?…" if plain != shown else "")
 
 
 def _address(url: str) -> tuple[str, int]:
@@ -64,10 +75,15 @@ def _address(url: str) -> tuple[str, int]:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port or PORTS.get(parts.scheme)
     except ValueError as error:
-        shown = re.sub("//.*@", "//", url)  # a slash in a password makes it look like a path
         raise FerEdgeError(
-            f"not an address: {shown}", "for example rtsp://192.168.1.20:554/stream1"
+            f"not an address: {without_password(url)}",
+            "for example rtsp://192.168.1.20:554/stream1",
         ) from error
+    if "@" in parts.path and "@" not in parts.netloc:
+        raise FerEdgeError(
+            f"not an address: {without_password(url)}",
+            "write a / in the user's name or password as %2F",
+        )
     if not host or not port or parts.scheme not in PORTS:
         raise FerEdgeError(
             f"not the address of a camera: {without_password(url)}",

@@ -149,7 +149,7 @@ class SupervisedCamera:
             except CameraStalled as stall:
                 what = stall.what
             except FerEdgeError as error:
-                what = f"cannot be opened again ({error.message})"
+                what = f"cannot be started again ({error.message})"
             else:
                 now = self._recovered = time.monotonic()
                 if shot is not None and kind == "stalled":

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fer_edge.chatter import silenced_stderr
-from fer_edge.device.opencv import load_opencv
+from fer_edge.device.opencv import load_opencv, opencv_path
 from fer_edge.device.sources.base import Frame, Source, SourceCounts
 from fer_edge.errors import FerEdgeError
 
@@ -45,7 +45,7 @@ class VideoFile(Source):
         if not self.path.exists():
             raise FerEdgeError(f"no such video: {self.path}", "check the path")
         with silenced_stderr():
-            self._capture = cv2.VideoCapture(str(self.path), cv2.CAP_FFMPEG)
+            self._capture = cv2.VideoCapture(opencv_path(self.path), cv2.CAP_FFMPEG)
         if not self._capture.isOpened():
             raise FerEdgeError(
                 f"{self.path} is not a video that can be read: unknown format or damaged",

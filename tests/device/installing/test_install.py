@@ -73,6 +73,20 @@ def test_rollback_goes_back_once_and_an_installation_goes_on_from_there(
     assert (state.name, name_of(state.previous)) == ("third", "first")
 
 
+def test_what_was_rolled_back_can_be_installed_again_from_where_it_lies(
+    folder: Path, bundles: list[Path], tmp_path: Path
+) -> None:
+    install(bundles[0], folder)
+    later = install(bundles[1], folder).current
+    rollback(folder)
+    (tmp_path / "none.fer").write_bytes(b"no bundle")
+    with pytest.raises(FerEdgeError):
+        install(tmp_path / "none.fer", folder)
+    state = install(later, folder)
+    assert state.name == "second"
+    assert names_in(folder) == ["000001.fer", "000002.fer", CURRENT]
+
+
 def test_rollback_without_an_installation_says_how_to_make_one(folder: Path) -> None:
     with pytest.raises(FerEdgeError, match="no bundle is installed") as caught:
         rollback(folder)

@@ -1,0 +1,116 @@
+"""What ``fer-edge run`` leaves when somebody goes, and what it does not touch or trust."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from made import vitals
+
+from fer_edge.bundle.signing import make_keys
+from fer_edge.device.detectors import open_detector
+from fer_edge.device.outputs.base import OutputClosed
+from fer_edge.device.outputs.log import LogFile
+from fer_edge.device.run import RunOptions, _End, _finish, run
+from fer_edge.errors import FerEdgeError
+from fer_edge.shipped import shipped_detector
+
+
+def _user(*arguments: object, **options) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "fer_edge", *map(os.fspath, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, **options)
+
+
+@pytest.fixture
+def empty_clip(tmp_path: Path) -> Path:
+    """Ten frames without a face."""
+    path = tmp_path / "nobody.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 25, (160, 120))
+    for _ in range(10):
+        writer.write(np.full((120, 160, 3), 90, np.uint8))
+    writer.release()
+    return path
+
+
+def test_a_reader_that_has_gone_before_the_summary_costs_neither_the_log_nor_the_video(
+    bundle, empty_clip, tmp_path
+):
+    log, video = tmp_path / "log.jsonl", tmp_path / "out.avi"
+    read, write = os.pipe()
+    os.close(read)
+    command = [sys.executable, "-m", "fer_edge", "run", bundle, "--video", empty_clip, "--json"]
+    command += ["--log", log, "--save", video]
+    done = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, text=True, timeout=60)
+    os.close(write)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(log.read_text().splitlines()[-1])["frames"]["read"] == 10
+    assert video.stat().st_size > 1000
+
+
+def test_an_output_that_fails_in_the_end_does_not_keep_the_summary_from_the_others():
+    class Ends:
+        def __init__(self, error: Exception | None = None) -> None:
+            self.error, self.told = error, False
+
+        def finish(self, summary: dict) -> None:
+            self.told = True
+            if self.error:
+                raise self.error
+
+    full = FerEdgeError("no space left on device")
+    outputs = [Ends(full), Ends(OutputClosed(unread=True)), Ends()]
+    ended = _finish(outputs, {}, _End())
+    assert all(output.told for output in outputs)
+    assert (ended.unfinished, ended.unread, ended.failure) == (full, True, None)
+
+
+def test_the_video_that_is_read_is_not_replaced(bundle, empty_clip, tmp_path):
+    link = tmp_path / "link.avi"
+    link.symlink_to(empty_clip)
+    before = empty_clip.read_bytes()
+    for target in (empty_clip, link):
+        with pytest.raises(FerEdgeError, match="would replace the video that is read"):
+            run(RunOptions(bundle=bundle, video=empty_clip, save=target))
+    assert empty_clip.read_bytes() == before
+
+
+def test_a_detector_is_held_to_the_keys_that_the_run_is(tmp_path, monkeypatch):
+    shipped = shipped_detector()
+    assert shipped is not None
+    other = make_keys(tmp_path / "other.key", tmp_path / "other.pub", "")
+    assert open_detector("own", keys=[other]).name == "own", "the package's own key counts there"
+    monkeypatch.chdir(tmp_path)
+    Path("detector.fer").write_bytes(shipped.read_bytes())
+    with pytest.raises(FerEdgeError, match="not trusted here"):
+        open_detector("own", keys=[other])
+    with pytest.raises(FerEdgeError, match="not trusted here"):
+        open_detector("detector.fer", keys=[other])
+
+
+def test_names_that_are_not_utf8_are_one_line_or_escapes(bundle, empty_clip, tmp_path):
+    strange = os.fsdecode(os.fsencode(tmp_path / "caf") + b"\xe9.avi")
+    Path(strange).write_bytes(empty_clip.read_bytes())
+    read = _user("run", bundle, "--video", strange)
+    saved = _user("run", bundle, "--video", empty_clip, "--save", strange)
+    for done in (read, saved):
+        assert done.returncode == 2
+        assert r"caf\xe9.avi is not UTF-8" in done.stderr
+    log = LogFile(tmp_path / "log.jsonl", vitals().classifier.labels, limit=10**6)
+    with log:
+        log.finish({"image": os.path.basename(strange)})  # noqa: PTH119
+    assert json.loads((tmp_path / "log.jsonl").read_text()) == {"image": "caf\udce9.avi"}
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_path_that_may_not_be_looked_into_is_one_line(tmp_path):
+    private = tmp_path / "private"
+    private.mkdir(mode=0)
+    done = _user("run", private / "x.fer", "--video", private / "x.avi")
+    assert done.returncode == 2
+    assert "permission denied" in done.stderr
