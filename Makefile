@@ -84,8 +84,8 @@ lock: $(VENV)/.ready ## pin the newest versions that pyproject.toml allows
 	done
 
 $(VENV)/.ready: requirements.txt pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-	    { echo "fer-edge needs Python 3.11 or newer; name one with: make PYTHON=python3.12"; exit 2; }
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || \
+	    { echo "fer-edge needs Python 3.11, 3.12 or 3.13; name one with: make PYTHON=python3.12"; exit 2; }
 	@$(PYTHON) -m venv $(VENV) || \
 	    { echo "cannot make a virtual environment; on Debian: apt install python3-venv"; exit 2; }
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
