@@ -11,13 +11,15 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
 from typing import Any
 
 from fer_edge.errors import FerEdgeError
-from fer_edge.files import read_json, write_text
-from fer_edge.train.recipe import load_recipe, override
+from fer_edge.files import write_text
+from fer_edge.train.folders import differing_table, finished_metrics, recorded_run
+from fer_edge.train.recipe import Recipe, load_recipe, override
 from fer_edge.train.reproduce.execute import LocalExecutor, Task
 
 HERE = Path(__file__).parent
@@ -38,28 +40,54 @@ TAUGHT = "the recipe, teacher and all"
 COLUMNS = ("votes, accuracy", "FER2013, accuracy", "FER2013, macro-F1", "fear found")
 
 
+@dataclass(frozen=True)
+class Planned:
+    """A run of the ablation.
+
+    Attributes:
+        name: of what is changed.
+        recipe: what the run trains.
+        folder: of the run.
+        task: trains it, or goes on with it.
+    """
+
+    name: str
+    recipe: Recipe
+    folder: Path
+    task: Task
+
+    def metrics(self) -> dict[str, Any]:
+        """Those of the run once it has reached its end by this very recipe; before, none."""
+        metrics = finished_metrics(self.folder)
+        if metrics is None or differing_table(recorded_run(self.folder)[0], self.recipe):
+            return {}
+        return metrics
+
+
 def settings_of(name: str) -> list[str]:
     """What is laid over the recipe."""
     return [] if name == TAUGHT else ["distill.teachers=[]", *INGREDIENTS[name]]
 
 
-def tasks(
+def plan(
     recipe: str, data: Path, runs: Path, epochs: int, seeds: Sequence[int]
-) -> Iterator[tuple[str, Path, Task]]:
-    """Every run with its folder and its command, a seed after the other."""
+) -> Iterator[Planned]:
+    """Every run, a seed after the other."""
     for seed in seeds:
         # the test split is left alone
         length = [f"fit.epochs={epochs}", f"fit.seed={seed}", "data.test=[]"]
         for number, name in enumerate((*INGREDIENTS, TAUGHT)):
+            settings = [*settings_of(name), *length]
             folder = runs.absolute() / f"{recipe}-{epochs}-{number}-{seed}"
-            begun = (folder / "data.json").exists()
-            arguments = ["train", "--resume"] if begun else ["train", recipe]
-            if not begun:
-                for setting in (*settings_of(name), *length):
-                    arguments += ["--set", setting]
+            arguments = ["train", recipe]
+            if (folder / "data.json").exists():
+                arguments.append("--resume")
+            for setting in settings:
+                arguments += ["--set", setting]
             arguments += ["--data", str(data.absolute()), "-o", str(folder)]
             log = runs.absolute() / "logs" / f"{folder.name}.log"
-            yield name, folder, Task(f"{name}, seed {seed}", tuple(arguments), log)
+            task = Task(f"{name}, seed {seed}", tuple(arguments), log)
+            yield Planned(name, override(load_recipe(recipe), settings), folder, task)
 
 
 def figures(metrics: Mapping[str, Any], heads: Sequence[str]) -> dict[str, float]:
@@ -127,21 +155,16 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _ablate(options: argparse.Namespace) -> int:
-    planned = [*tasks(options.recipe, options.data, options.output, options.epochs, options.seeds)]
-    missing = [
-        task
-        for _, folder, task in planned
-        if not options.no_train and not read_json(folder / "metrics.json")
-    ]
+    planned = [*plan(options.recipe, options.data, options.output, options.epochs, options.seeds)]
+    missing = [each.task for each in planned if not options.no_train and not each.metrics()]
     failed = 0
     for task, code in LocalExecutor(options.jobs).run(missing, lambda: None):
         print(f"{task.name}: {'done' if code == 0 else f'exit code {code}, see {task.log}'}")
         failed += code != 0
     found: dict[str, list[dict[str, float]]] = {name: [] for name in (*INGREDIENTS, TAUGHT)}
-    for name, folder, _ in planned:
-        if metrics := read_json(folder / "metrics.json"):
-            recipe = override(load_recipe(options.recipe), settings_of(name))
-            found[name].append(figures(metrics, [*map(str, recipe.targets.heads)]))
+    for each in planned:
+        if metrics := each.metrics():
+            found[each.name].append(figures(metrics, [*map(str, each.recipe.targets.heads)]))
     rows = table({name: runs for name, runs in found.items() if runs})
     seeds = " ".join(map(str, options.seeds))
     command = (

@@ -9,7 +9,7 @@
 # A teacher that a recipe names is the one in --to, if it is there. Two bundles come of each run, one a
 # head: NAME.fer and NAME-fer2013.fer. With --photos it is the face detector's: detector unless named.
 # It may be cut off at any moment and called again: finished runs and bundles of the same network are
-# left as they are, a run that was cut off goes on.
+# left as they are, a run that was cut off goes on. A run of another recipe is refused.
 set -euo pipefail
 
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -38,11 +38,9 @@ mkdir -p "$runs/gated" "$to" "$cards"
 to=$(cd "$to" && pwd)
 
 train() { # RUN RECIPE DATA [OPTION...]
-    if [[ -f $1/data.json ]]; then
-        "${edge[@]}" train --resume --data "$3" -o "$1"
-    else
-        "${edge[@]}" train "$2" --data "$3" -o "$1" "${@:4}"
-    fi
+    local resume=()
+    [[ ! -f $1/data.json ]] || resume=(--resume)
+    "${edge[@]}" train "$2" "${resume[@]}" --data "$3" -o "$1" "${@:4}"
 }
 
 # the teachers that a recipe names, by their paths where they are not those of the package

@@ -18,7 +18,8 @@ _DatasetPath = Annotated[
 ]
 _SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave out bad rows and count them.")]
 _Votes = Annotated[
-    Path | None, typer.Option("--votes", help="FER+'s fer2013new.csv, to be joined by row.")
+    Path | None,
+    typer.Option("--votes", help="FER+'s fer2013new.csv, or the folder or archive it lies in."),
 ]
 _AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 

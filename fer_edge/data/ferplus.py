@@ -34,7 +34,10 @@ VOTE_COLUMNS = (
 NO_MAJORITY = 255
 """Stands in place of a class number where the votes name none of the seven."""
 
-_MAX_BYTES = 64 << 20
+MOST_VOTES = 64 << 20
+"""Bytes of a CSV; FER+'s has 1.7 MB."""
+
+_COUNTS = {str(count): count for count in range(11)}
 
 
 def join_votes(dataset: Dataset, stream: BinaryIO, where: str) -> Dataset:
@@ -158,22 +161,32 @@ def require_votes(dataset: Dataset) -> np.ndarray:
 
 def _read_votes(stream: BinaryIO, where: str) -> tuple[list[str], np.ndarray]:
     try:
-        text = stream.read(_MAX_BYTES).decode("utf-8-sig")
+        text = stream.read(MOST_VOTES).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise FerEdgeError(f"{where} is not a CSV", "expected FER+'s fer2013new.csv") from error
     reader = csv.DictReader(io.StringIO(text))
+    usages, rows = [], []
+    try:
+        _require_columns(reader, where)
+        for number, row in enumerate(reader, start=2):
+            counts = [row[name] or "" for name in VOTE_COLUMNS]
+            if not _COUNTS.keys() >= set(counts):
+                shown = ",".join(counts).replace("\n", " ")[:60]
+                raise FerEdgeError(
+                    f"{where}, row {number}: votes are {shown}", "each is from 0 to 10"
+                )
+            usages.append(row["Usage"])
+            rows.append([_COUNTS[count] for count in counts])
+    except csv.Error as error:
+        raise FerEdgeError(
+            f"{where}, line {reader.line_num}: {error}", "is there a quote that does not end?"
+        ) from error
+    return usages, np.array(rows, np.uint8).reshape(-1, len(VOTE_COLUMNS))
+
+
+def _require_columns(reader: csv.DictReader[str], where: str) -> None:
     missing = [name for name in ("Usage", *VOTE_COLUMNS) if name not in (reader.fieldnames or ())]
     if missing:
         raise FerEdgeError(
             f"{where} has no column '{missing[0]}'", "expected FER+'s fer2013new.csv"
         )
-    usages, rows = [], []
-    for number, row in enumerate(reader, start=2):
-        counts = [row[name] or "" for name in VOTE_COLUMNS]
-        if not all(count.isdigit() and int(count) <= 10 for count in counts):
-            raise FerEdgeError(
-                f"{where}, row {number}: votes are {','.join(counts)}", "each is from 0 to 10"
-            )
-        usages.append(row["Usage"])
-        rows.append([int(count) for count in counts])
-    return usages, np.array(rows, np.uint8).reshape(-1, len(VOTE_COLUMNS))

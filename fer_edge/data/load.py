@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +12,7 @@ import numpy as np
 from fer_edge.data.ckplus import is_ckplus, read_ckplus
 from fer_edge.data.dataset import Dataset
 from fer_edge.data.fer2013 import has_labels, read_fer2013
-from fer_edge.data.ferplus import join_votes
+from fer_edge.data.ferplus import MOST_VOTES, join_votes
 from fer_edge.data.image_folder import is_picture, read_pictures
 from fer_edge.data.packed import is_packed, read_packed
 from fer_edge.data.rejects import Rejects, log
@@ -51,8 +53,9 @@ def load_dataset(
             after their labels; a packed dataset; or "synthetic", which names the built-in set.
         skip_bad: leave bad rows and pictures out instead of refusing them. They are counted in a
             warning and listed in ``Dataset.skipped``.
-        votes: FER+'s ``fer2013new.csv``, to be joined row by row. Not needed where it lies in the
-            same folder or archive as FER2013's CSV.
+        votes: FER+'s ``fer2013new.csv``, or a folder or archive that it lies in, to be joined row
+            by row. Not needed where it lies in the same folder or archive as FER2013's CSV, or
+            beside that archive.
 
     Raises:
         FerEdgeError: nothing there that is recognised, or something bad in it; the message names
@@ -63,15 +66,53 @@ def load_dataset(
     path = Path(path)
     rejects = Rejects(skip_bad)
     with open_source(path, complete=_WHOLE.__contains__) as entries:
+        # before the faces, where they stand before them: going back in a packed tar costs a restart
+        near = None if votes is not None else _votes_of(entries)
         dataset = _read(path, entries, rejects)
         dataset = replace(dataset, skipped=rejects.report())
-        beside = [entry for entry in entries if entry.basename == _VOTES]
-        if beside and votes is None and dataset.name == "fer2013" and not is_packed(entries):
-            dataset = _join(dataset, beside[0])
-    if votes is not None:
-        with open_source(Path(votes), complete=_VOTES.__eq__) as entries:
-            dataset = _join(dataset, entries[0])
-    return dataset
+        if votes is None and dataset.name == "fer2013" and not is_packed(entries):
+            near = near or _votes_of(entries.look_on()) or _votes_beside(path, entries)
+            return dataset if near is None else _join(dataset, near)
+    return dataset if votes is None else _join(dataset, _votes_named(Path(votes)))
+
+
+@dataclass(frozen=True)
+class _Votes:
+    """The bytes of FER+'s CSV, and what to call it in messages."""
+
+    content: bytes
+    where: str
+
+
+def _votes_of(entries: Iterable[Entry]) -> _Votes | None:
+    """Those of the first file with FER+'s name, read at once."""
+    for entry in entries:
+        if entry.basename == _VOTES:
+            with entry.open() as stream:
+                return _Votes(stream.read(MOST_VOTES), entry.where)
+    return None
+
+
+def _votes_beside(path: Path, entries: Sequence[Entry]) -> _Votes | None:
+    """Those in the folder of a file that holds all of FER2013."""
+    if path.is_dir() or not any(entry.basename in _WHOLE for entry in entries):
+        return None
+    beside = path.with_name(_VOTES)
+    return _votes_named(beside) if beside.is_file() else None
+
+
+def _votes_named(path: Path) -> _Votes:
+    """Those that ``path`` is, whatever it is called, or holds under FER+'s name."""
+    with open_source(path, complete=_VOTES.__eq__) as entries:
+        if found := _votes_of(entries):
+            return found
+        if len(entries) != 1 or path.is_dir():
+            raise FerEdgeError(
+                f"{path} holds no {_VOTES}: {_shown(entries)}",
+                f"name FER+'s {_VOTES}, or a folder or archive that it lies in",
+            )
+        with entries[0].open() as stream:
+            return _Votes(stream.read(MOST_VOTES), entries[0].where)
 
 
 def _read(path: Path, entries: list[Entry], rejects: Rejects) -> Dataset:
@@ -148,11 +189,10 @@ def _read_halves(halves: list[Entry], rejects: Rejects) -> Dataset:
     )
 
 
-def _join(dataset: Dataset, votes: Entry) -> Dataset:
+def _join(dataset: Dataset, votes: _Votes) -> Dataset:
     if dataset.skipped:
         raise FerEdgeError(
             f"{votes.where} cannot be joined: {len(dataset.skipped)} rows were skipped",
             "votes are joined by row, so none may be missing",
         )
-    with votes.open() as stream:
-        return join_votes(dataset, stream, votes.where)
+    return join_votes(dataset, BytesIO(votes.content), votes.where)

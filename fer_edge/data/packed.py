@@ -34,6 +34,9 @@ FORMAT = "fer-edge faces"
 VERSION = 1
 SUFFIX = ".npz"
 
+_MOST_SPLITS = 256
+"""Their numbers are a byte each."""
+
 _HINT = "pack the dataset again"
 
 
@@ -41,18 +44,25 @@ def write_packed(dataset: Dataset, target: Path) -> None:
     """Write ``dataset`` to ``target``, whole or not at all; equal datasets give equal files.
 
     Raises:
-        FerEdgeError: the name does not end in .npz, or the file cannot be written.
+        FerEdgeError: the name does not end in .npz, there are too many splits, or the file cannot
+            be written.
     """
     if target.suffix != SUFFIX:
         raise FerEdgeError(
             f"a packed dataset is called *{SUFFIX}, got '{target.name}'", "choose such a name"
+        )
+    split_names = dataset.split_names
+    if len(split_names) > _MOST_SPLITS:
+        raise FerEdgeError(
+            f"{dataset.name} has {len(split_names):,} splits, and a packed dataset holds up to "
+            f"{_MOST_SPLITS}",
+            "put the folders of its labels together",
         )
     pictures = dataset.faces.reshape(len(dataset), -1)
     # the first of each kind, in the order of appearance, keeps like pictures together
     seen: dict[bytes, int] = {}
     index = np.array([seen.setdefault(face.tobytes(), len(seen)) for face in pictures], np.uint32)
     distinct = np.frombuffer(b"".join(seen), np.uint8).reshape(-1, FACE_SIZE, FACE_SIZE)
-    split_names = dataset.split_names
     manifest = {
         "format": FORMAT,
         "version": VERSION,

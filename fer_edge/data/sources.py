@@ -12,10 +12,11 @@ import re
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import IO, BinaryIO, cast
 
@@ -66,14 +67,30 @@ class Entry:
         return PurePosixPath(self.name).name.lower()
 
 
+class Entries(list[Entry]):
+    """A source's files; of a tar perhaps not those behind one that was enough."""
+
+    def __init__(self, found: Iterable[Entry], rest: Iterable[Entry] = ()) -> None:
+        super().__init__(found)
+        self._rest = iter(rest)
+
+    def look_on(self) -> Iterator[Entry]:
+        """Files behind the one that was enough, read on from where the tar stands.
+
+        Raises:
+            FerEdgeError: the tar is damaged there, or breaks a limit.
+        """
+        return self._rest
+
+
 @contextmanager
-def open_source(path: Path, complete: Callable[[str], bool]) -> Iterator[list[Entry]]:
+def open_source(path: Path, complete: Callable[[str], bool]) -> Iterator[Entries]:
     """Yield the files of a folder, an archive, or the one file that ``path`` is.
 
     Args:
         path: a folder, or a file that is plain or a .gz, .zip, .tar or .tar.gz by its content.
-        complete: tells by a file's name that no other is needed. A tar has no table of contents,
-            so finding all the names in a compressed one costs as much as reading it.
+        complete: tells by a file's name that no other is needed at first. A tar has no table of
+            contents, so finding all the names in a compressed one costs as much as reading it.
 
     Raises:
         FerEdgeError: there is no such path, it may not be read, is damaged, or breaks a limit;
@@ -92,40 +109,56 @@ def open_source(path: Path, complete: Callable[[str], bool]) -> Iterator[list[En
         yield entries
 
 
-def _folder_entries(folder: Path, stack: ExitStack, complete: Callable[[str], bool]) -> list[Entry]:
-    entries = []
+def _folder_entries(folder: Path, stack: ExitStack, complete: Callable[[str], bool]) -> Entries:
+    entries: list[Entry] = []
+    rest: list[Iterator[Entry]] = []
     for root, folders, files in os.walk(folder, onerror=_raise):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for file in sorted(files):
             path = Path(root) / file
             name = path.relative_to(folder).as_posix()
             if _NESTED.fullmatch(name):
-                stem = name.split(".")[0]
-                for inner in _file_entries(path, stack, complete):
-                    entries.append(replace(inner, name=f"{stem}/{inner.name}"))
+                inner = _file_entries(path, stack, complete)
+                within = partial(_within, name.split(".")[0])
+                entries += map(within, inner)
+                rest.append(map(within, inner.look_on()))
             elif not file.startswith("."):
                 entries.append(Entry(name, str(path), partial(_open_plain, path)))
         _refuse_crowd(str(folder), len(entries))
-    return entries
+    return Entries(entries, chain.from_iterable(rest))
+
+
+def _within(folder: str, entry: Entry) -> Entry:
+    return replace(entry, name=f"{folder}/{entry.name}")
 
 
 def _raise(error: OSError) -> None:
     raise error
 
 
-def _file_entries(path: Path, stack: ExitStack, complete: Callable[[str], bool]) -> list[Entry]:
+def _file_entries(path: Path, stack: ExitStack, complete: Callable[[str], bool]) -> Entries:
     file = stack.enter_context(path.open("rb"))
     if file.read(4) in (b"PK\x03\x04", b"PK\x05\x06"):
-        return _zip_entries(stack.enter_context(zipfile.ZipFile(path)), path)
+        return Entries(_zip_entries(stack.enter_context(zipfile.ZipFile(path)), path))
     stream = _open_plain(path)
     stack.callback(stream.close)
     head = cast(io.BufferedReader, stream).peek(512)[:512]
     if len(head) == 512 and head[257:262] == b"ustar":
         stack.push(partial(_drain, stream))
         tar = stack.enter_context(tarfile.TarFile(fileobj=stream))
-        return _tar_entries(tar, path, complete)
+        return _until(complete, _tar_entries(tar, path))
     name = path.name[:-3] if path.name.lower().endswith(".gz") else path.name
-    return [Entry(name, path.name, partial(_open_plain, path))]
+    return Entries([Entry(name, path.name, partial(_open_plain, path))])
+
+
+def _until(complete: Callable[[str], bool], entries: Iterator[Entry]) -> Entries:
+    """Those up to the first that is enough, and the others at hand."""
+    found = []
+    for entry in entries:
+        found.append(entry)
+        if complete(entry.basename):
+            break
+    return Entries(found, entries)
 
 
 def _drain(stream: BinaryIO, failure: type[BaseException] | None, *_: object) -> None:
@@ -162,23 +195,36 @@ def _zip_entries(archive: zipfile.ZipFile, path: Path) -> list[Entry]:
     return entries
 
 
-def _tar_entries(
-    archive: tarfile.TarFile, path: Path, complete: Callable[[str], bool]
-) -> list[Entry]:
-    entries: list[Entry] = []
-    unpacked = 0
-    for member in archive:
-        if not member.isreg():
-            continue
-        unpacked += member.size
-        _refuse_bomb(path, unpacked)
-        _refuse_crowd(path.name, len(entries))
-        where = f"{path.name}:{member.name}"
-        opened = partial(_open_member, partial(archive.extractfile, member), where)
-        entries.append(Entry(member.name, where, opened))
-        if complete(entries[-1].basename):
-            break
-    return entries
+def _tar_entries(archive: tarfile.TarFile, path: Path) -> Iterator[Entry]:
+    """Its files as they come, the tar standing at the last one."""
+    unpacked = count = 0
+    try:
+        for member in archive:
+            if not member.isreg():
+                continue
+            unpacked, count = unpacked + member.size, count + 1
+            _refuse_bomb(path, unpacked)
+            _refuse_crowd(path.name, count)
+            where = f"{path.name}:{member.name}"
+            opened = partial(_open_member, partial(archive.extractfile, member), where)
+            yield Entry(member.name, where, opened)
+        _require_end(archive)
+    except _DAMAGE as error:
+        raise _broken(path.name, error) from error
+
+
+def _require_end(archive: tarfile.TarFile) -> None:
+    """Raise EOFError or TarError unless zeros stand where the next header would be.
+
+    Python ends a tar without a word at a header that is cut off or is none.
+    """
+    stream = cast(BinaryIO, archive.fileobj)
+    stream.seek(archive.offset)
+    block = stream.read(tarfile.BLOCKSIZE)
+    if len(block) < tarfile.BLOCKSIZE:
+        raise EOFError
+    if any(block):
+        raise tarfile.ReadError("no file's header stands where one should")
 
 
 def _open_member(open_it: Callable[[], IO[bytes] | None], where: str) -> BinaryIO:

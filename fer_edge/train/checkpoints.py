@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import zipfile
+import zlib
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,12 @@ import keras
 
 from fer_edge.errors import FerEdgeError
 from fer_edge.files import atomic_path, write_text
+
+_DAMAGE = (
+    *(OSError, ValueError, KeyError, TypeError, EOFError, NotImplementedError),
+    *(zipfile.BadZipFile, zlib.error),
+)
+"""What Keras meets in a file that was cut off or changed."""
 
 
 @dataclass
@@ -78,7 +86,7 @@ class Checkpoints:
         """
         try:
             return keras.models.load_model(self.path(epoch))
-        except (ValueError, OSError, KeyError) as error:
+        except _DAMAGE as error:
             raise FerEdgeError(
                 f"cannot read the checkpoint {self.path(epoch)}", "start the run in a new folder"
             ) from error

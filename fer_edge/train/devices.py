@@ -144,6 +144,21 @@ def replicas(variable: keras.Variable) -> list[Any]:
     return [variable]
 
 
+def over_devices(number: Any) -> Any:
+    """A sum over a device's share of the batch, brought together with those of the others.
+
+    JAX's sums are over the whole batch by themselves.
+    """
+    if keras.config.backend() != "tensorflow":
+        return number
+    import tensorflow as tf
+
+    context = tf.distribute.get_replica_context()
+    if context is None or context.num_replicas_in_sync == 1:
+        return number
+    return context.all_reduce(tf.distribute.ReduceOp.SUM, number)
+
+
 def batch_norms_of(model: keras.Model) -> Iterator[keras.layers.BatchNormalization]:
     """A model's batch norms, those of the models inside it too."""
     for layer in model.layers:

@@ -11,7 +11,7 @@ import keras
 
 from fer_edge.train.devices import is_accelerator, local_devices
 
-Precision = Literal["auto", "off", "bfloat16", "float16"]
+Precision = Literal["auto", "off", "bfloat16"]
 
 
 def choose_policy(wanted: Precision, devices: Sequence[str] | None = None) -> str:
@@ -23,8 +23,8 @@ def choose_policy(wanted: Precision, devices: Sequence[str] | None = None) -> st
     """
     if wanted == "off":
         return "float32"
-    if wanted != "auto":
-        return f"mixed_{wanted}"
+    if wanted == "bfloat16":
+        return "mixed_bfloat16"
     fast = is_accelerator((devices or local_devices())[0]) or _cpu_has_bfloat16()
     return "mixed_bfloat16" if fast else "float32"
 

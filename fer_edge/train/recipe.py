@@ -129,7 +129,7 @@ class FitTable(_Table):
     """``best``: the epoch with the highest validation accuracy; needs a validation split."""
     patience: int = Field(default=0, ge=0)
     """Stop after so many epochs without a better validation accuracy; 0 never stops early."""
-    mixed_precision: Literal["auto", "off", "bfloat16", "float16"] = "auto"
+    mixed_precision: Literal["auto", "off", "bfloat16"] = "auto"
     seed: int = Field(default=1, ge=0)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,16 +11,16 @@ from typing import Any
 
 import keras
 import numpy as np
-import tomli_w
 
 from fer_edge.data import load_dataset
 from fer_edge.data.dataset import Dataset
-from fer_edge.data.division import divide
+from fer_edge.data.division import TEST, divide
 from fer_edge.data.ferplus import by_majority, require_votes
 from fer_edge.data.sampling import oversample
+from fer_edge.data.splits import TRAINING, UNSPLIT
 from fer_edge.errors import FerEdgeError
 from fer_edge.evaluate import evaluate, plot_confusion
-from fer_edge.files import atomic_path, read_json, sole_use, write_text
+from fer_edge.files import atomic_path, write_text
 from fer_edge.runtime import load_model
 from fer_edge.subject import DIVISION, as_trained, model_file
 from fer_edge.train.averaging import face_statistics, network_of, use_average
@@ -29,12 +28,23 @@ from fer_edge.train.checkpoints import Checkpoints, State
 from fer_edge.train.devices import choose_devices, placed_on
 from fer_edge.train.environment import record_environment
 from fer_edge.train.fit import fit
+from fer_edge.train.folders import (
+    check_same,
+    finished_metrics,
+    new_folder,
+    newest_run,
+    recorded_run,
+    require_empty,
+    resumed_folder,
+)
 from fer_edge.train.heads import single_networks
+from fer_edge.train.models import check_options
 from fer_edge.train.models.merging import merged
 from fer_edge.train.plots import plot_curves
 from fer_edge.train.precision import choose_policy
-from fer_edge.train.recipe import Recipe, load_recipe, override, parse_recipe
+from fer_edge.train.recipe import Recipe, load_recipe, override
 from fer_edge.train.starting import starting_from
+from fer_edge.train.teachers import TEACHERS, teacher_digests
 from fer_edge.train.temperature import calibrate
 
 BATCH_NORM_SAMPLE = 2000
@@ -98,62 +108,56 @@ def train(
             "--resume and --from do not go together", "a run that goes on knows what it began with"
         )
     if resume:
-        folder = output or _newest_run(recipe_name)
-        recipe, recorded = recorded_run(folder)
-        _check_same(recipe, recipe_name, overrides, folder)
-        if (metrics := _finished(folder)) is not None:
+        output = output or newest_run(recipe_name)
+        recipe, recorded = recorded_run(output)
+        check_same(recipe, recipe_name, overrides, output)
+        if (metrics := finished_metrics(output)) is not None:
             # the test split is looked at once
-            state = Checkpoints(folder).load_state() or State()
-            return Run(folder, recipe, state, metrics, interrupted=False)
+            state = Checkpoints(output).load_state() or State()
+            return Run(output, recipe, state, metrics, interrupted=False)
         data = data or recorded["path"]
+        place = resumed_folder(output)
     else:
         recipe = override(load_recipe(recipe_name or _default(start)), overrides)
-        folder = output or _free_folder(recipe.name)
         recorded = None
-        if folder.exists() and any(folder.iterdir()):
-            raise FerEdgeError(
-                f"the run folder {folder} is not empty",
-                "go on with it by --resume, or name another with -o",
-            )
+        if output is not None:
+            require_empty(output)
         if data is None:
             raise FerEdgeError(
                 "no dataset given", "name one with --data PATH, or use --data synthetic"
             )
+        place = new_folder(output, recipe.name)
     chosen = choose_devices(devices, recipe.fit.batch_size)
     if recipe.task == "detect":
         if start is not None:
             raise FerEdgeError("a detector cannot be trained --from another", "leave out --from")
         from fer_edge.train.detection.run import train_detector
 
-        return Run(folder, recipe, *train_detector(recipe, str(data), folder, recorded, chosen))
+        return Run(*train_detector(recipe, str(data), place, recorded, chosen))
     dataset = load_dataset(data, skip_bad=skip_bad)
     if start is not None:
         recipe = starting_from(recipe, start, dataset)
     fingerprint = dataset.fingerprint()
-    if recorded and recorded["fingerprint"] != fingerprint:
-        raise FerEdgeError(
-            f"cannot resume {folder}: it was trained on another dataset "
-            f"({recorded['fingerprint'][:12]}, this one is {fingerprint[:12]})",
-            "give the same --data, or start a new run",
-        )
+    other = "it was trained on another dataset"
+    _check_recorded(output, recorded, "fingerprint", fingerprint, other)
     votes = _fingerprint_of_votes(dataset) if recipe.targets.use_votes else None
-    if recorded and recorded.get("votes_fingerprint") != votes:
-        raise FerEdgeError(
-            f"cannot resume {folder}: its faces had other FER+ votes",
-            "give the same --data, or start a new run",
-        )
+    other = "its faces had other FER+ votes"
+    _check_recorded(output, recorded, "votes_fingerprint", votes, other)
     roles = _roles(recipe, dataset, fingerprint)
     dataset = as_trained(dataset, roles)
-    for split in (*recipe.data.train, *recipe.data.validation, *recipe.data.test):
-        dataset.select(split)
-    if not resume:
-        _describe(folder, recipe, dataset, str(data), roles, votes)
+    _require_splits(recipe, dataset)
+    check_options(recipe.model.name, recipe.model.options)
+    described = recorded or _described(recipe, dataset, str(data), roles, votes)
     training = dataset.select(recipe.data.train)
     if recipe.data.oversample == "training":
         training = oversample(training, recipe.data.divide_seed)
     validation = dataset.select(recipe.data.validation) if recipe.data.validation else None
     interrupted = False
-    with sole_use(folder):
+    with place as folder:
+        if recorded is None:
+            # whatever resuming and exporting need to know, before the first step
+            write_text(folder / "recipe.toml", recipe.to_toml())
+            write_text(folder / "data.json", json.dumps(described, indent=2) + "\n")
         state = Checkpoints(folder).load_state() or State()
         record_environment(
             folder / "environment.json",
@@ -173,20 +177,33 @@ def train(
     return Run(folder, recipe, state, metrics, interrupted)
 
 
-def recorded_run(folder: Path) -> tuple[Recipe, dict[str, Any]]:
-    """The recipe that a run folder was made with, and its ``data.json``.
+def _check_recorded(
+    folder: Path | None, recorded: dict[str, Any] | None, key: str, found: str | None, other: str
+) -> None:
+    """Raise FerEdgeError where a run is to go on and what is ``found`` is not what it recorded."""
+    if recorded is None or (before := recorded.get(key)) == found:
+        return
+    raise FerEdgeError(
+        f"cannot resume {folder}: {other} ({str(before)[:12]}, this one is {str(found)[:12]})",
+        "give the same --data, or start a new run",
+    )
 
-    Raises:
-        FerEdgeError: not a run folder, or a damaged one.
-    """
+
+def _require_splits(recipe: Recipe, dataset: Dataset) -> None:
+    """Raise FerEdgeError where the dataset lacks a split, or has no face in it."""
+    table = recipe.data
     try:
-        text = (folder / "recipe.toml").read_text(encoding="utf-8")
-        content = json.loads((folder / "data.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        for split in (*table.train, *table.validation, *table.test):
+            dataset.select(split)
+    except FerEdgeError as error:
+        if table.division is not None or dataset.split_names != (UNSPLIT,):
+            raise
         raise FerEdgeError(
-            f"{folder} is not a run folder: {error}", "name one with -o RUN"
+            error.message,
+            "it comes without splits, so divide it: --set data.divide=by-image "
+            f"--set 'data.train=[\"{TRAINING}\"]' --set data.validation=[] "
+            f"--set 'data.test=[\"{TEST}\"]'",
         ) from error
-    return parse_recipe(_determining(text), str(folder / "recipe.toml")), content
 
 
 def _roles(recipe: Recipe, dataset: Dataset, fingerprint: str) -> dict[str, Any]:
@@ -206,23 +223,19 @@ def _roles(recipe: Recipe, dataset: Dataset, fingerprint: str) -> dict[str, Any]
     return roles
 
 
-def _describe(
-    folder: Path,
-    recipe: Recipe,
-    dataset: Dataset,
-    path: str,
-    roles: dict[str, Any],
-    votes: str | None,
-) -> None:
-    """Everything that resuming and exporting need to know, written before the first step."""
-    write_text(folder / "recipe.toml", recipe.to_toml())
+def _described(
+    recipe: Recipe, dataset: Dataset, path: str, roles: dict[str, Any], votes: str | None
+) -> dict[str, Any]:
+    """The content of ``data.json``: what resuming and exporting need to know."""
     absolute = path if path == "synthetic" else str(Path(path).absolute())
     content = {"path": absolute, "labels": list(dataset.labels), **roles}
     if recipe.targets.heads:
         content["heads"] = list(recipe.targets.heads)
     if votes is not None:
         content["votes_fingerprint"] = votes
-    write_text(folder / "data.json", json.dumps(content, indent=2) + "\n")
+    if teachers := teacher_digests(recipe, dataset):
+        content[TEACHERS] = teachers
+    return content
 
 
 def _finish(
@@ -339,46 +352,3 @@ def batch_norm_check(network: keras.Model, training: Dataset, seed: int) -> dict
 
 def _default(start: str | None) -> str:
     return "edge-small" if start is None else "fine-tune"
-
-
-def _newest_run(recipe_name: str | None) -> Path:
-    runs = [path.parent for path in Path("runs").glob("*/recipe.toml")]
-    if recipe_name:
-        runs = [run for run in runs if recorded_run(run)[0].name == load_recipe(recipe_name).name]
-    if not runs:
-        what = f" of recipe '{recipe_name}'" if recipe_name else ""
-        raise FerEdgeError(f"there is no run{what} in ./runs to resume", "name one with -o RUN")
-    return max(runs, key=lambda run: (run / "recipe.toml").stat().st_mtime)
-
-
-def _free_folder(name: str) -> Path:
-    candidates = (Path("runs") / (name if i == 1 else f"{name}-{i}") for i in range(1, 10_000))
-    return next(folder for folder in candidates if not folder.exists())
-
-
-def _finished(folder: Path) -> dict[str, Any] | None:
-    """The metrics of a run that reached its end."""
-    metrics = read_json(folder / "metrics.json")
-    return None if metrics.get("interrupted", True) else metrics
-
-
-def _determining(text: str) -> str:
-    """A recorded recipe without what a paper reported, which does not determine the run."""
-    try:
-        return tomli_w.dumps({k: v for k, v in tomllib.loads(text).items() if k != "paper"})
-    except tomllib.TOMLDecodeError:
-        return text  # the parser tells what is wrong
-
-
-def _check_same(
-    recorded: Recipe, recipe_name: str | None, overrides: Sequence[str], folder: Path
-) -> None:
-    wanted = override(load_recipe(recipe_name) if recipe_name else recorded, overrides)
-    before, now = recorded.model_dump(), wanted.model_dump()
-    for table in before:
-        if table in ("description", "paper") or before[table] == now[table]:
-            continue
-        raise FerEdgeError(
-            f"cannot resume {folder}: its recipe differs in [{table}] from the one given",
-            "resume without RECIPE and --set, or start a new run",
-        )

@@ -8,9 +8,10 @@ from typing import Any
 
 from fer_edge.data.dataset import Dataset
 from fer_edge.data.division import TEST
+from fer_edge.data.splits import TRAINING
 from fer_edge.errors import FerEdgeError
 from fer_edge.subject import find_subject
-from fer_edge.train.recipe import DataTable, FitTable, ModelTable, Recipe
+from fer_edge.train.recipe import FitTable, ModelTable, Recipe
 
 
 def starting_from(recipe: Recipe, start: str, dataset: Dataset) -> Recipe:
@@ -44,8 +45,8 @@ def starting_from(recipe: Recipe, start: str, dataset: Dataset) -> Recipe:
     table = recipe.data
     wanted = {*table.train, *table.validation, *table.test}
     if table.division is None and not wanted <= set(dataset.split_names):
-        share = table.test_share
-        changes["data"] = DataTable(divide="by-image", test_share=share, test=[TEST])
+        splits = {"train": [TRAINING], "validation": [], "test": [TEST]}
+        changes["data"] = table.model_copy(update={"divide": "by-image", **splits})
         fit = recipe.fit.model_dump() | {"select": "last", "patience": 0, "temperature": False}
         changes["fit"] = FitTable(**fit)
     return recipe.model_copy(update=changes)

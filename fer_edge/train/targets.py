@@ -36,12 +36,18 @@ def goals(dataset: Dataset, table: TargetsTable) -> Goal:
     if not table.heads:
         return _mixed(dataset, table.votes)
     parts = [_mixed(dataset, float(head == "votes")) for head in table.heads]
-    # mean 1 over the heads, so that the learning rate means what it does without them
-    scale = np.array(table.head_weights or [1.0] * len(parts), np.float32)
-    scale *= len(parts) / scale.sum()
     targets = np.stack([part.targets for part in parts], axis=1)
-    weights = np.stack([part.weights for part in parts], axis=1) * scale
+    weights = np.stack([part.weights for part in parts], axis=1) * head_scale(table)
     return Goal(targets, weights)
+
+
+def head_scale(table: TargetsTable) -> np.ndarray:
+    """What the heads' losses are multiplied by, (H,) float32; (1,) of 1 where there are no heads.
+
+    Its mean is 1, so that the learning rate means what it does without heads.
+    """
+    scale = np.array(table.head_weights or [1.0] * max(len(table.heads), 1), np.float32)
+    return scale * (len(scale) / scale.sum())
 
 
 def one_hot(dataset: Dataset) -> np.ndarray:

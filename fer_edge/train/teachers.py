@@ -3,28 +3,38 @@
 from __future__ import annotations
 
 import hashlib
+import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
 
 from fer_edge.data.dataset import Dataset
 from fer_edge.errors import FerEdgeError
-from fer_edge.files import atomic_path
+from fer_edge.files import atomic_path, read_json
 from fer_edge.runtime import load_model
 from fer_edge.shipped import find_shipped
 from fer_edge.subject import find_subject, model_file
 from fer_edge.train.recipe import Recipe
-from fer_edge.train.targets import Goal
+from fer_edge.train.targets import Goal, head_scale
 
 CACHE = "teachers.npz"
 """In the run folder: what the teachers said, and the fingerprint of them and the images."""
+TEACHERS = "teachers"
+"""In a run's ``data.json``: SHA-256 of each teacher's network, a list for each head."""
+
+_DAMAGE = (
+    *(OSError, ValueError, KeyError, EOFError, NotImplementedError),
+    *(zipfile.BadZipFile, zlib.error),
+)
 
 
 def taught(goal: Goal, dataset: Dataset, recipe: Recipe, run: Path) -> Goal:
     """The goal with the teachers' answers in it, as [distill] says.
 
     The teachers see each training image as it is and mirrored, once; their average is kept in the
-    run folder. A head learns from the teachers' head of the same name, where they have one.
+    run folder, and a run that goes on needs the teachers no more. A head learns from the teachers'
+    head of the same name, where they have one.
 
     Args:
         goal: of ``dataset``.
@@ -33,23 +43,41 @@ def taught(goal: Goal, dataset: Dataset, recipe: Recipe, run: Path) -> Goal:
         run: its folder.
 
     Raises:
-        FerEdgeError: a teacher is neither a finished run nor a bundle, or names other expressions.
+        FerEdgeError: a teacher is neither a finished run nor a bundle, names other expressions, or
+            is not the one any more that the run began with.
     """
     table = recipe.distill
-    if not table.teachers or not table.weight:
+    if not _used(recipe):
         return goal
-    heads = [*map(str, recipe.targets.heads)] or [""]
-    networks = [[_network(teacher, head, dataset) for teacher in table.teachers] for head in heads]
-    answers = _answers(networks, dataset, run / CACHE)
+    answers = _answers(recipe, dataset, run)
     softened = answers ** (1 / table.temperature)
     softened /= softened.sum(axis=-1, keepdims=True)
     said = softened if recipe.targets.heads else softened[:, 0]
     # where a face has no weight for its own target, the teachers' answer counts all the same
     own = (1 - table.weight) * goal.weights
-    total = np.maximum(own + table.weight, 1e-6)
+    teachers = table.weight * head_scale(recipe.targets)
+    total = np.maximum(own + teachers, 1e-6)
     part = (own / total)[..., None]
     targets = part * goal.targets + (1 - part) * said
-    return Goal(targets.astype(np.float32), (own + table.weight).astype(np.float32))
+    return Goal(targets.astype(np.float32), (own + teachers).astype(np.float32))
+
+
+def teacher_digests(recipe: Recipe, dataset: Dataset) -> list[list[str]]:
+    """SHA-256 of each teacher's network, a list for each head; empty where nobody teaches.
+
+    Raises:
+        FerEdgeError: a teacher is neither a finished run nor a bundle, or names other expressions.
+    """
+    return _digests(_networks(recipe, dataset)) if _used(recipe) else []
+
+
+def _used(recipe: Recipe) -> bool:
+    return bool(recipe.distill.teachers and recipe.distill.weight)
+
+
+def _networks(recipe: Recipe, dataset: Dataset) -> list[list[Path | bytes]]:
+    heads = [*map(str, recipe.targets.heads)] or [""]
+    return [[_network(each, head, dataset) for each in recipe.distill.teachers] for head in heads]
 
 
 def _network(teacher: str, head: str, dataset: Dataset) -> Path | bytes:
@@ -71,24 +99,54 @@ def _network(teacher: str, head: str, dataset: Dataset) -> Path | bytes:
     return subject.model
 
 
-def _answers(networks: list[list[Path | bytes]], dataset: Dataset, cache: Path) -> np.ndarray:
+def _digests(networks: list[list[Path | bytes]]) -> list[list[str]]:
+    contents = [
+        [network if isinstance(network, bytes) else network.read_bytes() for network in head]
+        for head in networks
+    ]
+    return [[hashlib.sha256(content).hexdigest() for content in head] for head in contents]
+
+
+def _answers(recipe: Recipe, dataset: Dataset, run: Path) -> np.ndarray:
     """(N, H, C) float32: the mean over teachers and mirror images, of each head."""
-    digest = hashlib.sha256(np.ascontiguousarray(dataset.faces).data)
-    for network in (network for head in networks for network in head):
-        content = network if isinstance(network, bytes) else network.read_bytes()
-        digest.update(hashlib.sha256(content).digest())
-    fingerprint = digest.hexdigest()
-    if cache.exists():
-        try:
-            with np.load(cache) as kept:
-                if str(kept["fingerprint"]) == fingerprint:
-                    return np.asarray(kept["answers"])
-        except (OSError, ValueError, KeyError):
-            pass  # a damaged cache is made anew
+    recorded = read_json(run / "data.json").get(TEACHERS)
+    kept = _kept(run / CACHE)
+    if kept and recorded and kept[0] == _fingerprint(dataset, recorded):
+        return kept[1]
+    networks = _networks(recipe, dataset)
+    digests = _digests(networks)
+    fingerprint = _fingerprint(dataset, digests)
+    # a run of an older version has nothing but the answers to tell by
+    others = recorded != digests if recorded else kept is not None and kept[0] != fingerprint
+    if others:
+        raise FerEdgeError(
+            f"cannot go on with {run}: its teachers {', '.join(recipe.distill.teachers)} are not "
+            "the networks any more that it began with",
+            "bring those back, or start a new run",
+        )
+    if kept and kept[0] == fingerprint:
+        return kept[1]
     answers = np.stack([_mean_answer(head, dataset.faces) for head in networks], axis=1)
-    with atomic_path(cache) as temporary, temporary.open("wb") as file:
+    with atomic_path(run / CACHE) as temporary, temporary.open("wb") as file:
         np.savez(file, answers=answers, fingerprint=np.array(fingerprint))
     return answers
+
+
+def _kept(cache: Path) -> tuple[str, np.ndarray] | None:
+    """The fingerprint and the answers that a run folder keeps; None if they cannot be read."""
+    try:
+        with np.load(cache) as kept:
+            return str(kept["fingerprint"]), np.asarray(kept["answers"])
+    except _DAMAGE:
+        return None
+
+
+def _fingerprint(dataset: Dataset, digests: list[list[str]]) -> str:
+    """Of the images and of the teachers that see them."""
+    digest = hashlib.sha256(np.ascontiguousarray(dataset.faces).data)
+    for each in (each for head in digests for each in head):
+        digest.update(bytes.fromhex(each))
+    return digest.hexdigest()
 
 
 def _mean_answer(networks: list[Path | bytes], faces: np.ndarray) -> np.ndarray:

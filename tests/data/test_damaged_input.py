@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import tarfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,7 @@ from data_samples import fer2013_csv, pack, small_dataset
 
 from fer_edge.data import load_dataset, sources
 from fer_edge.errors import FerEdgeError
+from fer_edge.labels import LABELS
 
 CSV = fer2013_csv(small_dataset()).encode()
 
@@ -121,6 +123,35 @@ def test_a_download_that_broke_off_says_after_which_row(name: str, tmp_path: Pat
         load_dataset(path)
     row = int(refused.value.message.split("after row ")[1].rstrip(")"))
     assert 100 < row <= 301
+
+
+def _tar_of_pictures(path: Path) -> tuple[Path, list[int]]:
+    """An archive of twelve faces, and where the header of each stands."""
+    face = cv2.imencode(".png", np.arange(2304, dtype=np.uint8).reshape(48, 48))[1].tobytes()
+    members = {f"train/{label}/{number}.png": face for label in LABELS[:4] for number in range(3)}
+    with tarfile.open(pack(path, members)) as archive:
+        return path, [member.offset for member in archive.getmembers()]
+
+
+@pytest.mark.parametrize("name", ["faces.tar", "faces.tar.gz"])
+def test_a_tar_that_ends_between_two_files_is_truncated(name: str, tmp_path: Path) -> None:
+    path, headers = _tar_of_pictures(tmp_path / name)
+    assert len(load_dataset(path)) == 12
+    wrap = gzip.compress if name.endswith("gz") else bytes
+    whole = gzip.decompress(path.read_bytes()) if name.endswith("gz") else path.read_bytes()
+    for end in (headers[8], headers[8] + 100):
+        path.write_bytes(wrap(whole[:end]))
+        with pytest.raises(FerEdgeError, match=f"{name} is truncated"):
+            load_dataset(path)
+
+
+def test_a_tar_with_a_damaged_header_in_its_midst_is_damaged(tmp_path: Path) -> None:
+    path, headers = _tar_of_pictures(tmp_path / "faces.tar")
+    content = bytearray(path.read_bytes())
+    content[headers[8] + 150] ^= 0x55
+    path.write_bytes(content)
+    with pytest.raises(FerEdgeError, match=r"faces\.tar is damaged: no file's header"):
+        load_dataset(path)
 
 
 ZEROS = b"emotion,pixels,Usage\n" + bytes(80 << 20)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import io
 from dataclasses import replace
 from pathlib import Path
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 from data_samples import fer2013_csv, pack, spread
 
-from fer_edge.data import load_dataset
+from fer_edge.data import load_dataset, sources
 from fer_edge.data.dataset import Dataset
 from fer_edge.data.ferplus import NO_MAJORITY, VOTE_COLUMNS, join_votes, majority_targets
 from fer_edge.errors import FerEdgeError
@@ -34,11 +35,51 @@ def test_votes_are_joined_where_they_lie_beside_fer2013(
 ) -> None:
     files = {"fer2013.csv": fer2013_csv(dataset), "fer2013new.csv": votes_csv(dataset, votes)}
     data = {name: text.encode() for name, text in files.items()}
-    for path in (spread(tmp_path / "folder", data), pack(tmp_path / "both.zip", data)):
+    reverse = dict(reversed(data.items()))
+    nested = {"fer2013.tar.gz": pack(tmp_path / "both.tar.gz", data).read_bytes()}
+    for path in (
+        spread(tmp_path / "folder", data),
+        tmp_path / "folder" / "fer2013.csv",
+        spread(tmp_path / "nested", nested),
+        *(pack(tmp_path / f"both.{kind}", data) for kind in ("zip", "tar", "tar.gz")),
+        pack(tmp_path / "reverse.tar.gz", reverse),
+        pack(tmp_path / "folder" / "fer2013.tar.gz", {"fer2013.csv": data["fer2013.csv"]}),
+    ):
         loaded = load_dataset(path)
-        assert loaded.votes is not None
+        assert loaded.votes is not None, path
         np.testing.assert_array_equal(loaded.votes, votes)
         assert loaded.fingerprint() == dataset.fingerprint()
+
+
+def test_a_packed_tar_is_not_read_twice_for_its_votes(
+    dataset: Dataset, votes: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sources, "_BUFFER", 4096)
+    restarted_at = []
+    rewind = gzip._GzipReader._rewind
+
+    def watched(self: gzip._GzipReader) -> None:
+        restarted_at.append(self.tell())
+        rewind(self)
+
+    monkeypatch.setattr(gzip._GzipReader, "_rewind", watched)
+    faces, rows = fer2013_csv(dataset).encode(), votes_csv(dataset, votes).encode()
+    content = {"fer2013.csv": faces, "fer2013new.csv": rows}
+    assert load_dataset(pack(tmp_path / "both.tar.gz", content)).votes is not None
+    assert restarted_at == []
+    reverse = dict(reversed(content.items()))
+    assert load_dataset(pack(tmp_path / "reverse.tar.gz", reverse)).votes is not None
+    assert max(restarted_at, default=0) < len(faces), "back to the votes, before the faces"
+
+
+def test_votes_beside_a_part_of_fer2013_or_other_faces_are_left_alone(
+    dataset: Dataset, votes: np.ndarray, tmp_path: Path
+) -> None:
+    text = fer2013_csv(dataset)
+    (tmp_path / "fer2013new.csv").write_text(votes_csv(dataset, votes))
+    for name in ("train.csv", "faces.csv"):
+        (tmp_path / name).write_text(text)
+        assert load_dataset(tmp_path / name).votes is None
 
 
 def test_votes_can_be_named_apart_and_follow_a_selection(
@@ -50,6 +91,41 @@ def test_votes_can_be_named_apart_and_follow_a_selection(
     chosen = loaded.select("PublicTest")
     assert chosen.votes is not None
     np.testing.assert_array_equal(chosen.votes, votes[dataset.splits == "PublicTest"])
+
+
+def test_votes_are_found_in_a_folder_or_archive_by_their_name(
+    dataset: Dataset, votes: np.ndarray, tmp_path: Path
+) -> None:
+    (tmp_path / "faces.csv").write_text(fer2013_csv(dataset))
+    rows = votes_csv(dataset, votes).encode()
+    content = {"LICENSE": b"MIT", "fer2013new.csv": rows, "z.txt": b""}
+    for path in (
+        spread(tmp_path / "FERPlus", content),
+        pack(tmp_path / "FERPlus.tar.gz", content),
+        pack(tmp_path / "votes.csv.gz", {"votes.csv": rows}),
+    ):
+        loaded = load_dataset(tmp_path / "faces.csv", votes=path).votes
+        assert loaded is not None
+        np.testing.assert_array_equal(loaded, votes)
+    (tmp_path / "empty").mkdir()
+    for path in (tmp_path / "empty", pack(tmp_path / "other.zip", {"a": b"", "b": b""})):
+        with pytest.raises(FerEdgeError, match=r"holds no fer2013new\.csv: "):
+            load_dataset(tmp_path / "faces.csv", votes=path)
+
+
+def test_a_quote_that_does_not_end_is_refused_by_its_line(
+    dataset: Dataset, votes: np.ndarray
+) -> None:
+    lines = votes_csv(dataset, votes).splitlines()
+    lines[3] = lines[3].replace("fer0", '"fer0')
+    with pytest.raises(FerEdgeError, match=r"line [0-9]+: field larger than field limit") as error:
+        _join(dataset, "\n".join([*lines, *lines[1:2] * 6000]))
+    assert "quote" in error.value.hint
+    lines[3] = lines[3].replace('"', "").replace("png,", 'png,"')
+    with pytest.raises(FerEdgeError, match="row 4: votes are ") as error:
+        _join(dataset, "\n".join(lines))
+    assert "\n" not in error.value.message
+    assert len(error.value.message) < 100
 
 
 def _join(dataset: Dataset, text: str) -> Dataset:
@@ -67,7 +143,7 @@ def test_another_number_of_rows_is_refused(dataset: Dataset, votes: np.ndarray) 
         _join(dataset, votes_csv(dataset.subset(np.arange(20)), votes[:20]))
 
 
-@pytest.mark.parametrize("bad", ["11", "-1", "x", ""])
+@pytest.mark.parametrize("bad", ["11", "-1", "x", "", "²", "9" * 5000])
 def test_a_bad_vote_is_refused_by_its_row(bad: str, dataset: Dataset, votes: np.ndarray) -> None:
     lines = votes_csv(dataset, votes).splitlines()
     lines[4] = lines[4].rsplit(",", 1)[0] + "," + bad

@@ -129,6 +129,18 @@ def test_a_manifest_that_does_not_fit_is_refused(
         load_dataset(_rewritten(tmp_path / "small.npz", **changes))
 
 
+def test_more_splits_than_a_byte_counts_are_refused(dataset: Dataset, tmp_path: Path) -> None:
+    many = dataset.subset(np.arange(300) % len(dataset))
+    for count in (256, 257):
+        splits = np.array([f"person{number % count}" for number in range(300)])
+        if count == 256:
+            write_packed(replace(many, splits=splits), tmp_path / "many.npz")
+            assert load_dataset(tmp_path / "many.npz").splits.tolist() == splits.tolist()
+            continue
+        with pytest.raises(FerEdgeError, match="has 257 splits, and a packed dataset holds up to"):
+            write_packed(replace(many, splits=splits), tmp_path / "more.npz")
+
+
 def test_another_suffix_is_refused_before_anything_is_written(
     rich: Dataset, tmp_path: Path
 ) -> None:

@@ -25,25 +25,34 @@ def _metrics(majority: float, accuracy: float) -> dict[str, Any]:
     }
 
 
+def _write_run(planned: ablation.Planned, metrics: dict[str, Any]) -> None:
+    planned.folder.mkdir()
+    (planned.folder / "recipe.toml").write_text(planned.recipe.to_toml())
+    (planned.folder / "data.json").write_text("{}")
+    (planned.folder / "metrics.json").write_text(json.dumps({"interrupted": False, **metrics}))
+
+
 def test_no_ingredient_lets_a_run_look_at_the_test_split(tmp_path: Path) -> None:
-    planned = [*ablation.tasks("edge-nano", tmp_path / "faces.npz", tmp_path, 3, [1, 2])]
+    planned = [*ablation.plan("edge-nano", tmp_path / "faces.npz", tmp_path, 3, [1, 2])]
     assert len(planned) == 2 * (len(ablation.INGREDIENTS) + 1)
-    assert len({folder for _, folder, _ in planned}) == len(planned)
-    for name, _, task in planned:
-        words = list(task.arguments)
+    assert len({each.folder for each in planned}) == len(planned)
+    for each in planned:
+        words = list(each.task.arguments)
         settings = [value for key, value in pairwise(words) if key == "--set"]
         recipe = override(load_recipe(words[1]), settings)
+        assert recipe == each.recipe
         assert recipe.data.test == []
-        assert bool(recipe.distill.teachers) == (name == ablation.TAUGHT)
+        assert bool(recipe.distill.teachers) == (each.name == ablation.TAUGHT)
         assert recipe.fit.epochs == 3
 
 
-def test_a_run_that_was_cut_off_goes_on(tmp_path: Path) -> None:
-    _, folder, _ = next(ablation.tasks("edge-nano", tmp_path / "faces.npz", tmp_path, 3, [1]))
-    folder.mkdir()
-    (folder / "data.json").write_text("{}")
-    _, _, task = next(ablation.tasks("edge-nano", tmp_path / "faces.npz", tmp_path, 3, [1]))
-    assert task.arguments[:2] == ("train", "--resume")
+def test_a_run_that_was_cut_off_goes_on_by_the_same_recipe(tmp_path: Path) -> None:
+    def first() -> ablation.Planned:
+        return next(ablation.plan("edge-nano", tmp_path / "faces.npz", tmp_path, 3, [1]))
+
+    begun = first()
+    _write_run(begun, _metrics(0.8, 0.6) | {"interrupted": True})
+    assert first().task.arguments == ("train", "edge-nano", "--resume", *begun.task.arguments[2:])
 
 
 def test_the_table_has_the_mean_over_the_seeds_and_says_nothing_of_a_head_that_is_not_there() -> (
@@ -67,15 +76,39 @@ def test_finished_runs_are_not_trained_again(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     data = tmp_path / "faces.npz"
-    for _, folder, _ in ablation.tasks("edge-nano", data, tmp_path, 3, [7]):
-        folder.mkdir()
-        (folder / "metrics.json").write_text(json.dumps(_metrics(0.8, 0.6)))
+    for planned in ablation.plan("edge-nano", data, tmp_path, 3, [7]):
         single = {"validation": _metrics(0, 0.5)["heads"]["fer2013"]["validation"]}
-        if folder.name.endswith("-2-7"):
-            (folder / "metrics.json").write_text(json.dumps(single))
+        one_head = planned.folder.name.endswith("-2-7")
+        _write_run(planned, single if one_head else _metrics(0.8, 0.6))
     report = tmp_path / "ABLATION.md"
     words = ["--data", str(data), "-o", str(tmp_path), "--report", str(report)]
     assert ablation.main([*words, "--epochs", "3", "--seeds", "7"]) == 0
     assert not (tmp_path / "logs").exists()
     assert "| no class balance | 80.0 | 60.0 | 60.0 | 60.0 | 1 |" in report.read_text()
     assert "no class balance" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("kind", ["cut off", "of another recipe"])
+def test_what_is_no_finished_run_of_the_recipe_is_trained_and_does_not_count(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, trained = tmp_path / "faces.npz", []
+    for planned in ablation.plan("edge-nano", data, tmp_path, 3, [7]):
+        _write_run(planned, _metrics(0.8, 0.6) | {"interrupted": kind == "cut off"})
+        if kind != "cut off":
+            other = override(planned.recipe, ["fit.learning_rate=0.5"])
+            (planned.folder / "recipe.toml").write_text(other.to_toml())
+
+    class Idle:
+        def __init__(self, jobs: int) -> None: ...
+
+        def run(self, tasks: list[Any], tick: object) -> list[Any]:
+            trained.extend(tasks)
+            return []
+
+    monkeypatch.setattr(ablation, "LocalExecutor", Idle)
+    report = tmp_path / "ABLATION.md"
+    words = ["--data", str(data), "-o", str(tmp_path), "--report", str(report)]
+    assert ablation.main([*words, "--epochs", "3", "--seeds", "7"]) == 0
+    assert len(trained) == len(ablation.INGREDIENTS) + 1
+    assert "80.0" not in report.read_text()

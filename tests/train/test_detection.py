@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from fer_edge.chatter import import_keras
 
 keras = import_keras()
+
+import tensorflow as tf  # noqa: E402
 
 from fer_edge.data.detection.backgrounds import Backgrounds  # noqa: E402
 from fer_edge.data.detection.frames import Composer, Composition, Truth  # noqa: E402
@@ -99,6 +105,53 @@ def test_the_right_answer_costs_nearly_nothing_and_each_wrong_one_more() -> None
     ignored = taught.copy()
     ignored[taught[:, 0] == BACKGROUND, 0] = LEFT_ALONE
     assert float(loss(ignored[None], surprised[None])) == pytest.approx(cost(right), abs=1e-3)
+
+
+ON_TWO_DEVICES = """
+import sys
+import tensorflow as tf
+(processor,) = tf.config.list_physical_devices("CPU")
+half = tf.config.LogicalDeviceConfiguration()
+tf.config.set_logical_device_configuration(processor, [half, half])
+import numpy as np
+from fer_edge.train.detection.losses import DetectionLoss
+from fer_edge.train.devices import placed_on
+
+taught, said = (tf.constant(array) for array in np.load(sys.argv[1]).values())
+
+def step(share):
+    own = said[share::2]
+    with tf.GradientTape() as tape:
+        tape.watch(own)
+        loss = DetectionLoss()(taught[share::2], own)
+    return loss, tf.norm(tape.gradient(loss, own))
+
+with placed_on(("cpu:0", "cpu:1")):
+    strategy = tf.distribute.get_strategy()
+    share = strategy.experimental_distribute_values_from_function(
+        lambda context: tf.constant(context.replica_id_in_sync_group)
+    )
+    losses, gradients = strategy.run(tf.function(step), args=(share,))
+    parts = [strategy.experimental_local_results(each) for each in (losses, gradients)]
+print(sum(map(float, parts[0])), sum(float(each) ** 2 for each in parts[1]) ** 0.5)
+"""
+
+
+def test_devices_that_share_a_batch_take_together_the_loss_and_step_of_one(tmp_path: Path) -> None:
+    frames = [_truth([200, 60, 70, 90]), _truth(), _truth([40, 30, 30, 38], [200, 60, 70, 90])]
+    taught = np.stack([targets(frame, SIZE) for frame in [*frames, _truth()]])
+    said = np.random.default_rng(1).normal(0, 0.5, taught.shape).astype(np.float32)
+    np.savez(tmp_path / "batch.npz", taught=taught, said=said)
+    command = [sys.executable, "-c", ON_TWO_DEVICES, str(tmp_path / "batch.npz")]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    loss, step = map(float, done.stdout.split())
+    assert loss == pytest.approx(float(DetectionLoss()(taught, said)), rel=1e-4)
+    answers = tf.convert_to_tensor(said)
+    with tf.GradientTape() as tape:
+        tape.watch(answers)
+        whole = DetectionLoss()(taught, answers)
+    assert step == pytest.approx(float(tf.norm(tape.gradient(whole, answers))), rel=1e-4)
 
 
 def test_an_empty_frame_has_a_finite_loss() -> None:

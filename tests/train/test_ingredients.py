@@ -77,6 +77,22 @@ def test_two_heads_have_their_own_targets_and_weights(voted: Dataset) -> None:
     assert goal.weights[-1].tolist() == [0, 0.5]
 
 
+def test_a_teacher_leaves_the_heads_their_weights(
+    voted: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = np.full((len(voted), 2, 7), 1 / 7, np.float32)
+    monkeypatch.setattr("fer_edge.train.teachers._answers", lambda *_: said)
+    text = HEADS.replace("weight = 1.0", "weight = 0.5")
+    recipe = parse_recipe(text.replace("[distill]", "head_weights = [3, 1]\n[distill]"), "student")
+    goal = taught(goals(voted, recipe.targets), voted, recipe, tmp_path)
+    assert goal.weights[0].tolist() == [1.5, 0.5]
+    # nobody voted for a class: the teacher's half is left, and all of the target
+    assert goal.weights[-1].tolist() == [0.75, 0.5]
+    np.testing.assert_allclose(goal.targets[-1, 0], 1 / 7, rtol=1e-6)
+    label = int(voted.targets[0])
+    assert goal.targets[0, 1, label] == pytest.approx(0.5 + 0.5 / 7)
+
+
 def test_votes_that_a_dataset_lacks_are_asked_for(blob_dataset: Dataset) -> None:
     with pytest.raises(FerEdgeError, match=r"has no FER\+ votes"):
         goals(blob_dataset, TargetsTable(votes=1))

@@ -10,6 +10,7 @@ keras = import_keras()
 
 from fer_edge.macs import multiply_accumulates  # noqa: E402
 from fer_edge.train.models import BUILDERS, build_model  # noqa: E402  (after Keras, quietly)
+from fer_edge.train.models.detector import build_detector  # noqa: E402
 from fer_edge.train.models.merging import merged  # noqa: E402
 
 
@@ -118,6 +119,43 @@ def test_an_option_that_a_network_does_not_take_suggests_the_nearest() -> None:
         build_model("triwijoyo", 7, {"batchnorm": "none"})
     with pytest.raises(FerEdgeError, match="did you mean 'compact'"):
         build_model("compakt", 7, {})
+
+
+@pytest.mark.parametrize(
+    ("name", "option", "value"),
+    [
+        ("compact", "dropout", 2),
+        ("compact", "width", 0),
+        ("compact", "width", "big"),
+        ("compact", "width", True),
+        ("compact", "momentum", float("nan")),
+        ("triwijoyo", "batch_norm", False),
+        ("triwijoyo", "batch_norm", "before_relu"),
+        ("kumar", "batch_norm", "none"),
+        ("kusno", "model", "2"),
+    ],
+)
+def test_a_value_that_an_option_cannot_take_is_one_line(
+    name: str, option: str, value: object
+) -> None:
+    with pytest.raises(FerEdgeError, match=f"model '{name}': {option}: ") as refused:
+        build_model(name, 7, {option: value})
+    assert repr(value) in refused.value.message
+    assert "\n" not in refused.value.message
+
+
+def test_what_keras_refuses_is_one_line() -> None:
+    with pytest.raises(FerEdgeError, match="'compact' cannot be built: ") as refused:
+        build_model("compact", 0, {})
+    assert "\n" not in refused.value.message
+
+
+def test_options_as_recipes_write_them_are_taken() -> None:
+    build_model("compact", 7, {"width": 4, "dropout": 0})
+    widths = {"widths": [4, 4, 4], "depths": [1, 1, 1]}
+    build_detector({"stem": 4, "early": 4, "head": 4, **widths}, (96, 96))
+    with pytest.raises(FerEdgeError, match="'detector': widths: "):
+        build_detector({"widths": [4, 4]}, (96, 96))
 
 
 @pytest.mark.parametrize(

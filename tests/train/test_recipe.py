@@ -83,6 +83,7 @@ def test_the_resolved_recipe_reads_back_as_the_same_recipe() -> None:
         ("[fit]", "[fitt]", "unknown key 'fitt'", "did you mean 'fit'?"),
         ("epochs = 3", "epochs = 0", "fit.epochs", "docs/training.md"),
         ("epochs = 3", "epochs = 'many'", "fit.epochs", "docs/training.md"),
+        ("epochs = 3", "mixed_precision = 'float16'", "fit.mixed_precision", "docs/training.md"),
         ("epochs = 3", "epochs =", "not valid TOML", "docs/training.md"),
         ("epochs = 3", "optimizer = 'adamm'", "fit.optimizer", "docs/training.md"),
         ('["PublicTest"]', '["PrivateTest"]', "'PrivateTest' is in both", "one purpose only"),

@@ -72,6 +72,13 @@ def test_a_plan_that_makes_no_sense_is_refused(
     assert hint in caught.value.hint
 
 
+def test_what_can_be_reproduced_is_named_once() -> None:
+    with pytest.raises(FerEdgeError, match="no paper or recipe of a paper 'x'") as refused:
+        plan(["x"])
+    known = refused.value.hint.removeprefix("known: ").split(", ")
+    assert len(known) == len(set(known))
+
+
 @pytest.mark.parametrize(
     ("name", "options", "macs"),
     [("triwijoyo", {}, 722.1e6), ("mondal_shallow", {}, 77.3e6), ("compact", {}, 7.4e6)],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +13,13 @@ from fer_edge.chatter import import_keras
 from fer_edge.data.dataset import Dataset
 from fer_edge.data.packed import write_packed
 from fer_edge.errors import FerEdgeError
+from fer_edge.files import sha256, sole_use
+from fer_edge.subject import Subject
 
 keras = import_keras()
 
 from fer_edge.train.checkpoints import Checkpoints  # noqa: E402
+from fer_edge.train.recipe import load_recipe, override  # noqa: E402
 from fer_edge.train.run import batch_norm_check, train  # noqa: E402
 
 RECIPE = """
@@ -69,6 +73,8 @@ def test_a_run_folder_holds_what_the_documentation_lists(
 
     with pytest.raises(FerEdgeError, match="is not empty"):
         train(recipe, packed, output=run.folder)
+    with pytest.raises(FerEdgeError, match="is a file"):
+        train(recipe, packed, output=run.folder / "data.json")
     again = train(None, None, output=run.folder, resume=True)
     assert again.metrics == metrics, "a finished run is not measured on the test split again"
 
@@ -107,6 +113,65 @@ def test_control_c_leaves_a_usable_run_folder_and_the_test_split_untouched(
     assert environment["devices"] == ["cpu:0"]
     (resumed,) = environment["resumed"]
     assert (resumed["after_epoch"], resumed["devices"]) == (1, ["cpu:0"])
+
+
+def test_nothing_is_written_to_a_folder_that_another_training_has(
+    recipe: str, packed: str, tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    with sole_use(folder), pytest.raises(FerEdgeError, match="worked on by another process"):
+        train(recipe, packed, output=folder)
+    assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (["model.dropout=2"], "'compact': dropout: input should be less than 1, got 2"),
+        (['distill.teachers=["other"]'], "names a, b; blobs has angry"),
+        (["model.name=pretrained", "model.width=[]"], "no option 'width'"),
+    ],
+)
+def test_a_recipe_that_cannot_work_blocks_no_second_try(
+    settings: list[str], message: str, recipe: str, packed: str, tmp_path: Path, monkeypatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    subject = Subject(Path("other"), Path("model.keras"), ("a", "b"))
+    monkeypatch.setattr("fer_edge.train.teachers.find_subject", lambda *_: subject)
+    with pytest.raises(FerEdgeError, match=message):
+        train(recipe, packed, output=tmp_path / "run", overrides=settings)
+    assert not list((tmp_path / "run").glob("*"))
+
+
+def test_a_dataset_without_splits_is_told_how_to_be_divided(
+    recipe: str, blob_dataset: Dataset, tmp_path: Path
+) -> None:
+    unsplit = replace(blob_dataset, splits=np.full(len(blob_dataset), "all"))
+    write_packed(unsplit, tmp_path / "all.npz")
+    with pytest.raises(FerEdgeError, match="has no split 'Training'") as refused:
+        train(recipe, str(tmp_path / "all.npz"), output=tmp_path / "run")
+    assert "--set data.divide=by-image" in refused.value.hint
+    settings = [word.strip("'") for word in refused.value.hint.split()[1:] if "data." in word]
+    assert override(load_recipe(recipe), settings).data.division is not None
+
+
+def test_a_teacher_is_recorded_and_a_damaged_checkpoint_is_named(
+    recipe: str, packed: str, tmp_path: Path
+) -> None:
+    settings = ["fit.epochs=1"]
+    teacher = train(recipe, packed, output=tmp_path / "teacher", overrides=settings).folder
+    settings.append(f'distill.teachers=["{teacher}"]')
+    run = train(recipe, packed, output=tmp_path / "run", overrides=settings).folder
+    recorded = json.loads((run / "data.json").read_text())["teachers"]
+    assert recorded == [[sha256(teacher / "model.keras")]]
+    checkpoint = Checkpoints(run).path(1)
+    content = bytearray(checkpoint.read_bytes())
+    content[len(content) // 2] ^= 1
+    for damaged in (content, content[: len(content) // 2]):
+        checkpoint.write_bytes(damaged)
+        with pytest.raises(FerEdgeError, match="cannot read the checkpoint"):
+            Checkpoints(run).load_model(1)
 
 
 def test_leaked_images_are_left_out_of_training(

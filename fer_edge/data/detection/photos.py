@@ -227,8 +227,8 @@ def _read_pictures(path: Path, wanted: set[str]) -> tuple[list[str], dict[str, n
 
     found: dict[str, np.ndarray] = {}
     with open_source(path, complete=lambda name: False) as entries:
-        entries = [entry for entry in entries if entry.name.lower().endswith(PICTURES)]
-        for entry in sorted(entries, key=lambda entry: entry.name):
+        pictures = [entry for entry in entries if entry.name.lower().endswith(PICTURES)]
+        for entry in sorted(pictures, key=lambda entry: entry.name):
             if entry.name not in wanted:
                 continue
             with entry.open() as stream:
@@ -237,4 +237,4 @@ def _read_pictures(path: Path, wanted: set[str]) -> tuple[list[str], dict[str, n
             if gray is None:
                 raise FerEdgeError(f"{entry.where} is no picture", "take it out, or get it again")
             found[entry.name] = np.asarray(gray)
-        return [entry.name for entry in entries], found
+        return [entry.name for entry in pictures], found

@@ -7,6 +7,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from fer_edge.train.devices import over_devices
+
 Tensor = Any
 
 BOX_WEIGHT = 2.0
@@ -39,7 +41,8 @@ class DetectionLoss(keras.losses.Loss):
         y_true, y_pred = ops.cast(y_true, "float32"), ops.cast(y_pred, "float32")
         face = ops.cast(y_true[..., 0] > 0, "float32")
         asked = ops.cast(y_true[..., 0] >= 0, "float32")
-        count = ops.maximum(ops.sum(face), 1.0)
+        # each device gives its part of the sum; its faces alone would be a fraction of the batch's
+        count = ops.maximum(over_devices(ops.sum(face)), 1.0)
         corners = corners_of(y_pred)
         quality, giou = overlaps(y_true[..., 1:5], corners)
         wish = face * ops.stop_gradient(ops.clip(quality, 0.0, 1.0))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from fer_edge.data.detection.photos import FacePhotos, load_photos
 from fer_edge.detection.evaluating import measure
 from fer_edge.detection.network import KerasDetector
 from fer_edge.errors import FerEdgeError
-from fer_edge.files import atomic_path, sole_use, write_text
+from fer_edge.files import atomic_path, write_text
 from fer_edge.train.averaging import AveragedNorms, Statistics, use_average
 from fer_edge.train.checkpoints import Checkpoints, State
 from fer_edge.train.detection.batches import FrameBatches
@@ -39,21 +40,22 @@ STATISTICS_FRAMES = 256
 def train_detector(
     recipe: Recipe,
     data: str,
-    folder: Path,
+    place: AbstractContextManager[Path],
     recorded: dict[str, Any] | None,
     devices: Sequence[str],
-) -> tuple[State, dict[str, Any], bool]:
+) -> tuple[Path, Recipe, State, dict[str, Any], bool]:
     """Train, and write the run folder.
 
     Args:
         recipe: with ``task = "detect"``.
         data: the photos' path, or ``synthetic``.
-        folder: of the run.
+        place: gives the run's folder and holds it.
         recorded: its ``data.json`` where the run is resumed.
         devices: that share every batch.
 
     Returns:
-        The state, the content of ``metrics.json``, and whether Ctrl-C ended it.
+        The folder, the recipe, the state, the content of ``metrics.json``, and whether Ctrl-C ended
+        it.
 
     Raises:
         FerEdgeError: no such photos or backgrounds, or others than the run began with.
@@ -64,13 +66,13 @@ def train_detector(
         for name in ("train", "validation", "test")
     }
     content = _described(recipe, photos, data, parts)
-    if recorded is None:
-        write_text(folder / "recipe.toml", recipe.to_toml())
-        write_text(folder / "data.json", json.dumps(content, indent=2) + "\n")
-    else:
-        _check_same(folder, recorded, content)
     interrupted = False
-    with sole_use(folder):
+    with place as folder:
+        if recorded is None:
+            write_text(folder / "recipe.toml", recipe.to_toml())
+            write_text(folder / "data.json", json.dumps(content, indent=2) + "\n")
+        else:
+            _check_same(folder, recorded, content)
         state = Checkpoints(folder).load_state() or State()
         policy = choose_policy(recipe.fit.mixed_precision, devices)
         record_environment(folder / "environment.json", policy, devices, state.epoch)
@@ -83,7 +85,7 @@ def train_detector(
             interrupted = True
         with placed_on(devices[:1]):
             metrics = _finish(folder, recipe, photos, parts, state, interrupted)
-    return state, metrics, interrupted
+    return folder, recipe, state, metrics, interrupted
 
 
 def _fit(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -15,6 +14,7 @@ from fer_edge.train.models.edge import edge
 from fer_edge.train.models.kumar import kumar
 from fer_edge.train.models.kusno import kusno
 from fer_edge.train.models.mondal import mondal_deep, mondal_shallow
+from fer_edge.train.models.options import built, check
 from fer_edge.train.models.pretrained import pretrained
 from fer_edge.train.models.triwijoyo import triwijoyo
 
@@ -31,24 +31,29 @@ BUILDERS: dict[str, Callable[..., keras.Model]] = {
 }
 
 
-def build_model(name: str, classes: int, options: dict[str, Any]) -> keras.Model:
-    """Build the network called ``name`` for so many classes, with a recipe's options.
-
-    ``pretrained`` is a finished one from a file.
+def check_options(name: str, options: dict[str, Any]) -> None:
+    """Hold a recipe's options against those of the network called ``name``.
 
     Raises:
-        FerEdgeError: no such network, or an option that its builder does not take.
+        FerEdgeError: no such network, an option that its builder does not take, or a value of
+            another type or out of range.
     """
     builders = BUILDERS | {"pretrained": pretrained}
     if name not in builders:
         raise FerEdgeError(
             f"recipe: no model '{name}'", nearest(name, builders) or f"known: {', '.join(builders)}"
         )
-    known = [key for key in inspect.signature(builders[name]).parameters if key != "classes"]
-    for key in options:
-        if key not in known:
-            raise FerEdgeError(
-                f"recipe: model '{name}' has no option '{key}'",
-                nearest(key, known) or f"it takes {', '.join(known)}",
-            )
-    return builders[name](classes=classes, **options)
+    check(builders[name], name, options, given="classes")
+
+
+def build_model(name: str, classes: int, options: dict[str, Any]) -> keras.Model:
+    """Build the network called ``name`` for so many classes, with a recipe's options.
+
+    ``pretrained`` is a finished one from a file.
+
+    Raises:
+        FerEdgeError: as ``check_options``, or the network cannot be built.
+    """
+    check_options(name, options)
+    builder = (BUILDERS | {"pretrained": pretrained})[name]
+    return built(builder, name, classes=classes, **options)

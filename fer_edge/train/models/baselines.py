@@ -8,12 +8,13 @@ import keras
 from keras import layers
 
 from fer_edge.face import FACE_SHAPE
+from fer_edge.train.models.options import Count, Rate
 
 
 def mini_xception(
     classes: int = 7,
-    width: int = 8,
-    momentum: float = 0.95,
+    width: Count = 8,
+    momentum: Rate = 0.95,
 ) -> keras.Model:
     """Build a network like mini-XCEPTION (Arriaga et al., arXiv 1710.07557).
 
@@ -46,9 +47,9 @@ def mini_xception(
 
 def mobilenet(
     classes: int = 7,
-    width: int = 16,
-    dropout: float = 0.2,
-    momentum: float = 0.95,
+    width: Count = 16,
+    dropout: Rate = 0.2,
+    momentum: Rate = 0.95,
 ) -> keras.Model:
     """Build a network like MobileNet (Howard et al., arXiv 1704.04861), shortened for 48 pixels.
 

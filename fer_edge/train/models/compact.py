@@ -6,13 +6,14 @@ import keras
 from keras import layers
 
 from fer_edge.face import FACE_SHAPE
+from fer_edge.train.models.options import Count, Rate
 
 
 def compact(
     classes: int = 7,
-    width: int = 16,
-    dropout: float = 0.2,
-    momentum: float = 0.9,
+    width: Count = 16,
+    dropout: Rate = 0.2,
+    momentum: Rate = 0.9,
 ) -> keras.Model:
     """Build four convolutions with batch norm before the ReLU, global pooling and a softmax.
 

@@ -7,7 +7,6 @@ stands in ``fer_edge.detection``, which also decodes them.
 
 from __future__ import annotations
 
-import inspect
 import math
 from typing import Any
 
@@ -15,7 +14,7 @@ import keras
 from keras import layers
 
 from fer_edge.detection import PARTS, STRIDES, WHOLE, padded
-from fer_edge.errors import FerEdgeError, nearest
+from fer_edge.train.models.options import Count, Rate, built, check
 
 PRIOR = 0.01
 """Score that every cell begins with, so that the many empty ones do not drown the first steps."""
@@ -28,12 +27,12 @@ PLACES = ((-0.21, -0.1), (0.21, -0.1), (0.0, 0.08), (-0.17, 0.26), (0.17, 0.26))
 
 def detector(
     size: tuple[int, int] = (320, 240),
-    stem: int = 12,
-    early: int = 24,
-    widths: tuple[int, int, int] = (48, 64, 96),
-    depths: tuple[int, int, int] = (2, 3, 2),
-    head: int = 48,
-    momentum: float = 0.95,
+    stem: Count = 12,
+    early: Count = 24,
+    widths: tuple[Count, Count, Count] = (48, 64, 96),
+    depths: tuple[Count, Count, Count] = (2, 3, 2),
+    head: Count = 48,
+    momentum: Rate = 0.95,
 ) -> keras.Model:
     """Build the network for frames of one size; its weights fit every size.
 
@@ -76,16 +75,10 @@ def build_detector(options: dict[str, Any], size: tuple[int, int]) -> keras.Mode
     """Build it with a recipe's options.
 
     Raises:
-        FerEdgeError: an option that it does not take.
+        FerEdgeError: an option that it does not take, or a value that it cannot be built with.
     """
-    known = [key for key in inspect.signature(detector).parameters if key != "size"]
-    for key in options:
-        if key not in known:
-            raise FerEdgeError(
-                f"recipe: model 'detector' has no option '{key}'",
-                nearest(key, known) or f"it takes {', '.join(known)}",
-            )
-    return detector(size, **options)
+    check(detector, "detector", options, given="size")
+    return built(detector, "detector", size=size, **options)
 
 
 class _Builder:

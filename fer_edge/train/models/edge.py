@@ -22,6 +22,7 @@ from keras import layers
 from fer_edge.errors import FerEdgeError, nearest
 from fer_edge.face import FACE_SHAPE
 from fer_edge.train.models.merging import BRANCH_1, MAIN, SUM
+from fer_edge.train.models.options import Rate
 
 
 @dataclass(frozen=True)
@@ -65,8 +66,8 @@ def edge(
     size: str = "small",
     block: str = "plain",
     branches: bool = False,
-    dropout: float = 0.2,
-    momentum: float = 0.95,
+    dropout: Rate = 0.2,
+    momentum: Rate = 0.95,
 ) -> keras.Model:
     """Build a stem, three stages of blocks at 24, 12 and 6 pixels, global pooling and a softmax.
 

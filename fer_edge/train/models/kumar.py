@@ -9,13 +9,14 @@ import keras
 from keras import layers
 
 from fer_edge.face import FACE_SHAPE
+from fer_edge.train.models.options import Rate
 
 
 def kumar(
     classes: int = 7,
     batch_norm: bool = True,
-    dropout: float = 0.6,
-    momentum: float = 0.95,
+    dropout: Rate = 0.6,
+    momentum: Rate = 0.95,
 ) -> keras.Model:
     """Build five convolutions, of which the second and the fourth keep their size.
 

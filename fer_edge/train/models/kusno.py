@@ -11,6 +11,7 @@ from keras import layers
 
 from fer_edge.errors import FerEdgeError
 from fer_edge.face import FACE_SHAPE
+from fer_edge.train.models.options import Rate
 
 FILTERS: dict[int, tuple[int, ...]] = {
     1: (32, 64, 128, 256, 512),
@@ -28,9 +29,9 @@ FILTERS: dict[int, tuple[int, ...]] = {
 def kusno(
     classes: int = 7,
     model: int = 2,
-    conv_dropout: float = 0.25,
-    dense_dropout: float = 0.5,
-    momentum: float = 0.95,
+    conv_dropout: Rate = 0.25,
+    dense_dropout: Rate = 0.5,
+    momentum: Rate = 0.95,
 ) -> keras.Model:
     """Build one of the paper's eight models: valid 3×3 convolutions, a hidden layer of 1024.
 

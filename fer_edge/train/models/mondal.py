@@ -10,10 +10,11 @@ import keras
 from keras import layers
 
 from fer_edge.face import FACE_SHAPE
+from fer_edge.train.models.options import Rate
 
 
 def mondal_shallow(
-    classes: int = 7, conv_dropout: float = 0.0, dense_dropout: float = 0.0
+    classes: int = 7, conv_dropout: Rate = 0.0, dense_dropout: Rate = 0.0
 ) -> keras.Model:
     """Build the shallow network (Figure 6), or with dropout the improved one (Figure 7).
 
@@ -49,9 +50,9 @@ def mondal_shallow(
 
 def mondal_deep(
     classes: int = 7,
-    conv_dropout: float = 0.25,
-    dense_dropout: float = 0.5,
-    momentum: float = 0.95,
+    conv_dropout: Rate = 0.25,
+    dense_dropout: Rate = 0.5,
+    momentum: Rate = 0.95,
 ) -> keras.Model:
     """Build the deep network (Figure 8): four stages of same-padded convolutions.
 

@@ -8,6 +8,7 @@ import keras
 from keras import layers
 
 from fer_edge.face import FACE_SHAPE
+from fer_edge.train.models.options import Rate
 
 BatchNorm = Literal["after-relu", "before-relu", "none"]
 
@@ -15,8 +16,8 @@ BatchNorm = Literal["after-relu", "before-relu", "none"]
 def triwijoyo(
     classes: int = 7,
     batch_norm: BatchNorm = "after-relu",
-    dropout: float = 0.2,
-    momentum: float = 0.95,
+    dropout: Rate = 0.2,
+    momentum: Rate = 0.95,
 ) -> keras.Model:
     """Build the paper's network: three pairs of convolutions, a hidden layer, a softmax.
 

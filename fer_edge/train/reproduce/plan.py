@@ -15,8 +15,8 @@ from fer_edge.data.splits import TEST, TRAINING, VALIDATION
 from fer_edge.errors import FerEdgeError, nearest
 from fer_edge.files import read_json
 from fer_edge.labels import CKPLUS_LABELS, LABELS
+from fer_edge.train.folders import is_free, recorded_run
 from fer_edge.train.recipe import PaperTable, Recipe, load_recipe, override, shipped_recipes
-from fer_edge.train.run import recorded_run
 
 PAPERS = {
     "triwijoyo": "Triwijoyo, Adil, Anggrawan, MATRIK 21(1), 2021",
@@ -98,7 +98,8 @@ def plan(papers: Sequence[str] = (), epochs_scale: float = 1.0) -> list[Experime
     if epochs_scale <= 0:
         raise FerEdgeError(f"--epochs-scale is {epochs_scale:g}", "give a number above 0")
     recipes = [recipe for recipe in map(load_recipe, shipped_recipes()) if recipe.paper]
-    known = [*PAPERS, *(recipe.name for recipe in recipes)]
+    # a recipe may bear its paper's name
+    known = list(dict.fromkeys([*PAPERS, *(recipe.name for recipe in recipes)]))
     for name in papers:
         if name not in known:
             raise FerEdgeError(
@@ -134,7 +135,7 @@ def find_run(experiment: Experiment, fingerprint: str, runs: Path) -> tuple[Path
 def free_folder(experiment: Experiment, runs: Path) -> Path:
     """Where the experiment's run may be written."""
     names = (experiment.folder_name + (f"-{n}" if n > 1 else "") for n in range(1, 10_000))
-    return next(runs / name for name in names if not (runs / name).exists())
+    return next(runs / name for name in names if is_free(runs / name))
 
 
 def is_finished(folder: Path) -> bool:

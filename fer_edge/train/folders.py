@@ -1,0 +1,170 @@
+"""Run folders: which one a training takes, held against other processes, and what it records."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tomllib
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from fer_edge.errors import FerEdgeError
+from fer_edge.files import explain, read_json, sole_use
+from fer_edge.train.checkpoints import Checkpoints
+from fer_edge.train.recipe import Recipe, load_recipe, override, parse_recipe
+
+
+@contextmanager
+def new_folder(wanted: Path | None, name: str) -> Iterator[Path]:
+    """A folder for a new run, made if it is not there and held against other processes.
+
+    A run that fails before its first epoch has ended leaves it empty, so that the same command can
+    be given again.
+
+    Args:
+        wanted: as the user named it; None takes the first of ``runs/NAME``, ``runs/NAME-2`` and so
+            on that is free.
+        name: of the recipe.
+
+    Raises:
+        FerEdgeError: the folder is not empty, another process has it, or it cannot be made.
+    """
+    with ExitStack() as held:
+        folder = _next_free(name, held) if wanted is None else _taken(wanted, held)
+        try:
+            yield folder
+        except Exception:
+            if not Checkpoints(folder).state_file.exists():
+                _empty(folder)
+            raise
+
+
+@contextmanager
+def resumed_folder(folder: Path) -> Iterator[Path]:
+    """A run's folder, held against other processes.
+
+    Raises:
+        FerEdgeError: another process has it.
+    """
+    with sole_use(folder):
+        yield folder
+
+
+def require_empty(folder: Path) -> None:
+    """Raise FerEdgeError where a new run cannot be written to ``folder``, which need not exist."""
+    if folder.exists() and not folder.is_dir():
+        raise FerEdgeError(f"{folder} is a file", "name a folder for the run with -o")
+    if not is_free(folder):
+        raise FerEdgeError(
+            f"the run folder {folder} is not empty",
+            "go on with it by --resume, or name another with -o",
+        )
+
+
+def is_free(folder: Path) -> bool:
+    """Whether a new run could be written there."""
+    return not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))
+
+
+def newest_run(recipe_name: str | None) -> Path:
+    """The run in ``runs/`` that was begun last, of a recipe where one is named.
+
+    Raises:
+        FerEdgeError: there is none.
+    """
+    runs = [path.parent for path in Path("runs").glob("*/recipe.toml")]
+    if recipe_name:
+        runs = [run for run in runs if recorded_run(run)[0].name == load_recipe(recipe_name).name]
+    if not runs:
+        what = f" of recipe '{recipe_name}'" if recipe_name else ""
+        raise FerEdgeError(f"there is no run{what} in ./runs to resume", "name one with -o RUN")
+    return max(runs, key=lambda run: (run / "recipe.toml").stat().st_mtime)
+
+
+def recorded_run(folder: Path) -> tuple[Recipe, dict[str, Any]]:
+    """The recipe that a run folder was made with, and its ``data.json``.
+
+    Raises:
+        FerEdgeError: not a run folder, or a damaged one.
+    """
+    try:
+        text = (folder / "recipe.toml").read_text(encoding="utf-8")
+        content = json.loads((folder / "data.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise FerEdgeError(
+            f"{folder} is not a run folder: {error}", "name one with -o RUN"
+        ) from error
+    return parse_recipe(_determining(text), str(folder / "recipe.toml")), content
+
+
+def finished_metrics(folder: Path) -> dict[str, Any] | None:
+    """The metrics of a run that reached its end."""
+    metrics = read_json(folder / "metrics.json")
+    return None if metrics.get("interrupted", True) else metrics
+
+
+def differing_table(recorded: Recipe, wanted: Recipe) -> str | None:
+    """The first table or key in which two recipes ask for different runs."""
+    before, now = recorded.model_dump(), wanted.model_dump()
+    for table in before:
+        if table not in ("description", "paper") and before[table] != now[table]:
+            return table
+    return None
+
+
+def check_same(
+    recorded: Recipe, recipe_name: str | None, overrides: Sequence[str], folder: Path
+) -> None:
+    """Raise FerEdgeError where the recipe given is not the one that the folder was made with."""
+    wanted = override(load_recipe(recipe_name) if recipe_name else recorded, overrides)
+    if table := differing_table(recorded, wanted):
+        raise FerEdgeError(
+            f"cannot resume {folder}: its recipe differs in [{table}] from the one given",
+            "resume without RECIPE and --set, or start a new run",
+        )
+
+
+def _next_free(name: str, held: ExitStack) -> Path:
+    names = (name if number == 1 else f"{name}-{number}" for number in range(1, 10_000))
+    for folder in (Path("runs") / name for name in names):
+        if is_free(folder):
+            try:
+                return _taken(folder, held)
+            except FerEdgeError:
+                # another process was faster, unless no folder can be made at all
+                if not folder.is_dir():
+                    raise
+    raise FerEdgeError(f"runs/ holds 9,999 runs of '{name}'", "name another folder with -o")
+
+
+def _taken(folder: Path, held: ExitStack) -> Path:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise explain(error, folder) from error
+    with ExitStack() as tried:
+        tried.enter_context(sole_use(folder))
+        # another process may have begun and ended a run since it was looked at
+        require_empty(folder)
+        held.enter_context(tried.pop_all())
+    return folder
+
+
+def _empty(folder: Path) -> None:
+    for path in folder.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def _determining(text: str) -> str:
+    """A recorded recipe without what a paper reported, which does not determine the run."""
+    try:
+        return tomli_w.dumps({k: v for k, v in tomllib.loads(text).items() if k != "paper"})
+    except tomllib.TOMLDecodeError:
+        return text  # the parser tells what is wrong
