@@ -39,6 +39,7 @@ class Evaluation:
         whole: on all held-out images.
         unleaked: without the leaked ones; None when none is left or nothing is known.
         truth: what they were judged by, ``labels`` or ``FER+ majority``.
+        note: for people, where that is not what the model has learned.
     """
 
     runtime: str
@@ -49,6 +50,7 @@ class Evaluation:
     whole: Report
     unleaked: Report | None
     truth: str = BY_LABEL
+    note: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready."""
@@ -56,6 +58,7 @@ class Evaluation:
             "runtime": self.runtime,
             "splits": list(self.splits),
             "truth": self.truth,
+            "note": self.note,
             "seconds": round(self.seconds, 2),
             "leaked": self.leaked,
             "loss": self.loss,
@@ -74,6 +77,7 @@ class Judged:
         splits: held out.
         train_splits: what training saw; none where it saw another dataset.
         truth: ``labels`` or ``FER+ majority``.
+        note: for people, where that is not what the model has learned.
     """
 
     subject: Subject
@@ -81,6 +85,7 @@ class Judged:
     splits: tuple[str, ...]
     train_splits: tuple[str, ...]
     truth: str
+    note: str = ""
 
 
 def evaluate_path(
@@ -117,7 +122,7 @@ def evaluate_path(
         train_splits=judged.train_splits,
         labels=judged.subject.labels,
     )
-    return replace(result, truth=judged.truth)
+    return replace(result, truth=judged.truth, note=judged.note)
 
 
 def open_judged(
@@ -150,9 +155,20 @@ def open_judged(
     train_splits = subject.train if known else ()
     if votes is None:
         votes = subject.truth == BY_MAJORITY and dataset.votes is not None
+    note = "" if votes else _note(subject, dataset)
     if votes:
         dataset = with_majority_truth(dataset, sorted({*train_splits} - {*chosen}))
-    return Judged(subject, dataset, chosen, train_splits, BY_MAJORITY if votes else BY_LABEL)
+    return Judged(subject, dataset, chosen, train_splits, BY_MAJORITY if votes else BY_LABEL, note)
+
+
+def _note(subject: Subject, dataset: Dataset) -> str:
+    """What to know of a model that is judged by the labels."""
+    if subject.truth == BY_LABEL:
+        return ""
+    judged = "it has learned FER+'s votes and is judged by the labels here"
+    if dataset.votes is not None:
+        return judged
+    return f"{judged}: {dataset.name} has no votes; pack FER2013 with --votes fer2013new.csv"
 
 
 def evaluate(
@@ -174,13 +190,15 @@ def evaluate(
         labels: the model's, when known.
 
     Raises:
-        FerEdgeError: the model and the dataset speak of different classes.
+        FerEdgeError: the model and the dataset speak of different classes, or the model gives no
+            numbers.
     """
     check_labels(model, dataset, labels)
     held_out = dataset.select(splits)
     started = time.monotonic()
     probabilities = model.probabilities(held_out.faces)
     seconds = time.monotonic() - started
+    check_numbers(probabilities)
     seen = leaked_mask(dataset, train_splits, splits) if train_splits else None
     clean = np.zeros(len(held_out), bool) if seen is None else ~seen
     return Evaluation(
@@ -203,6 +221,15 @@ def check_labels(model: Model, dataset: Dataset, labels: tuple[str, ...] | None)
         raise FerEdgeError(
             f"the model gives {named}; dataset {dataset.name} has {', '.join(dataset.labels)}",
             "evaluate on the dataset that the model was trained for, or with --shared-labels",
+        )
+
+
+def check_numbers(probabilities: np.ndarray) -> None:
+    """FerEdgeError unless all of a model's answers, (N, classes), are numbers."""
+    if broken := int((~np.isfinite(probabilities).all(axis=1)).sum()):
+        raise FerEdgeError(
+            f"the model gives no numbers for {broken:,} of {len(probabilities):,} images",
+            "its weights are damaged or training diverged: train again, at a lower learning rate",
         )
 
 
@@ -240,8 +267,7 @@ def print_evaluation(result: Evaluation, *, as_json: bool = False) -> None:
     scopes = {"all": result.whole}
     if result.leaked and result.unleaked is not None:
         scopes["never seen in training"] = result.unleaked
-    judge = "" if result.truth == BY_LABEL else f", judged by the {result.truth}"
-    title = f"{', '.join(result.splits)}, {result.runtime}{judge}"
+    title = f"{', '.join(result.splits)}, {result.runtime}, judged by the {result.truth}"
     table = Table(title=title, title_justify="left")
     table.add_column("")
     for scope, figures in scopes.items():
@@ -264,3 +290,5 @@ def print_evaluation(result: Evaluation, *, as_json: bool = False) -> None:
         else f"{result.leaked:,} held-out images stand in the training splits as well"
     )
     console.print(f"{seen}; intervals are 95%, bootstrap; {result.seconds:.1f} s", highlight=False)
+    if result.note:
+        console.print(f"[yellow]note:[/] {result.note}", highlight=False)

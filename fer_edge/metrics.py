@@ -16,11 +16,17 @@ RESAMPLES = 1000
 """Bootstrap resamples behind every interval."""
 CALIBRATION_BINS = 15
 """Bins of equal width over the confidence, as in Guo et al. 2017 (arXiv 1706.04599)."""
+_Z = 1.96
+"""Standard errors to either side of a 95% interval."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A figure with its bootstrap 95% interval, all in the unit of the figure."""
+    """A figure with its 95% interval, all in the unit of the figure.
+
+    The interval is the bootstrap's, except for shares and their differences in samples that lack
+    one of the possible outcomes: no resample shows what the sample does not hold.
+    """
 
     value: float
     low: float
@@ -49,7 +55,8 @@ class Report:
         images: how many.
         labels: class names, in index order.
         accuracy, macro_f1, calibration_error: in 0..1; macro-F1 is the mean over the classes that
-            occur in the set; the calibration error is the expected one over 15 bins.
+            occur in the set; the calibration error is the expected one over 15 bins, NaN where a
+            probability is.
         precision, recall: by class, in 0..1; None for a class that was never predicted or does
             not occur.
         confusion: (classes, classes) counts, rows are the true classes.
@@ -115,14 +122,18 @@ def report(
     resampled = drawn.reshape(RESAMPLES, classes, classes)
     precision, recall, f1 = _rates(confusion)
     precisions, recalls, f1s = _rates(resampled)
+    accuracy = _share(_accuracy(confusion), _accuracy(resampled), len(targets))
+    macro_f1 = _estimate(np.nanmean(f1), _mean_of_present(f1s))
+    if accuracy.value in (0, 1):
+        macro_f1 = _as_wide(macro_f1, accuracy, (0.0, 1.0))
     return Report(
         images=len(targets),
         labels=labels,
-        accuracy=_estimate(_accuracy(confusion), _accuracy(resampled)),
-        macro_f1=_estimate(np.nanmean(f1), _mean_of_present(f1s)),
+        accuracy=accuracy,
+        macro_f1=macro_f1,
         calibration_error=_calibration(probabilities, predicted == targets, rng),
-        precision=_by_class(labels, precision, precisions),
-        recall=_by_class(labels, recall, recalls),
+        precision=_by_class(labels, precision, precisions, confusion.sum(axis=0)),
+        recall=_by_class(labels, recall, recalls, confusion.sum(axis=1)),
         confusion=tuple(tuple(int(count) for count in row) for row in confusion),
     )
 
@@ -148,15 +159,15 @@ def drop(
     accuracy = _mean_with_interval(loss, rng)
     picks = rng.integers(len(targets), size=(RESAMPLES, len(targets)))
     mean, largest = difference.mean(axis=1), difference.max(axis=1)
-    same = (before == after).astype(np.int8)
+    macro_f1 = _macro_f1_drop(targets, before, after, len(labels), rng)
     return Drop(
         accuracy=accuracy,
         recall=by_class,
-        macro_f1=_macro_f1_drop(targets, before, after, len(labels), rng),
+        macro_f1=macro_f1 if lost and won else _as_wide(macro_f1, accuracy, (-1.0, 1.0)),
         calibration_error=_calibration_rise(
             (reference.max(axis=1), right_before), (candidate.max(axis=1), right_after), picks
         ),
-        agreement=_mean_with_interval(same, rng),
+        agreement=_share_with_interval(before == after, rng),
         mean_difference=_estimate(mean.mean(), mean[picks].mean(axis=1)),
         largest_difference=_estimate(largest.max(), largest[picks].max(axis=1)),
         lost=lost,
@@ -202,7 +213,12 @@ def mcnemar(lost: int, won: int) -> float:
 def expected_calibration_error(
     confidence: npt.NDArray[Any], right: npt.NDArray[np.bool_], bins: int = CALIBRATION_BINS
 ) -> float:
-    """Mean gap between confidence and accuracy over bins of the confidence, weighted by count."""
+    """Mean gap between confidence and accuracy over bins of the confidence, weighted by count.
+
+    NaN where a confidence is none.
+    """
+    if not np.isfinite(confidence).all():
+        return math.nan
     which = np.minimum((confidence * bins).astype(int), bins - 1)
     gap = np.bincount(which, weights=right - confidence.astype(np.float64), minlength=bins)
     return float(np.abs(gap).sum() / len(confidence))
@@ -211,7 +227,12 @@ def expected_calibration_error(
 def reliability(
     probabilities: Probabilities, targets: Targets, bins: int = CALIBRATION_BINS
 ) -> tuple[Bin, ...]:
-    """Confidence beside accuracy, in bins of equal width over the confidence; none is empty."""
+    """Confidence beside accuracy, in bins of equal width over the confidence; none is empty.
+
+    Answers that are no numbers are in none.
+    """
+    numbers = np.isfinite(probabilities).all(axis=1)
+    probabilities, targets = probabilities[numbers], targets[numbers]
     confidence = probabilities.max(axis=1).astype(np.float64)
     right = probabilities.argmax(axis=1) == targets
     which = np.minimum((confidence * bins).astype(int), bins - 1)
@@ -275,10 +296,43 @@ def _calibration_rise(
 
 
 def _mean_with_interval(values: npt.NDArray[np.int8], rng: np.random.Generator) -> Estimate:
-    """Mean of -1, 0 and 1 with its bootstrap interval, by multinomial draws of the three counts."""
+    """Mean of -1, 0 and 1 with its bootstrap interval, by multinomial draws of the three counts.
+
+    Where one of the three does not occur, the interval is at least as wide as if each had occurred
+    once more: seven images that both models have right do not tell that they never differ.
+    """
+    images = len(values)
     counts = np.array([(values == step).sum() for step in (-1, 0, 1)])
-    drawn = rng.multinomial(len(values), counts / len(values), RESAMPLES)
-    return _estimate(values.mean(), (drawn[:, 2] - drawn[:, 0]) / len(values))
+    drawn = rng.multinomial(images, counts / images, RESAMPLES)
+    measured = _estimate(values.mean(), (drawn[:, 2] - drawn[:, 0]) / images)
+    if counts.all():
+        return measured
+    won, _, lost = (counts + 1) / (images + 3)
+    spread = _Z * math.sqrt((won + lost - (lost - won) ** 2) / images)
+    wide = Estimate(measured.value, measured.value - spread, measured.value + spread)
+    return _as_wide(measured, wide, (-1.0, 1.0))
+
+
+def _share_with_interval(given: npt.NDArray[np.bool_], rng: np.random.Generator) -> Estimate:
+    share = given.mean()
+    drawn = rng.multinomial(len(given), [1 - share, share], RESAMPLES)
+    return _share(share, drawn[:, 1] / len(given), len(given))
+
+
+def _share(value: Any, resampled: npt.NDArray, count: int) -> Estimate:
+    """A share of ``count``; where it is all or nothing of them, with Wilson's interval."""
+    unseen = _Z**2 / (count + _Z**2)
+    if value == 1:
+        return Estimate(1.0, 1 - unseen, 1.0)
+    return Estimate(0.0, 0.0, unseen) if value == 0 else _estimate(value, resampled)
+
+
+def _as_wide(measured: Estimate, other: Estimate, within: tuple[float, float]) -> Estimate:
+    """An estimate whose interval reaches as far to either side as another one's, at least."""
+    value = measured.value
+    low = min(measured.low, value - (other.value - other.low))
+    high = max(measured.high, value + (other.high - other.value))
+    return Estimate(value, max(low, within[0]), min(high, within[1]))
 
 
 def _accuracy(confusion: npt.NDArray) -> npt.NDArray:
@@ -301,10 +355,10 @@ def _mean_of_present(values: npt.NDArray) -> npt.NDArray:
 
 
 def _by_class(
-    labels: tuple[str, ...], values: npt.NDArray, resampled: npt.NDArray
+    labels: tuple[str, ...], values: npt.NDArray, resampled: npt.NDArray, counts: npt.NDArray
 ) -> dict[str, Estimate | None]:
     return {
-        label: None if np.isnan(values[i]) else _estimate(values[i], resampled[:, i])
+        label: None if np.isnan(values[i]) else _share(values[i], resampled[:, i], int(counts[i]))
         for i, label in enumerate(labels)
     }
 

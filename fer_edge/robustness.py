@@ -13,7 +13,7 @@ from fer_edge.bundle import FLOAT_TFLITE, INT8_TFLITE, open_bundle
 from fer_edge.data.dataset import Dataset
 from fer_edge.distortions import Distortion, distortions
 from fer_edge.errors import require_extra
-from fer_edge.evaluate import check_labels, open_judged
+from fer_edge.evaluate import check_labels, check_numbers, open_judged
 from fer_edge.metrics import Estimate, drop, report
 from fer_edge.runtime import Model, load_model
 from fer_edge.subject import Subject
@@ -51,12 +51,14 @@ class Robustness:
         images: how many.
         truth: what they were judged by.
         rows: by change, then by model.
+        note: for people, where the truth is not what the model has learned.
     """
 
     splits: tuple[str, ...]
     images: int
     truth: str
     rows: tuple[Row, ...]
+    note: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready."""
@@ -77,7 +79,7 @@ def robustness_path(
     Of a bundle that holds a float model too, both are measured.
 
     Raises:
-        FerEdgeError: as ``evaluate_path``, or OpenCV is missing.
+        FerEdgeError: as ``evaluate_path``, OpenCV is missing, or a model gives no numbers.
     """
     require_extra("cv2", "device")
     judged = open_judged(path, data, splits, head=head, votes=votes, shared_labels=shared_labels)
@@ -86,17 +88,22 @@ def robustness_path(
         check_labels(model, judged.dataset, judged.subject.labels)
     held_out = judged.dataset.select(judged.splits)
     rows = measure(models, held_out, distortions())
-    return Robustness(judged.splits, len(held_out), judged.truth, rows)
+    return Robustness(judged.splits, len(held_out), judged.truth, rows, judged.note)
 
 
 def measure(
     models: Mapping[str, Model], held_out: Dataset, changes: Iterable[Distortion]
 ) -> tuple[Row, ...]:
-    """Ask every model about the faces as they are and under each change."""
+    """Ask every model about the faces as they are and under each change.
+
+    Raises:
+        FerEdgeError: a model gives no numbers.
+    """
     targets, labels = held_out.targets, held_out.labels
     clean = {name: model.probabilities(held_out.faces) for name, model in models.items()}
 
     def row(kind: str, strength: str, name: str, said: Any) -> Row:
+        check_numbers(said)
         figures = report(said, targets, labels)
         lost = drop(clean[name], said, targets, labels).accuracy
         return Row(kind, strength, name, figures.accuracy, figures.macro_f1, lost)
@@ -140,6 +147,8 @@ def print_robustness(found: Robustness, *, as_json: bool = False) -> None:
     console = Console(highlight=False)
     console.print(table)
     console.print("lost: against the same faces as they are, with its paired 95% interval")
+    if found.note:
+        console.print(f"[yellow]note:[/] {found.note}")
 
 
 def _models(subject: Subject) -> dict[str, Model]:

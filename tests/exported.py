@@ -60,8 +60,8 @@ def copied_run(exported: Exported, folder: Path) -> Path:
     return run
 
 
-def broken_run(exported: Exported, folder: Path) -> Path:
-    """A run whose network suits float and not int8: all its last features lie around 200.
+def broken_run(exported: Exported, folder: Path, offset: float = 200) -> Path:
+    """A run whose network suits float and not int8: all its last features lie around ``offset``.
 
     The last bias takes that back. In int8 one step of the features is as large as what they tell,
     in every channel alike, so that no rescaling of channels helps.
@@ -70,8 +70,8 @@ def broken_run(exported: Exported, folder: Path) -> Path:
     keras = import_keras()
     network = keras.models.load_model(run / "model.keras", compile=False)
     norm, logits = network.get_layer("bn4"), network.get_layer("logits")
-    norm.beta.assign(np.array(norm.beta) + 200)
-    logits.bias.assign(np.array(logits.bias) - 200 * np.array(logits.kernel).sum(axis=0))
+    norm.beta.assign(np.array(norm.beta) + offset)
+    logits.bias.assign(np.array(logits.bias) - offset * np.array(logits.kernel).sum(axis=0))
     network.save(run / "model.keras")
     return run
 

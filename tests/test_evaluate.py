@@ -13,12 +13,16 @@ import numpy as np
 import pytest
 from exported import LEAKS, MISLABELLED, Exported
 
+from fer_edge import robustness
 from fer_edge.bundle import FLOAT_ONNX, FLOAT_TFLITE, INT8_TFLITE, open_bundle
+from fer_edge.chatter import import_keras
 from fer_edge.cli import main
+from fer_edge.data.dataset import Dataset
 from fer_edge.data.packed import write_packed
 from fer_edge.errors import FerEdgeError
-from fer_edge.evaluate import evaluate_path
+from fer_edge.evaluate import evaluate_path, print_evaluation
 from fer_edge.metrics import Report
+from fer_edge.robustness import print_robustness, robustness_path
 from fer_edge.subject import find_subject
 
 
@@ -202,6 +206,49 @@ def test_an_unknown_split_and_a_missing_dataset_are_refused(exported: Exported) 
         evaluate_path(exported.run, "gone.npz")
 
 
+def test_a_model_that_gives_no_numbers_is_refused_in_one_line(
+    exported: Exported, tmp_path: Path
+) -> None:
+    keras = import_keras()
+    network = keras.models.load_model(exported.run / "model.keras", compile=False)
+    network.get_layer("logits").bias.assign([float("nan")] * len(exported.dataset.labels))
+    network.save(tmp_path / "broken.keras")
+    for measured in (evaluate_path, robustness_path):
+        with pytest.raises(FerEdgeError, match="gives no numbers for 96 of 96 images") as caught:
+            measured(tmp_path / "broken.keras", str(exported.data))
+        assert "train again" in caught.value.hint
+
+
+def test_a_model_of_votes_that_is_judged_by_labels_says_so(
+    exported: Exported,
+    voted: Dataset,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    run = _copied(exported, tmp_path, heads=["votes"])
+    result = evaluate_path(run, None)
+    assert (result.truth, result.to_dict()["note"]) == ("labels", result.note)
+    assert (
+        "learned FER+'s votes and is judged by the labels here: blobs has no votes" in result.note
+    )
+    assert "--votes fer2013new.csv" in result.note
+    assert evaluate_path(exported.run, None).note == ""
+    print_evaluation(result)
+    shown = " ".join(capfd.readouterr().out.split())
+    assert "judged by the labels" in shown
+    assert result.note in shown
+    write_packed(voted, tmp_path / "voted.npz")
+    by_votes = evaluate_path(run, str(tmp_path / "voted.npz"))
+    assert (by_votes.truth, by_votes.note) == ("FER+ majority", "")
+    by_labels = evaluate_path(run, str(tmp_path / "voted.npz"), votes=False)
+    assert by_labels.note == "it has learned FER+'s votes and is judged by the labels here"
+    monkeypatch.setattr(robustness, "distortions", list)
+    found = robustness_path(run, None)
+    print_robustness(found)
+    assert result.note in " ".join(capfd.readouterr().out.split())
+
+
 # --- the command --------------------------------------------------------------------------------
 
 
@@ -243,6 +290,20 @@ def test_the_table_shows_both_scopes_and_the_plot_is_a_picture(
     assert [path.name for path in plot.parent.iterdir()] == ["confusion"]
     picture = cv2.imdecode(np.fromfile(plot, np.uint8), cv2.IMREAD_COLOR)
     assert picture.shape[0] > 300
+
+
+def test_a_plot_that_is_called_a_jpeg_is_refused_before_anything_is_measured(
+    exported: Exported,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    plot = tmp_path / "c.jpg"
+    assert _fer_edge(monkeypatch, "evaluate", exported.run, "--plot", plot) == 2
+    shown = capfd.readouterr()
+    assert "a plot is called *.png, got 'c.jpg'" in shown.err
+    assert shown.out == ""
+    assert not plot.exists()
 
 
 def test_the_figures_are_the_same_every_time(exported: Exported, of_run: Any) -> None:

@@ -13,6 +13,7 @@ from fer_edge.metrics import (
     expected_calibration_error,
     mcnemar,
     percent,
+    reliability,
     report,
 )
 
@@ -154,10 +155,9 @@ def test_the_paired_interval_of_a_drop_is_narrower_than_that_of_two_separate_acc
 def test_equal_models_lose_nothing() -> None:
     answers = _answers([0, 1, 2, 0])
     lost = drop(answers, answers, _targets([0, 1, 2, 1]), ABC)
-    assert lost.accuracy.value == lost.accuracy.low == lost.accuracy.high == 0
-    assert (lost.agreement, lost.largest_difference) == (Estimate(1, 1, 1), Estimate(0, 0, 0))
-    assert lost.macro_f1 == lost.calibration_error == Estimate(0, 0, 0)
-    assert lost.p_value == 1
+    assert lost.accuracy.value == lost.macro_f1.value == 0
+    assert lost.largest_difference == lost.calibration_error == Estimate(0, 0, 0)
+    assert lost.agreement.value == lost.agreement.high == lost.p_value == 1
 
 
 def test_the_drop_of_macro_f1_is_that_of_two_reports_and_paired() -> None:
@@ -191,5 +191,54 @@ def test_the_same_seed_gives_the_same_intervals_and_another_seed_others() -> Non
 
 def test_one_image_is_enough_to_be_measured() -> None:
     result = report(_answers([1]), _targets([1]), ABC)
-    assert result.accuracy.value == result.accuracy.low == result.accuracy.high == 1
-    assert result.macro_f1.value == 1
+    assert result.accuracy.value == result.accuracy.high == result.macro_f1.value == 1
+    assert result.accuracy.low < 0.3
+
+
+@pytest.mark.parametrize(("images", "within"), [(7, 0.4), (100, 0.03), (3000, 0.001)])
+def test_images_without_a_difference_do_not_tell_that_there_is_none(
+    images: int, within: float
+) -> None:
+    answers, given = _answers([0] * images), _targets([0] * images)
+    lost = drop(answers, answers, given, ABC)
+    for estimate in (lost.accuracy, lost.recall["a"], lost.macro_f1):
+        assert estimate is not None
+        assert estimate.value == 0
+        # about three in so many may differ elsewhere
+        assert 2 / images < estimate.high == -estimate.low < within
+    assert 1 - 4 / images < lost.agreement.low < 1 - 2 / images
+    result = report(answers, given, ABC)
+    for estimate in (result.accuracy, result.macro_f1, result.recall["a"], result.precision["a"]):
+        assert estimate is not None
+        assert 1 - 4 / images < estimate.low < 1 - 2 / images
+
+
+def test_intervals_of_a_rare_drop_cover_the_truth() -> None:
+    rng = np.random.default_rng(8)
+    covered = 0
+    for seed in range(100):
+        after = np.where(rng.random(50) < 0.02, 1, 0)
+        lost = drop(_answers([0] * 50), _answers(after.tolist()), _targets([0] * 50), ABC, seed)
+        covered += lost.accuracy.low <= 0.02 <= lost.accuracy.high
+    assert covered >= 89
+
+
+def test_a_sample_that_holds_every_outcome_has_the_interval_of_its_resamples() -> None:
+    loss = np.repeat([1, -1, 0], [15, 13, 3109])
+    given, before = _targets([0] * 3137), np.where(loss < 0, 1, 0)
+    after = np.where(loss > 0, 1, 0)
+    lost = drop(_answers(before.tolist()), _answers(after.tolist()), given, ABC).accuracy
+    drawn = np.random.default_rng(1).multinomial(3137, np.array([13, 3109, 15]) / 3137, 1000)
+    low, high = np.percentile((drawn[:, 2] - drawn[:, 0]) / 3137, [2.5, 97.5])
+    assert (lost.low, lost.high) == pytest.approx((low, high), abs=2.1 / 3137)
+
+
+def test_answers_that_are_no_numbers_make_figures_that_are_none() -> None:
+    answers, given = _answers([0, 1, 2, 0]), _targets([0, 1, 2, 0])
+    broken = answers.copy()
+    broken[2] = np.nan
+    lost = drop(answers, broken, given, ABC)
+    for estimate in (lost.calibration_error, lost.mean_difference, lost.largest_difference):
+        assert math.isnan(estimate.value)
+    assert math.isnan(report(broken, given, ABC).calibration_error.value)
+    assert sum(each.images for each in reliability(broken, given)) == 3

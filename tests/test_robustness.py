@@ -86,7 +86,8 @@ def test_what_is_lost_is_counted_against_the_same_faces_unchanged(
     right = (said.argmax(axis=1) == held_out.targets).mean()
     assert (clean.kind, clean.accuracy.value) == (CLEAN, pytest.approx(right))
     assert untouched.accuracy == clean.accuracy
-    assert untouched.lost.value == untouched.lost.high == 0
+    assert untouched.lost.value == 0
+    assert untouched.lost.high < 0.03, "of 96 faces"
     blank = int(model.probabilities(np.zeros((1, 48, 48), np.uint8)).argmax())
     guessed = (held_out.targets == blank).mean()
     assert blind.accuracy.value == pytest.approx(guessed)

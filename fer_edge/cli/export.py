@@ -8,10 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fer_edge.chatter import import_keras
+from fer_edge.cli.train import check_png
 from fer_edge.errors import FerEdgeError, require_extra
 
 if TYPE_CHECKING:
     from fer_edge.export.judging.budget import Budget
+
+
+IMAGES, FRAMES = 350, 100
+"""That calibrate unless another number is given; a frame has as many values as forty faces."""
 
 
 def export(
@@ -45,8 +50,14 @@ def export(
         "bundles"
     ),
     calibration: Annotated[
-        int, typer.Option("--calibration", help="Training images for the quantizers.", min=1)
-    ] = 350,
+        int | None,
+        typer.Option(
+            "--calibration",
+            help="Training images for the quantizers.",
+            min=1,
+            show_default="350; of a detector 100 frames",
+        ),
+    ] = None,
     balance: Annotated[
         bool,
         typer.Option("--balance/--no-balance", help="As many calibration images of each class."),
@@ -86,6 +97,8 @@ def export(
         )
     if plot and not explain:
         raise FerEdgeError("--plot draws what --explain finds", "add --explain")
+    if plot:
+        check_png(plot)
     needed = ("pydantic", "ai_edge_litert", "cv2", "jinja2", "onnxruntime", "tensorflow", "tf2onnx")
     for module in (*needed, "matplotlib"):
         require_extra(module, "export")
@@ -105,9 +118,12 @@ def export(
     run = run or newest_run()
     others = {"--explain": explain, "--report": report, "--head": head, "--target": target}
     others |= {"--float16": float16, "--dynamic": dynamic, "--recalibrate-bn": recalibrate_bn}
+    others |= {"--slim": slim, "--no-balance": not balance, "--no-ladder": not ladder}
     unfit = [name for name, given in others.items() if given]
     if _export_detector(run, limits, data, output, calibration, ranges, unfit, as_json=as_json):
         return
+    if calibration is None:
+        calibration = IMAGES
     if explain:
         from fer_edge.export.showing.plots import layers_plot, save_png
 
@@ -149,7 +165,7 @@ def _export_detector(
     limits: Budget,
     data: str | None,
     output: Path,
-    calibration: int,
+    calibration: int | None,
     ranges: str,
     unfit: list[str],
     *,
@@ -171,8 +187,7 @@ def _export_detector(
         budget=limits,
         data=data,
         output=output,
-        # a frame has as many values as forty faces
-        calibration=min(calibration, 100),
+        calibration=FRAMES if calibration is None else calibration,
         ranges=ranges,
         say=lambda line: typer.echo(line, err=True),
     )

@@ -215,6 +215,7 @@ def evaluate(
     from fer_edge.subject import task_of
 
     if plot:
+        check_png(plot)
         require_extra("matplotlib", "train")
     if task_of(model) == "detect":
         if robustness or shared_labels:
@@ -244,3 +245,9 @@ def evaluate(
     if plot:
         title = f"{model} on {', '.join(result.splits)}: {result.whole.accuracy.value:.1%}"
         plot_confusion(result.whole, title, plot)
+
+
+def check_png(plot: Path) -> None:
+    """FerEdgeError where a plot's name says that it is something else than a PNG."""
+    if plot.suffix.lower() not in ("", ".png"):
+        raise FerEdgeError(f"a plot is called *.png, got '{plot.name}'", "choose such a name")

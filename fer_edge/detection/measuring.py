@@ -65,11 +65,9 @@ class Matches:
 
     def threshold(self, rate: float = FALSE_POSITIVES) -> float:
         """The lowest score at which there are at most ``rate`` false positives a frame."""
-        allowed = int(rate * self.frames + 1e-9)
+        allowed = _allowed(rate, self.frames)
         highest = np.sort(self.false_scores)[::-1]
-        if len(highest) <= allowed:
-            return LEAST_SCORE
-        return float(np.nextafter(np.float32(highest[allowed]), np.float32(2)))
+        return LEAST_SCORE if len(highest) <= allowed else _above(highest[allowed])
 
     def safe_threshold(self, rate: float = FALSE_POSITIVES) -> float:
         """The lowest score that keeps to ``rate`` elsewhere too, as far as these frames can tell.
@@ -85,13 +83,24 @@ class Matches:
             allowed = int((np.sqrt(rate * frames + 0.25) - 0.5) ** 2 + 1e-9)
             highest = np.sort(self.false_scores[chosen])[::-1]
             if len(highest) > allowed:
-                found.append(float(np.nextafter(np.float32(highest[allowed]), np.float32(2))))
+                found.append(_above(highest[allowed]))
         return max(found)
 
     def recall(self, threshold: float, resamples: int = _RESAMPLES) -> Estimate:
-        """Share of the faces found, with the 95% interval over resampled frames."""
+        """Share of the faces found, with the 95% interval over resampled frames.
+
+        For a threshold that other frames gave; ``recall_at`` is for one that these give.
+        """
         found = self._by_frame(threshold)
         return _share(found, self._faces(), resamples)
+
+    def recall_at(self, rate: float = FALSE_POSITIVES) -> Estimate:
+        """Recall at ``rate`` false positives a frame, with its 95% interval.
+
+        Frames are resampled, and each resample has the threshold that its own false positives give.
+        """
+        resampled = _resampled_recalls((self,), rate)[:, 0]
+        return _estimate(self._recall(self.threshold(rate)), resampled)
 
     def false_positives(self, threshold: float) -> tuple[float, float]:
         """A frame with faces, and an empty frame; NaN where there are none of a kind."""
@@ -130,7 +139,7 @@ class Matches:
             "empty_frames": self.empty,
             "faces": len(self.scores),
             "threshold": round(threshold, 4),
-            "recall": _rounded(self.recall(threshold)),
+            "recall": _rounded(self.recall_at(rate)),
             "recall_by_height": self._grouped(self.heights, HEIGHTS, threshold),
             "recall_by_light": self._grouped(self.lights, LIGHTS, threshold),
             "false_positives": {
@@ -147,6 +156,9 @@ class Matches:
 
     def _faces(self) -> np.ndarray:
         return np.bincount(self.face_frames, minlength=self.frames)
+
+    def _recall(self, threshold: float) -> float:
+        return float((self.scores >= threshold).sum() / max(len(self.scores), 1))
 
     def _by_frame(self, threshold: float) -> np.ndarray:
         """Faces found in each frame."""
@@ -168,11 +180,43 @@ class Matches:
 def recall_drop(reference: Matches, other: Matches, rate: float, seed: int = 0) -> Estimate:
     """Recall of one detector less that of another on the same frames, in 0..1.
 
-    Each at the threshold that leaves it ``rate`` false positives a frame; the 95% interval is that
-    of frames resampled in pairs.
+    Each at the threshold that leaves it ``rate`` false positives a frame; for the 95% interval the
+    same frames are resampled for both, and each finds its threshold anew in each resample.
     """
-    found = [each._by_frame(each.threshold(rate)) for each in (reference, other)]
-    return _share(found[0] - found[1], reference._faces(), _RESAMPLES, seed)
+    pair = reference, other
+    before, after = (each._recall(each.threshold(rate)) for each in pair)
+    resampled = _resampled_recalls(pair, rate, seed)
+    return _estimate(before - after, resampled[:, 0] - resampled[:, 1])
+
+
+def _resampled_recalls(detectors: Sequence[Matches], rate: float, seed: int = 0) -> np.ndarray:
+    """Recall at ``rate`` false positives a frame, (resamples, detectors), on resampled frames."""
+    frames = detectors[0].frames
+    rng = np.random.default_rng(seed)
+    allowed = _allowed(rate, frames)
+    orders = [np.argsort(-each.false_scores, kind="stable") for each in detectors]
+    recalls = np.empty((_RESAMPLES, len(detectors)))
+    for recall in recalls:
+        times = np.bincount(rng.integers(0, frames, frames), minlength=frames)
+        for place, (each, order) in enumerate(zip(detectors, orders, strict=True)):
+            # how many false positives come before each of them, itself included
+            wrong = times[each.false_frames[order]].cumsum()
+            first = np.searchsorted(wrong, allowed, side="right")
+            threshold = _above(each.false_scores[order[first]]) if first < len(wrong) else 0.0
+            faces = times[each.face_frames]
+            found = faces[each.scores >= max(threshold, LEAST_SCORE)].sum()
+            recall[place] = found / max(faces.sum(), 1)
+    return recalls
+
+
+def _allowed(rate: float, frames: int) -> int:
+    """False positives that ``rate`` a frame allows in so many frames."""
+    return int(rate * frames + 1e-9)
+
+
+def _above(score: float) -> float:
+    """The lowest float32 that is over a score."""
+    return float(np.nextafter(np.float32(score), np.float32(2)))
 
 
 def match(
@@ -257,13 +301,16 @@ def _light(frame: np.ndarray, box: np.ndarray) -> float:
     return float(inside.mean()) if inside.size else 0.0
 
 
-def _share(part: np.ndarray, whole: np.ndarray, resamples: int, seed: int = 0) -> Estimate:
+def _share(part: np.ndarray, whole: np.ndarray, resamples: int) -> Estimate:
     """Sum of ``part`` over that of ``whole``, frames resampled for the interval."""
-    value = float(part.sum() / max(whole.sum(), 1))
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     drawn = rng.integers(0, len(part), (resamples, len(part)))
     shares = part[drawn].sum(axis=1) / np.maximum(whole[drawn].sum(axis=1), 1)
-    low, high = np.percentile(shares, [2.5, 97.5])
+    return _estimate(float(part.sum() / max(whole.sum(), 1)), shares)
+
+
+def _estimate(value: float, resampled: np.ndarray) -> Estimate:
+    low, high = np.percentile(resampled, [2.5, 97.5])
     return Estimate(value, float(low), float(high))
 
 

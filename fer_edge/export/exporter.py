@@ -14,12 +14,12 @@ import fer_edge
 from fer_edge import bundle
 from fer_edge.errors import FerEdgeError, GateRefused
 from fer_edge.export.converters import onnx_model, tflite
-from fer_edge.export.converters.micro import Micro, check_fits
+from fer_edge.export.converters.micro import Micro, measure_arena
 from fer_edge.export.findings import Export, Findings
 from fer_edge.export.formats import DEFAULT, QUANTIZED
 from fer_edge.export.judging.budget import Budget
 from fer_edge.export.judging.certainty import find_certainty
-from fer_edge.export.judging.gate import Check
+from fer_edge.export.judging.gate import SIZES, Check
 from fer_edge.export.judging.measure import Format, HeldOut, check_parity, hold_out, measure
 from fer_edge.export.material import Material, prepare
 from fer_edge.export.packing import pack
@@ -60,6 +60,9 @@ def export(
 ) -> Export:
     """Convert a run's network, hold the int8 models against the float one, write the bundle.
 
+    The test splits have no say in how the int8 models are made until they have refused one; then
+    the next remedies are tried, and the findings say which were refused.
+
     Args:
         run: a finished run folder.
         budget: what int8 may lose.
@@ -99,7 +102,7 @@ def export(
         say(f"report: {write_page(found, layers, report)}")
     _refuse_if_failed(measured, climbing.best, material.calibration)
     shipped = {name: content[name] for name in content if name in formats}
-    result, faces = pack(found, source, shipped, output)
+    result, faces = pack(found, source, shipped, output, say)
     if faces:
         say(f"TFLite Micro answers as LiteRT's reference kernels do, on {faces} golden faces")
     return result
@@ -126,17 +129,18 @@ def _climb(
     while ladder.climb():
         content = trained | _int8_files(ladder.best, calibration, formats)
         if in_micro:
-            micro = check_fits(content[bundle.INT8_TFLITE], budget.max_arena_kilobytes)
+            micro = measure_arena(content[bundle.INT8_TFLITE])
             say(f"{bundle.INT8_TFLITE} takes {micro}")
         say(f"measuring on {len(held_out.dataset):,} images of {', '.join(held_out.splits)}")
-        measured = measure(content, held_out, budget)
+        measured = measure(content, held_out, budget, micro.arena_bytes if micro else None)
         failed = [
             check
             for name, checks in _failed(measured).items()
             if name in QUANTIZED
             for check in checks
         ]
-        if ladder.plain or not failed:
+        # no remedy makes a file or an arena smaller
+        if ladder.plain or not failed or _too_large(measured):
             break
         ladder.refused()
         say(f"the gate refused it: {'; '.join(dict.fromkeys(map(str, failed)))}; climbing on")
@@ -213,6 +217,10 @@ def _failed(formats: tuple[Format, ...]) -> dict[str, tuple[Check, ...]]:
     }
 
 
+def _too_large(formats: tuple[Format, ...]) -> bool:
+    return any(each.verdict.too_large for each in formats if each.verdict)
+
+
 def check_writable(folder: Path) -> None:
     """Refuse at once what would fail after minutes of work; makes nothing."""
     there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
@@ -232,8 +240,8 @@ def _refuse_if_failed(
         for name, checks in failed.items()
         for check in checks
     ]
-    int8_failed = bool(set(QUANTIZED) & set(failed))
-    if int8_failed:
+    int8_failed = [check.what for name in QUANTIZED for check in failed.get(name, ())]
+    if not set(int8_failed) <= set(SIZES):
         lines += ["layers that lose the most (signal over quantization noise, in decibels):"]
         lines += [
             f"  {decibels:5.1f} dB  {name}"
@@ -242,10 +250,20 @@ def _refuse_if_failed(
     refused = "the int8 model" if int8_failed else ", ".join(failed)
     raise GateRefused(
         "\n".join([f"the gate refused {refused}; no bundle was written", *lines]),
-        f"the int8 TFLite passed: leave out {', '.join(failed)}, or ship it alone with --slim"
-        if bundle.INT8_TFLITE not in failed
-        else "try more calibration images (--calibration), train with weight decay or longer, put "
-        "batch norm before the ReLU, or allow more with --budget FILE",
+        _what_to_do(failed),
+    )
+
+
+def _what_to_do(failed: dict[str, tuple[Check, ...]]) -> str:
+    if bundle.INT8_TFLITE not in failed:
+        return (
+            f"the int8 TFLite passed: leave out {', '.join(failed)}, or ship it alone with --slim"
+        )
+    if {check.what for checks in failed.values() for check in checks} <= set(SIZES):
+        return "train a narrower network, or allow more with --budget FILE"
+    return (
+        "try more calibration images (--calibration), train with weight decay or longer, put "
+        "batch norm before the ReLU, or allow more with --budget FILE"
     )
 
 

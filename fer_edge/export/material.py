@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import keras
 import numpy as np
 
+from fer_edge.data.audit import drop_leaks
 from fer_edge.export.converters import tflite
 from fer_edge.export.judging.budget import Budget
 from fer_edge.export.judging.rehearsal import Rehearsal, rehearse
@@ -30,6 +31,8 @@ class Material:
         rehearsal: the images that remedies are compared on.
         budget: what int8 may lose.
         ranges: one of ``ranges.METHODS``, or ``auto``.
+
+    No image that calibrates, trains or rehearses stands in the test splits as well.
     """
 
     folded: keras.Model
@@ -57,6 +60,7 @@ def prepare(
         FerEdgeError: no such method of ranges, too few images, or a layer cannot be converted.
     """
     check_method(ranges)
+    source = _without_twins(source)
     train = source.roles["train"]
     images = calibration_images(source.dataset, train, calibration, balance=balance)
     folded, count = fold_batch_norms(source.network)
@@ -72,3 +76,11 @@ def prepare(
         budget=budget,
         ranges=ranges,
     )
+
+
+def _without_twins(source: Source) -> Source:
+    """The run without those images of its other splits that the test splits hold, too."""
+    left = drop_leaks(source.dataset, source.roles["test"])
+    needed = {*source.roles["train"], *(source.roles["validation"] or ())}
+    # where a split holds nothing else, all stay
+    return replace(source, dataset=left) if needed <= set(left.split_names) else source

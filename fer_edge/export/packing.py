@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,11 @@ from fer_edge.metrics import Report
 
 
 def pack(
-    found: Findings, source: Source, content: Mapping[str, bytes], output: Path
+    found: Findings,
+    source: Source,
+    content: Mapping[str, bytes],
+    output: Path,
+    say: Callable[[str], None] = lambda line: None,
 ) -> tuple[Export, int]:
     """Record the golden set, write manifest and model card, and the bundle, whole or not at all.
 
@@ -28,6 +32,7 @@ def pack(
         source: the run that it was measured of.
         content: the models to ship, by member; the int8 TFLite is among them.
         output: folder of the bundle, which is named after the recipe.
+        say: told where another network's bundle is replaced.
 
     Returns:
         The export, and how many golden faces TFLite Micro was asked about.
@@ -42,12 +47,30 @@ def pack(
     in_micro = 0 if found.micro is None else check_answers(int8, golden)
     card = model_card(source, found).encode()
     path = output / f"{found.name}.fer"
+    replaces = holds_another(path, int8)
     bundle.write_bundle(
         path,
         _manifest(found, source, tolerance),
         {**content, bundle.GOLDEN: golden, bundle.MODEL_CARD: card},
     )
+    if replaces:
+        say(replaced(path))
     return Export(**vars(found), bundle=path), in_micro
+
+
+def holds_another(path: Path, int8: bytes) -> bool:
+    """Whether a file is there that is no bundle of this int8 TFLite."""
+    if not path.exists():
+        return False
+    try:
+        return bundle.open_bundle(path, keys=()).read(bundle.INT8_TFLITE) != int8
+    except FerEdgeError:
+        return True
+
+
+def replaced(path: Path) -> str:
+    """What people are told where ``holds_another`` was true of a bundle that was written."""
+    return f"replaced {path}, which held another network; -o FOLDER keeps both"
 
 
 def _manifest(found: Findings, source: Source, tolerance: float) -> bundle.Manifest:

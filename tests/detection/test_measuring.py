@@ -110,6 +110,40 @@ def test_what_one_detector_loses_against_another_is_counted_at_each_ones_own_thr
     assert lost.low <= lost.value <= lost.high
 
 
+def _world(rng: np.random.Generator, frames: int) -> tuple[Matches, Matches]:
+    """A detector and one that scores otherwise by chance; 1.7 faces in each frame that has some."""
+    faces, wrong = frames * 5 // 3, frames * 2 // 3
+    right_scores, wrong_scores = rng.normal(2.2, 1.6, faces), rng.normal(-2.0, 1.2, wrong)
+    where, where_wrong = rng.integers(0, frames * 2 // 3, faces), rng.integers(0, frames, wrong)
+
+    def matches(noise: float) -> Matches:
+        noisy = (
+            right_scores + rng.normal(0, noise, faces),
+            wrong_scores + rng.normal(0, noise, wrong),
+        )
+        scores, false_scores = (1 / (1 + np.exp(-each)) for each in noisy)
+        nothing = np.zeros(faces)
+        return Matches(
+            frames, frames // 3, where, nothing, nothing, scores, nothing, where_wrong, false_scores
+        )
+
+    return matches(0), matches(0.4)
+
+
+def test_intervals_at_a_rate_of_false_positives_cover_the_truth() -> None:
+    rng = np.random.default_rng(0)
+    rate = 0.03
+    true = [(each.scores >= each.threshold(rate)).mean() for each in _world(rng, 300_000)]
+    covered = {"recall": 0, "drop": 0}
+    for _ in range(40):
+        reference, other = _world(rng, 900)
+        recall, lost = reference.recall_at(rate), recall_drop(reference, other, rate)
+        covered["recall"] += recall.low <= true[0] <= recall.high
+        covered["drop"] += lost.low <= true[0] - true[1] <= lost.high
+    # a binomial with p = 0.95 falls below 34 once in 300 times
+    assert min(covered.values()) >= 34
+
+
 def test_a_report_of_no_faces_and_no_detections_is_a_report() -> None:
     report = _match((_said(), None)).report()
     assert report["faces"] == 0

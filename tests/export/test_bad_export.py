@@ -70,6 +70,23 @@ class Bad:
     def plot_of_nothing(self) -> list[str]:
         return [str(self.run), "--plot", "layers.png"]
 
+    def plot_of_another_kind(self) -> list[str]:
+        return [str(self.run), "--explain", "--plot", "layers.jpg"]
+
+    def slim_detector(self) -> list[str]:
+        return [*self._detector(), "--slim"]
+
+    def unbalanced_detector(self) -> list[str]:
+        return [*self._detector(), "--no-balance"]
+
+    def detector_without_ladder(self) -> list[str]:
+        return [*self._detector(), "--no-ladder"]
+
+    def _detector(self) -> list[str]:
+        recorded = json.loads((self.run / "data.json").read_text())
+        (self.run / "data.json").write_text(json.dumps(recorded | {"task": "detect"}))
+        return [str(self.run)]
+
     def unknown_target(self) -> list[str]:
         return [str(self.run), "--target", "pi-6"]
 
@@ -98,6 +115,10 @@ CASES = {
     "too_few_calibration_images": "3 calibration images do not cover 7 classes",
     "unknown_ranges": "there are no ranges 'best'",
     "plot_of_nothing": "--plot draws what --explain finds",
+    "plot_of_another_kind": "a plot is called *.png, got 'layers.jpg'",
+    "slim_detector": "for which there is no --slim",
+    "unbalanced_detector": "for which there is no --no-balance",
+    "detector_without_ladder": "for which there is no --no-ladder",
     "unknown_target": "there is no target 'pi-6'",
     "target_and_formats": "--target pi-5 names the files of its bundle",
     "slim_and_formats": "--slim ships the int8 TFLite alone, without model.dynamic.tflite",
@@ -117,6 +138,26 @@ def _complaint(shown: str) -> list[str]:
     """What is printed after the lines that tell how far the export has come."""
     lines = shown.splitlines()
     return lines[next(i for i, line in enumerate(lines) if line.startswith("fer-edge: ")) :]
+
+
+@pytest.mark.parametrize(("given", "taken"), [([], 100), (["--calibration", "400"], 400)])
+def test_a_detector_calibrates_on_as_many_frames_as_it_is_told(
+    given: list[str],
+    taken: int,
+    exported: Exported,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from fer_edge.export.detection import exporting
+
+    counts: list[int] = []
+    monkeypatch.setattr(
+        exporting, "export_detector", lambda run, **options: counts.append(options["calibration"])
+    )
+    monkeypatch.setattr(exporting, "print_detector_export", lambda result, **options: None)
+    (run,) = Bad(exported, tmp_path)._detector()
+    assert not _ended(monkeypatch, run, *given)
+    assert counts == [taken]
 
 
 @pytest.mark.parametrize("case", CASES)

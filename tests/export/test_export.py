@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -39,7 +40,10 @@ from fer_edge.export.formats import is_exact  # noqa: E402
 from fer_edge.export.judging import measure  # noqa: E402
 from fer_edge.export.judging.budget import Budget, load_budget  # noqa: E402
 from fer_edge.export.judging.gate import Check, Verdict  # noqa: E402
+from fer_edge.export.material import prepare  # noqa: E402
+from fer_edge.export.packing import holds_another  # noqa: E402
 from fer_edge.export.showing.explaining import short_name  # noqa: E402
+from fer_edge.export.showing.report import warnings  # noqa: E402
 from fer_edge.export.source import in_float32, newest_run, open_run  # noqa: E402
 from fer_edge.export.targets import TARGETS  # noqa: E402
 from fer_edge.train.reproduce.exports import extract  # noqa: E402
@@ -146,6 +150,39 @@ def test_a_bundle_for_a_microcontroller_holds_one_model_that_tflite_micro_was_se
     assert "TFLite Micro answers as LiteRT's reference kernels do, on 32 golden faces" in said
 
 
+def test_a_bundle_of_another_network_is_not_replaced_without_a_word(
+    exported: Exported, tmp_path: Path
+) -> None:
+    path = tmp_path / "blobs.fer"
+    int8 = open_bundle(exported.bundle).read(INT8_TFLITE)
+    assert not holds_another(path, int8)
+    shutil.copy(exported.bundle, path)
+    assert not holds_another(path, int8)
+    assert holds_another(path, int8[:-1])
+    path.write_bytes(b"no bundle")
+    said: list[str] = []
+    options: dict[str, Any] = {"calibration": 70, "formats": (INT8_TFLITE,), "ladder": False}
+    for _ in range(2):
+        export(exported.run, budget=Budget(), output=tmp_path, say=said.append, **options)
+    notices = [line for line in said if line.startswith("replaced ")]
+    assert notices == [f"replaced {path}, which held another network; -o FOLDER keeps both"]
+
+
+def test_recalls_that_few_images_measured_are_warned_of_in_one_line_a_scope(
+    exported: Exported,
+) -> None:
+    int8 = exported.result.int8
+    assert int8.verdict is not None
+    recalls = [line for line in warnings(int8.verdict) if line.startswith("recall may drop on ")]
+    assert [line.split(", of ")[0].removeprefix("recall may drop on ") for line in recalls] == [
+        "all images",
+        "images never seen in training",
+    ]
+    for label in exported.dataset.labels:
+        assert f"{label} by up to" in recalls[0]
+    assert "over the budget of 3" in recalls[0]
+
+
 def test_an_export_becomes_a_row_among_the_reproduced_networks(exported: Exported) -> None:
     result = extract(json.loads(json.dumps(exported.result.to_dict())))
     entry = {"recipe": "tiny", "dataset": "synthetic", "variant": "by image", "result": result}
@@ -179,6 +216,25 @@ def test_calibration_sees_training_images_only_and_none_that_were_dropped_as_lea
     assert given <= {face.tobytes() for face in training.faces}
     assert not given & {face.tobytes() for face in test.faces}
     assert len(given) > 300
+
+
+def test_no_image_calibrates_trains_or_rehearses_that_stands_in_the_test_split(
+    exported: Exported, tmp_path: Path
+) -> None:
+    source = open_run(exported.run)
+    faces = source.dataset.faces.copy()
+    splits = source.dataset.splits
+    validation, test = (np.flatnonzero(splits == name) for name in ("PublicTest", "PrivateTest"))
+    faces[validation[:20]] = faces[test[:20]]
+    source = replace(source, dataset=replace(source.dataset, faces=faces))
+    tested = {face.tobytes() for face in faces[test]}
+    training = [face for face in faces[splits == "Training"] if face.tobytes() not in tested]
+    assert len(training) == 448 - LEAKS
+    made = prepare(source, Budget(), calibration=448, balance=False)
+    assert len(made.training) == len(made.calibration) == len(training)
+    assert len(made.rehearsal.faces) == 96 - 20
+    for images in (made.calibration, made.training, made.rehearsal.faces):
+        assert not {image.tobytes() for image in images} & tested
 
 
 def test_a_network_of_mixed_precision_is_exported_in_float32(exported: Exported) -> None:
@@ -244,6 +300,33 @@ def _check_page(folder: Path) -> None:
     assert page.count('class="dot fail" title="fail"') == len(failed) > 2
     assert f"<b>{100 * int8['drop']['agreement']:.2f}%</b>" in page
     assert "logits" in [short_name(layer["name"]) for layer in told["layers"]["layers"]]
+
+
+def test_an_arena_over_its_limit_is_refused_at_once_and_the_report_says_so(
+    exported: Exported, tmp_path: Path
+) -> None:
+    pytest.importorskip("tflite_micro")
+    said: list[str] = []
+    with pytest.raises(GateRefused) as caught:
+        export(
+            exported.run,
+            budget=Budget(max_arena_kilobytes=2),
+            output=tmp_path / "out",
+            calibration=70,
+            formats=(INT8_TFLITE,),
+            report=tmp_path / "page",
+            say=said.append,
+        )
+    refused, *why = caught.value.message.splitlines()
+    assert refused == "the gate refused the int8 model; no bundle was written"
+    (arena,) = why
+    assert arena.startswith("  model.int8.tflite: kilobytes of the arena ")
+    assert arena.endswith(" on all images, the budget is 2")
+    assert caught.value.hint.startswith("train a narrower network")
+    assert not any("climbing on" in line for line in said), "no remedy makes it smaller"
+    assert listing(tmp_path) == ["page", "page/report.html", "page/report.json"]
+    assert json.loads((tmp_path / "page" / "report.json").read_text())["passed"] is False
+    assert "kilobytes of the arena" in (tmp_path / "page" / "report.html").read_text()
 
 
 def test_a_refused_dynamic_range_file_is_named_and_can_be_left_out(exported: Exported) -> None:

@@ -15,6 +15,7 @@ from keras import layers  # noqa: E402
 
 from fer_edge.export.converters import tflite  # noqa: E402
 from fer_edge.export.remedies.folding import ChannelAffine, fold_batch_norms  # noqa: E402
+from fer_edge.macs import multiply_accumulates  # noqa: E402
 from fer_edge.train.models import build_model  # noqa: E402
 
 # noise, a gradient and a dark face: such as differ in every channel's mean
@@ -188,6 +189,8 @@ def test_a_network_that_branches_comes_back_computing_the_same() -> None:
     assert count == 0
     assert folded.input_shape == (1, 48, 48, 1)
     assert _difference(network, folded) < 1e-6
+    # two convolutions over all pixels and a dense layer
+    assert multiply_accumulates(folded) == 48 * 48 * 9 * (6 + 6 * 6) + 6 * 7
 
 
 @pytest.mark.parametrize(

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 
 from fer_edge.export.judging.budget import Budget
 from fer_edge.export.judging.gate import judge
-from fer_edge.metrics import Drop, Estimate
+from fer_edge.metrics import Drop, Estimate, drop
 
-PLENTY = {"happy": 900, "disgust": 55}
+PLENTY = {"happy": 900, "disgust": 155}
 
 
 def _drop(
@@ -92,6 +93,46 @@ def test_two_faces_lost_in_a_class_of_few_images_warn_where_more_images_would_ha
     assert not judge(_drop(disgust=(0.036, 0.0, 0.09)), enough, Budget()).passed
 
 
+def test_a_class_of_few_images_that_lost_nothing_warns() -> None:
+    few = {"happy": 900, "disgust": 99}
+    verdict = judge(_drop(disgust=(0.0, 0.0, 0.0)), few, Budget())
+    assert [check.what for check in verdict.warnings] == ["recall drop of disgust"]
+
+
+def test_one_face_of_a_class_with_one_image_does_not_fail_an_export() -> None:
+    given = np.array([0] * 150 + [1] * 150 + [2], np.uint8)
+    before = np.eye(3, dtype=np.float32)[given] * 0.2 + 0.8 / 3
+    after = before.copy()
+    after[-1] = before[0]
+    images = {"a": 150, "b": 150, "c": 1}
+    lost = drop(before, after, given, ("a", "b", "c"))
+    assert lost.recall["c"].value == 1
+    assert lost.macro_f1.value > 0.3, "a third of it is that class"
+    verdict = judge(lost, images, Budget())
+    assert verdict.passed
+    warned = [check.what for check in verdict.warnings]
+    assert {"macro-F1 drop", "recall drop of c"} <= set(warned)
+    assert "macro-F1 drop" in [
+        check.what for check in judge(lost, images | {"c": 30}, Budget()).failures
+    ]
+
+
+def test_gate_does_not_pass_seven_images_without_a_warning() -> None:
+    said = np.tile(np.float32([0.6, 0.4]), (7, 1))
+    lost = drop(said, said, np.zeros(7, np.uint8), ("a", "b"))
+    warned = {check.what for check in judge(lost, {"a": 7, "b": 0}, Budget()).warnings}
+    assert warned == {"accuracy drop", "macro-F1 drop", "recall drop of a", "agreement"}
+
+
+def test_an_answer_that_is_no_number_fails() -> None:
+    said = np.tile(np.float32([0.6, 0.4]), (700, 1))
+    broken = said.copy()
+    broken[5] = np.nan
+    lost = drop(said, broken, np.zeros(700, np.uint8), ("a", "b"))
+    failed = {check.what for check in judge(lost, {"a": 700, "b": 0}, Budget()).failures}
+    assert failed == {"calibration error rise", "mean difference", "largest difference"}
+
+
 def test_gate_refuses_a_model_whose_recall_on_disgust_collapsed_however_few_its_images() -> None:
     verdict = judge(_drop(disgust=(0.4, 0.25, 0.55)), {"happy": 900, "disgust": 29}, Budget())
     assert [check.what for check in verdict.failures] == ["recall drop of disgust"]
@@ -152,6 +193,17 @@ def test_a_file_over_the_size_limit_fails() -> None:
     (failure,) = judge(_drop(), PLENTY, budget, size=100_001).failures
     assert failure.what == "kilobytes"
     assert judge(_drop(), PLENTY, Budget(), size=10**9).passed
+
+
+def test_an_arena_over_its_limit_fails() -> None:
+    budget = Budget(max_arena_kilobytes=256)
+    verdict = judge(_drop(), PLENTY, budget, size=10**9, arena=256_000)
+    assert verdict.passed
+    assert not verdict.too_large
+    verdict = judge(_drop(), PLENTY, budget, arena=256_001)
+    assert [check.what for check in verdict.failures] == ["kilobytes of the arena"]
+    assert verdict.too_large
+    assert judge(_drop(), PLENTY, Budget(), arena=10**9).passed
 
 
 def test_a_better_int8_model_passes() -> None:

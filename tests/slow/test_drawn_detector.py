@@ -32,7 +32,7 @@ def test_a_detector_trained_on_drawn_heads_finds_them_in_frames_of_both_sizes(
         output=tmp_path / "run",
         overrides=[*settings, "frames.held_out=60", "frames.dark=0"],
     )
-    assert run.metrics["test"]["recall"]["value"] > 0.35
+    assert run.metrics["test"]["recall"]["value"] > 0.3
     exported = export_detector(
         run.folder,
         budget=Budget(detector=DetectorBudget(recall_drop_points=10, recall_percent=30)),

@@ -11,7 +11,7 @@ import numpy as np
 
 from fer_edge.bundle import golden_set
 from fer_edge.chatter import captured_stderr
-from fer_edge.errors import FerEdgeError, GateRefused
+from fer_edge.errors import FerEdgeError
 from fer_edge.runtime.flatbuffer import read_model
 
 ARENA = 64 << 20
@@ -39,16 +39,11 @@ class Micro:
         return f"an arena of {self.arena_bytes / 1000:,.1f} kB in TFLite Micro"
 
 
-def check_fits(model: bytes, most_kilobytes: float | None) -> Micro:
+def measure_arena(model: bytes) -> Micro:
     """Open an int8 TFLite in TFLite Micro and measure its arena.
-
-    Args:
-        model: the file.
-        most_kilobytes: of the arena, of 1,000 bytes each; None takes any.
 
     Raises:
         FerEdgeError: a shape is not fixed, or TFLite Micro has no kernel for an operator.
-        GateRefused: the arena is larger.
     """
     for tensor in read_model(model)["subgraphs"][0]["tensors"]:
         if (tensor["shape_signature"] < 0).any():
@@ -60,13 +55,7 @@ def check_fits(model: bytes, most_kilobytes: float | None) -> Micro:
     with captured_stderr() as said:
         interpreter.print_allocations()
         sizes = {what: int(size) for what, size in _ALLOCATED.findall(said())}
-    found = Micro(sizes["total"], sizes["head"], f"tflite-micro {metadata.version('tflite-micro')}")
-    if most_kilobytes is not None and found.arena_bytes > 1000 * most_kilobytes:
-        raise GateRefused(
-            f"the int8 model takes {found}, the budget is {most_kilobytes:g} kB",
-            "train a narrower network, or allow more: max_arena_kilobytes in a file for --budget",
-        )
-    return found
+    return Micro(sizes["total"], sizes["head"], f"tflite-micro {metadata.version('tflite-micro')}")
 
 
 def check_answers(model: bytes, golden: bytes) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,7 +30,7 @@ class Judged:
         int8: the file.
         min_score: from which an int8 detection counts: what keeps to the budget's false positives,
             by the validation frames.
-        reference, measured: figures of the float and of the int8 file on test frames.
+        reference, measured: figures of the float and of the int8 file on the frames that judge.
         verdict: of the gate.
     """
 
@@ -74,6 +75,8 @@ def judge_detector(
         validation: where the threshold is found.
         test: where it is judged.
         budget: its ``detector`` table.
+
+    A float file that finds no face fails: there is nothing that int8 could lose.
     """
     limits = budget.detector
     rate = limits.false_positives_per_frame
@@ -84,10 +87,12 @@ def judge_detector(
     lost = recall_drop(reference, measured, rate)
     name = f"{network.size[0]}×{network.size[1]}"
     points = Estimate(100 * lost.value, 100 * lost.low, 100 * lost.high)
-    found = 100 * measured.recall(measured.threshold(rate)).value
     checks = [
         rise(f"recall drop at {name}", points, limits.recall_drop_points, SCOPE),
-        _least(f"recall at {name}", found, limits.recall_percent),
+        _least(
+            f"faces that the float file finds at {name}", float(_found(reference, rate).sum()), 1
+        ),
+        _least(f"recall at {name}", 100 * _recall(measured, rate), limits.recall_percent),
         rise(
             f"landmark error rise at {name}",
             _exactly(100 * (_landmarks(measured, rate) - _landmarks(reference, rate))),
@@ -100,18 +105,29 @@ def judge_detector(
         member,
         network.size,
         int8,
-        round(threshold, 4),
+        # rounded up: what lies between would let in the false positive that it is to keep out
+        math.ceil(threshold * 1e4) / 1e4,
         reference,
         measured,
         Verdict(tuple(checks)),
     )
 
 
+def _found(matches: Matches, rate: float) -> np.ndarray:
+    """Which faces are found, (F,) bool."""
+    return matches.scores >= matches.threshold(rate)
+
+
+def _recall(matches: Matches, rate: float) -> float:
+    found = _found(matches, rate)
+    return float(found.sum() / max(len(found), 1))
+
+
 def _landmarks(matches: Matches, rate: float) -> float:
-    """Median error over the distance of the eyes, of the faces found; 0 where none is."""
-    found = matches.errors[matches.scores >= matches.threshold(rate)]
-    found = found[np.isfinite(found)]
-    return float(np.median(found)) if len(found) else 0.0
+    """Median error over the distance of the eyes, of the faces found; NaN where none is."""
+    errors = matches.errors[_found(matches, rate)]
+    errors = errors[np.isfinite(errors)]
+    return float(np.median(errors)) if len(errors) else math.nan
 
 
 def _least(what: str, value: float, limit: float) -> Check:

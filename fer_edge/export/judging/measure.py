@@ -75,11 +75,17 @@ class HeldOut:
         counts = np.bincount(targets, minlength=len(self.dataset.labels)).tolist()
         return dict(zip(self.dataset.labels, counts, strict=True))
 
-    def judge(self, drops: tuple[Drop, Drop | None], size: int | None, budget: Budget) -> Verdict:
-        """The gate's answer for a file that lost ``drops``; its ``size`` where that is limited."""
+    def judge(
+        self,
+        drops: tuple[Drop, Drop | None],
+        budget: Budget,
+        size: int | None = None,
+        arena: int | None = None,
+    ) -> Verdict:
+        """The gate's answer for a file that lost ``drops``; its bytes where they are limited."""
         whole, unleaked = drops
         clean = None if unleaked is None else (unleaked, self.class_images(clean=True))
-        return judge(whole, self.class_images(), budget, unleaked=clean, size=size)
+        return judge(whole, self.class_images(), budget, unleaked=clean, size=size, arena=arena)
 
 
 @dataclass(frozen=True)
@@ -146,13 +152,16 @@ def check_parity(content: Mapping[str, bytes], held_out: HeldOut) -> None:
             )
 
 
-def measure(content: Mapping[str, bytes], held_out: HeldOut, budget: Budget) -> tuple[Format, ...]:
+def measure(
+    content: Mapping[str, bytes], held_out: HeldOut, budget: Budget, arena: int | None = None
+) -> tuple[Format, ...]:
     """Measure every format, and judge those that are not exact.
 
     Args:
         content: model files by their name in the bundle.
         held_out: the images and the float model's answers.
         budget: what they may lose.
+        arena: bytes that TFLite Micro takes for the int8 TFLite, where it was asked.
     """
     dataset = held_out.dataset
     single = {name: load_model(data) for name, data in content.items()}
@@ -162,7 +171,7 @@ def measure(content: Mapping[str, bytes], held_out: HeldOut, budget: Budget) -> 
         said = held_out.ask(data)
         drops = held_out.drops(said)
         whole, unleaked = held_out.reports(said)
-        limited = len(data) if name == INT8_TFLITE else None
+        limits = (len(data), arena) if name == INT8_TFLITE else ()
         formats.append(
             Format(
                 name=name,
@@ -171,7 +180,7 @@ def measure(content: Mapping[str, bytes], held_out: HeldOut, budget: Budget) -> 
                 unleaked=unleaked,
                 drop=drops[0],
                 drop_unleaked=drops[1],
-                verdict=None if is_exact(name) else held_out.judge(drops, limited, budget),
+                verdict=None if is_exact(name) else held_out.judge(drops, budget, *limits),
                 latency=latency[name],
                 reliability=reliability(said, dataset.targets),
             )

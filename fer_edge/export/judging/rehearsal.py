@@ -1,4 +1,7 @@
-"""Held-out images to develop the int8 model on, so that the test split is judged on once."""
+"""Images to develop the int8 model on: the test split judges what they let pass, and no more.
+
+Where it refuses that, the ladder climbs on, and the export says so.
+"""
 
 from __future__ import annotations
 
@@ -66,7 +69,7 @@ def rehearse(
     mirrored, and those that calibrate are left out.
 
     Args:
-        source: the run; its test splits are not touched.
+        source: the run; its test splits are not touched, and no other one holds their images.
         model: the float TFLite.
         calibration: (M, 48, 48, 1) uint8, the images that calibrate.
         count: at most so many images.

@@ -17,8 +17,9 @@ from fer_edge.export.showing.isolating import WEIGHTED
 IMAGES = 64
 """Of the calibration images; a mean needs few."""
 LEAST_ACTIVE = 0.05
-"""A ReLU hides the values that it cuts off. The difference seen behind it is divided by the share
-of values that pass, and where hardly any pass it tells nothing."""
+"""A ReLU hides the values that it cuts off. The difference seen behind one that is fused into the
+layer is divided by the share of values that pass, and where hardly any pass it tells nothing."""
+_RELUS = ("RELU", "RELU6", "RELU_N1_TO_1")
 
 
 def correct_biases(int8: bytes, exact: bytes, images: np.ndarray) -> bytes:
@@ -34,12 +35,12 @@ def correct_biases(int8: bytes, exact: bytes, images: np.ndarray) -> bytes:
     """
     images = images[:IMAGES]
     places = _biased(int8)
-    wanted = _means(exact, images, [name for name, _ in places])
-    for name, place in places:
+    wanted = _means(exact, images, [name for name, *_ in places])
+    for name, place, cut in places:
         if name not in wanted:
             continue
         given = _means(int8, images, [name])[name]
-        int8 = _moved(int8, place, _shift(wanted[name], given))
+        int8 = _moved(int8, place, _shift(wanted[name], given, cut))
     return int8
 
 
@@ -47,13 +48,19 @@ Means = tuple[np.ndarray, np.ndarray]
 """By channel: the mean, and the share of values other than zero."""
 
 
-def _biased(int8: bytes) -> list[tuple[str, int]]:
-    """Operators with an int32 bias: the name of their output, and their place."""
+def _biased(int8: bytes) -> list[tuple[str, int, bool]]:
+    """Operators with an int32 bias: their output's name, their place, and if a ReLU is fused."""
     model = tflite_graph.read(int8)
     (graph,) = model.subgraphs
-    int32 = tflite_graph.schema().TensorType.INT32
+    schema = tflite_graph.schema()
+    int32 = schema.TensorType.INT32
+    relus = [getattr(schema.ActivationFunctionType, name) for name in _RELUS]
     return [
-        (graph.tensors[op.outputs[0]].name.decode(), place)
+        (
+            graph.tensors[op.outputs[0]].name.decode(),
+            place,
+            op.builtinOptions.fusedActivationFunction in relus,
+        )
         for place, (kind, op) in enumerate(tflite_graph.operators(model, graph))
         if kind in WEIGHTED
         and len(op.inputs) == 3
@@ -84,8 +91,10 @@ def _real(values: np.ndarray, limits: Any) -> np.ndarray:
     return real
 
 
-def _shift(wanted: Means, given: Means) -> np.ndarray:
-    """To add to the bias, by channel."""
+def _shift(wanted: Means, given: Means, cut: bool) -> np.ndarray:
+    """To add to the bias, by channel; ``cut``: the values are those behind a ReLU."""
+    if not cut:
+        return wanted[0] - given[0]
     active = np.minimum(wanted[1], given[1])
     told = active >= LEAST_ACTIVE
     return np.where(told, (wanted[0] - given[0]) / np.maximum(active, LEAST_ACTIVE), 0)

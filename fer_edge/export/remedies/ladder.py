@@ -96,6 +96,7 @@ class Candidate:
         float_layers: operators left in float, by their output tensor's name.
         lost: against the float model, on the rehearsal.
         passed: the rehearsal kept the budget.
+        corrected: its biases were.
     """
 
     network: keras.Model
@@ -105,6 +106,7 @@ class Candidate:
     float_layers: tuple[str, ...]
     lost: Drop
     passed: bool
+    corrected: bool = False
 
     @property
     def float_places(self) -> tuple[int, ...]:
@@ -255,7 +257,7 @@ class Ladder:
         best = self.best
         int8 = correct_biases(best.int8, best.ranged, self._material.calibration)
         corrected = self._judged(best.network, int8, best.ranged, best.ranges)
-        yield [("bias correction", "by layer", corrected)]
+        yield [("bias correction", "by layer", replace(corrected, corrected=True))]
 
     def _float_layers(self) -> Iterator[list[Attempt]]:
         """Twice as many each time; of the first ones that do, the fewest."""
@@ -304,7 +306,10 @@ class Ladder:
 
     def _with_float(self, start: Candidate, names: list[str]) -> Candidate:
         int8 = tflite.quantize(start.ranged, names)
-        return self._judged(start.network, int8, start.ranged, start.ranges, tuple(names))
+        if start.corrected:
+            int8 = correct_biases(int8, start.ranged, self._material.calibration)
+        judged = self._judged(start.network, int8, start.ranged, start.ranges, tuple(names))
+        return replace(judged, corrected=start.corrected)
 
     def _candidate(self, network: keras.Model, method: str) -> Candidate:
         calibration = self._material.calibration

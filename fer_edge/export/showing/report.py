@@ -11,6 +11,7 @@ from rich.table import Table
 
 from fer_edge.board import read_board
 from fer_edge.export.findings import Export
+from fer_edge.export.judging.gate import RECALL, Verdict
 from fer_edge.export.judging.measure import Format
 from fer_edge.export.judging.timing import RUNS, WARM_UP
 from fer_edge.export.remedies.ladder import Climb
@@ -55,12 +56,8 @@ def print_export(result: Export, *, as_json: bool = False) -> None:
     for line in _sureness(result):
         console.print(line, highlight=False)
     for each in result.formats:
-        for check in each.verdict.warnings if each.verdict else ():
-            console.print(
-                f"[yellow]warning:[/] {each.name}: {check}; it may miss the budget of "
-                f"{check.limit:g}",
-                highlight=False,
-            )
+        for line in warnings(each.verdict) if each.verdict else ():
+            console.print(f"[yellow]warning:[/] {each.name}: {line}", highlight=False)
     for label in next(each.verdict.unchecked for each in result.formats if each.verdict):
         console.print(
             f"[yellow]warning:[/] no held-out image shows '{label}': its recall was not checked",
@@ -71,6 +68,23 @@ def print_export(result: Export, *, as_json: bool = False) -> None:
     console.print(f"gate passed: {result.bundle}", highlight=False)
     path = shlex.quote(str(result.bundle))
     console.print(f"next: fer-edge run {path} --video FILE", highlight=False)
+
+
+def warnings(verdict: Verdict) -> list[str]:
+    """A line for each check that warns, for all recalls on the same images one."""
+    lines = []
+    recalls: dict[tuple[str, float], list[str]] = {}
+    for check in verdict.warnings:
+        if check.what.startswith(RECALL):
+            label = f"{check.what.removeprefix(RECALL)} by up to {check.measured.high:.2f}"
+            recalls.setdefault((check.scope, check.limit), []).append(label)
+        else:
+            lines.append(f"{check}; it may miss the budget of {check.limit:g}")
+    return lines + [
+        f"recall may drop on {scope}, of {', '.join(labels)}, over the budget of {limit:g}; more "
+        "images would tell"
+        for (scope, limit), labels in recalls.items()
+    ]
 
 
 def print_climb(climb: Climb, console: Console) -> None:
