@@ -6,6 +6,7 @@ import errno
 import fcntl
 import hashlib
 import json
+import math
 import os
 import shutil
 import tempfile
@@ -111,6 +112,11 @@ def write_text(target: Path | str, text: str, *, private: bool = False) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
+def json_text(content: Any, indent: int = 2) -> str:
+    """JSON that any parser reads: a float that is no finite number becomes null."""
+    return json.dumps(_finite(content), indent=indent, allow_nan=False)
+
+
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON object out of a file, empty where there is none that can be read."""
     try:
@@ -145,3 +151,11 @@ def sole_use(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(handle)
+
+
+def _finite(content: Any) -> Any:
+    if isinstance(content, dict):
+        return {key: _finite(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_finite(value) for value in content]
+    return None if isinstance(content, float) and not math.isfinite(content) else content

@@ -12,8 +12,9 @@ from fer_edge.bundle import INT8_TFLITE, open_bundle
 from fer_edge.data.audit import drop_leaks
 from fer_edge.data.dataset import Dataset
 from fer_edge.data.division import Division, divide
-from fer_edge.errors import FerEdgeError
+from fer_edge.errors import FerEdgeError, nearest
 from fer_edge.files import read_json
+from fer_edge.shipped import shipped_models
 
 TRAIN_SPLITS = ("Training",)
 TEST_SPLITS = ("PrivateTest",)
@@ -117,7 +118,9 @@ def find_subject(path: Path | str, head: str | None = None) -> Subject:
         )
     if not path.exists():
         raise FerEdgeError(
-            f"no model at {path}", "give a run folder, a bundle, or a .keras, .tflite or .onnx file"
+            f"no model at {path}",
+            nearest(path.name, shipped_models())
+            or "give a run folder, a bundle, or a .keras, .tflite or .onnx file",
         )
     return Subject(path, path)
 

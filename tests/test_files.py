@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import math
 import stat
 from pathlib import Path
 
 import pytest
 
 from fer_edge.errors import FerEdgeError
-from fer_edge.files import atomic_folder, atomic_path, sha256, write_text
+from fer_edge.files import atomic_folder, atomic_path, json_text, sha256, write_text
 
 
 def _listing(folder: Path) -> list[str]:
@@ -126,3 +128,13 @@ def test_the_checksum_is_sha256(tmp_path: Path) -> None:
     content = bytes(range(256)) * 5000
     (tmp_path / "file").write_bytes(content)
     assert sha256(tmp_path / "file") == hashlib.sha256(content).hexdigest()
+
+
+def test_json_is_strict_and_what_is_no_number_is_null() -> None:
+    content = {"drop": math.nan, "range": (0.5, math.inf), "images": 7, "labels": ["sad"]}
+    assert json.loads(json_text(content), parse_constant=pytest.fail) == {
+        "drop": None,
+        "range": [0.5, None],
+        "images": 7,
+        "labels": ["sad"],
+    }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +34,7 @@ from fer_edge.export.judging.budget import Budget
 from fer_edge.export.packing import holds_another, replaced
 from fer_edge.export.remedies.ranges import AUTO, METHODS, first_method
 from fer_edge.face import OWN
+from fer_edge.files import json_text
 from fer_edge.subject import ROLES
 
 PARITY = 1e-3
@@ -276,7 +276,7 @@ def golden_set(files: Mapping[str, bytes]) -> tuple[bytes, float]:
 def print_detector_export(result: DetectorExport, *, as_json: bool = False) -> None:
     """Print each size's figures, float against int8, and the gate's warnings."""
     if as_json:
-        print(json.dumps(result.to_dict(), indent=2))
+        print(json_text(result.to_dict()))
         return
     from rich.console import Console
     from rich.table import Table

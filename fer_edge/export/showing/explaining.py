@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -20,6 +19,7 @@ from fer_edge.export.remedies.equalizing import equalize
 from fer_edge.export.remedies.ranges import AUTO, first_method
 from fer_edge.export.showing.isolating import Operator, isolated, quantizable
 from fer_edge.export.source import open_run
+from fer_edge.files import json_text
 
 IMAGES = 100
 """Of the rehearsal; each layer is run on all of them."""
@@ -165,7 +165,7 @@ def print_explanation(found: Explanation, *, as_json: bool = False) -> None:
     from rich.table import Table
 
     if as_json:
-        print(json.dumps(found.to_dict(), indent=2))
+        print(json_text(found.to_dict()))
         return
     worst = found.worst_first[0].name if found.layers else None
     table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))

@@ -5,7 +5,6 @@ One HTML file with everything in it, and the same figures as JSON.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -19,7 +18,7 @@ from fer_edge.export.judging.gate import Check, Verdict
 from fer_edge.export.judging.timing import RUNS, WARM_UP
 from fer_edge.export.showing import plots
 from fer_edge.export.showing.explaining import Explanation, short_name
-from fer_edge.files import write_text
+from fer_edge.files import json_text, write_text
 from fer_edge.metrics import percent
 
 REPORT_HTML, REPORT_JSON = "report.html", "report.json"
@@ -54,7 +53,7 @@ def write_page(found: Findings, layers: Explanation, folder: Path) -> Path:
     """
     machine = str(read_board())
     content = found.to_dict() | {"layers": layers.to_dict(), "machine": machine}
-    write_text(folder / REPORT_JSON, json.dumps(content, indent=1) + "\n")
+    write_text(folder / REPORT_JSON, json_text(content, indent=1) + "\n")
     write_text(folder / REPORT_HTML, _html(found, layers, machine))
     return folder / REPORT_HTML
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 
 from rich.box import SIMPLE_HEAD
@@ -15,6 +14,7 @@ from fer_edge.export.judging.gate import RECALL, Verdict
 from fer_edge.export.judging.measure import Format
 from fer_edge.export.judging.timing import RUNS, WARM_UP
 from fer_edge.export.remedies.ladder import Climb
+from fer_edge.files import json_text
 from fer_edge.metrics import percent
 from fer_edge.subject import BY_LABEL
 
@@ -22,7 +22,7 @@ from fer_edge.subject import BY_LABEL
 def print_export(result: Export, *, as_json: bool = False) -> None:
     """Print a row a format, what the gate warns of, and the next command."""
     if as_json:
-        print(json.dumps(result.to_dict(), indent=2))
+        print(json_text(result.to_dict()))
     console = Console(stderr=as_json)
     accuracy = result.reference.accuracy
     console.print(
