@@ -16,11 +16,14 @@ import pytest
 from fer_edge.bundle import INT8_TFLITE, open_bundle
 from fer_edge.bundle.minisign import read_public_key
 from fer_edge.bundle.signing import make_keys
+from fer_edge.chatter import import_keras
 from fer_edge.data.dataset import Dataset
 from fer_edge.data.detection.photo_drawing import drawn_photos
 from fer_edge.data.detection.photos import COLUMNS
 from fer_edge.data.packed import write_packed
 from fer_edge.subject import BY_LABEL, BY_MAJORITY
+
+keras = import_keras()
 
 SCRIPT = Path(__file__).parents[3] / "train" / "release.sh"
 RECIPE = """
@@ -71,9 +74,20 @@ batch_size = 8
 """
 
 
-def _release(folder: Path, *options: str | Path) -> subprocess.CompletedProcess[str]:
+ANY = """
+[detector]
+false_positives_per_frame = 10
+recall_drop_points = 100
+landmark_error_rise_points = 100
+"""
+"""Kept where one face is found."""
+
+
+def _release(
+    folder: Path, *options: str | Path, budget: str = "prototype"
+) -> subprocess.CompletedProcess[str]:
     command = [SCRIPT, *options, "--key", "release.key", "--runs", "runs"]
-    command += ["--to", "shipped", "--cards", "cards", "--budget", "prototype"]
+    command += ["--to", "shipped", "--cards", "cards", "--budget", budget]
     edge = {"FER_EDGE": f"{sys.executable} -m fer_edge"}
     return subprocess.run(
         [str(part) for part in command],
@@ -116,6 +130,16 @@ def test_a_release_is_made_of_two_signed_bundles_a_run_and_again_of_the_same(
     assert str(tmp_path / "shipped" / "tiny.fer") in recipe
 
 
+def _make_bold(model: Path) -> None:
+    """Have a detector find faces everywhere, by chance alone."""
+    network = keras.saving.load_model(model, compile=False)
+    for layer in network.layers:
+        if layer.name.startswith("score"):
+            kernel, bias = layer.get_weights()
+            layer.set_weights([kernel * 20_000, bias * 0])
+    network.save(model)
+
+
 @pytest.mark.timeout(400)
 def test_a_detector_is_released_from_photos_and_backgrounds(tmp_path: Path) -> None:
     names, pictures, boxes, landmarks = drawn_photos()
@@ -131,8 +155,13 @@ def test_a_detector_is_released_from_photos_and_backgrounds(tmp_path: Path) -> N
     cv2.imwrite(str(tmp_path / "behind" / "wall.png"), np.full((240, 320), 90, np.uint8))
     (tmp_path / "found.toml").write_text(DETECTOR)
     make_keys(tmp_path / "release.key", tmp_path / "release.pub", "")
+    (tmp_path / "any.toml").write_text(ANY)
     options = ["--photos", "photos.zip", "--backgrounds", "behind", "found.toml"]
-    done = _release(tmp_path, *options)
+    refused = _release(tmp_path, *options, budget="any.toml")
+    assert refused.returncode == 3, "two steps teach it to find nobody"
+    assert not (tmp_path / "shipped" / "found.fer").exists()
+    _make_bold(tmp_path / "runs" / "found" / "model.keras")
+    done = _release(tmp_path, *options, budget="any.toml")
     assert done.returncode == 0, done.stderr
     bundle = open_bundle(
         tmp_path / "shipped" / "found.fer", keys=(read_public_key(tmp_path / "release.pub"),)
