@@ -29,6 +29,7 @@ from fer_edge.train.reproduce.execute import LocalExecutor, Task  # noqa: E402
 from fer_edge.train.reproduce.plan import Source, find_run, plan  # noqa: E402
 from fer_edge.train.reproduce.results import look  # noqa: E402
 from fer_edge.train.reproduce.run import write_results  # noqa: E402
+from fer_edge.train.reproduce.tables import markdown  # noqa: E402
 from fer_edge.train.run import train  # noqa: E402
 
 
@@ -305,3 +306,16 @@ def test_a_dataset_of_no_paper_is_refused(tmp_path: Path, faces: Dataset) -> Non
         reproduce(options)
     assert "CK+48" in caught.value.hint
     assert not (tmp_path / "report").exists()
+
+
+def test_a_refused_export_takes_one_line_of_the_table() -> None:
+    reasons = [
+        "model.int8.tflite: accuracy drop 2.48 (1.70 – 3.25) on all images, the budget is 1",
+        "model.int8.onnx: accuracy drop 2.54 (1.76 – 3.30) on all images, the budget is 1",
+        "model.int8.onnx: agreement 81.23 (80.27 – 82.14) on all images, the budget is 97",
+    ]
+    said = ["the gate refused the int8 model; no bundle was written", *reasons, "34.2 dB  conv1"]
+    entry = {"recipe": "kumar", "dataset": "fer2013", "variant": "by image"}
+    page = markdown([], [entry | {"refused": "\n  ".join(said)}], {}, {})
+    (row,) = [line for line in page.splitlines() if line.startswith("| kumar")]
+    assert row.endswith(f"| **refused**: {reasons[0]}; 2 more in results.json |")

@@ -266,8 +266,9 @@ def _needed(result: dict[str, Any]) -> str:
 
 
 def _reasons(refusal: str) -> str:
-    lines = [line.strip() for line in refusal.splitlines()[1:]]
-    return "; ".join(line for line in lines if "the budget is" in line)
+    """The first of the gate's reasons, and how many more the JSON has."""
+    first, *more = [line.strip() for line in refusal.splitlines() if "the budget is" in line]
+    return first + (f"; {len(more)} more in results.json" if more else "")
 
 
 def _claims(groups: list[list[Result]]) -> list[str]:
