@@ -263,3 +263,29 @@ def test_layer_errors_name_layers_worst_first(exported: Exported) -> None:
     assert any("conv1" in name for name, _ in errors)
     # 8 bits over the whole range of a tensor give 30 to 50
     assert 25 < decibels[len(decibels) // 2] < 60
+
+
+def test_a_network_sure_of_what_is_out_of_the_question_keeps_steps_for_the_rest() -> None:
+    """Logits of −800 for one class made int8's step 3.2, and two answers in ten wrong."""
+    keras.utils.set_random_seed(1)
+    network = keras.Sequential(
+        [
+            keras.Input(IMAGES.shape[1:]),
+            layers.Rescaling(1 / 255),
+            layers.AveragePooling2D(8),
+            layers.Flatten(),
+            layers.Dense(3),
+            layers.Softmax(),
+        ]
+    )
+    kernel, bias = network.layers[-2].get_weights()
+    network.layers[-2].set_weights([kernel * 10, bias - np.array([0, 0, 800], np.float32)])
+    images = IMAGES
+    exact = network.predict(images.astype(np.float32), verbose=0)
+    int8 = load_model(tflite.to_int8(network, images)).probabilities(images)
+    onnx = load_model(
+        onnx_model.to_int8(onnx_model.to_float32(tflite.to_float32(network)), images)
+    ).probabilities(images)
+    assert exact.std(axis=0)[0] > 0.1, "the two others must compete"
+    for found in (int8, onnx):
+        assert np.abs(found - exact).max() < 0.03

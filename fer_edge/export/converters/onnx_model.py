@@ -19,7 +19,7 @@ import numpy as np
 
 from fer_edge.chatter import silenced_stderr
 from fer_edge.export.converters import tflite_graph
-from fer_edge.export.remedies.ranges import DEFAULT, Observer
+from fer_edge.export.remedies.ranges import DEFAULT, Observer, visible_logits
 
 OPSET = 17
 """Read by every ONNX Runtime since 1.12 (2022)."""
@@ -105,6 +105,7 @@ def _observed(model: bytes, calibration: np.ndarray, method: str) -> dict[str, A
     content = onnx.load_from_string(model)
     pixels = content.graph.input[0].name
     names = [name for node in content.graph.node for name in node.output]
+    logits = {node.input[0] for node in content.graph.node if node.op_type == "Softmax"}
     del content.graph.output[:]
     content.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
     options = onnxruntime.SessionOptions()
@@ -116,7 +117,7 @@ def _observed(model: bytes, calibration: np.ndarray, method: str) -> dict[str, A
     for image in calibration.astype(np.float32):
         for name, values in zip(names, session.run(names, {pixels: image[None]}), strict=True):
             if values.dtype == np.float32:
-                observer.add(name, values)
+                observer.add(name, visible_logits(values) if name in logits else values)
     known = observer.ranges(method) | _known(content.graph, pixels)
     return {
         name: [{"rmin": np.float32(low), "rmax": np.float32(high)}]

@@ -17,7 +17,7 @@ from fer_edge.chatter import silenced_stderr
 from fer_edge.errors import FerEdgeError
 from fer_edge.export.converters import tflite_graph
 from fer_edge.export.converters.tflite_graph import compacted
-from fer_edge.export.remedies.ranges import DEFAULT, Observer
+from fer_edge.export.remedies.ranges import DEFAULT, Observer, visible_logits
 
 DEBUG_IMAGES = 32
 """Calibration images behind ``layer_errors``."""
@@ -85,13 +85,19 @@ def calibratable(network: keras.Model, calibration: np.ndarray) -> bytes:
 
 
 def observe(rangeless: bytes, calibration: np.ndarray, methods: Sequence[str]) -> Observer:
-    """Watch what ``calibratable`` gave over (M, 48, 48, 1) uint8, by the tensors' index."""
-    (graph,) = tflite_graph.read(rangeless).subgraphs
+    """Watch what ``calibratable`` gave over (M, 48, 48, 1) uint8, by the tensors' index.
+
+    Of a softmax's input it takes what shows in its output, see ``visible_logits``.
+    """
+    model = tflite_graph.read(rangeless)
+    (graph,) = model.subgraphs
     watched = [i for i in _ranged(graph) if i != graph.inputs[0]]
+    operators = tflite_graph.operators(model, graph)
+    logits = {op.inputs[0] for kind, op in operators if kind == "SOFTMAX"}
     observer = Observer(len(calibration), methods)
     for values in tflite_graph.run(rangeless, calibration, watched):
         for index, tensor in values.items():
-            observer.add(str(index), tensor)
+            observer.add(str(index), visible_logits(tensor) if index in logits else tensor)
     return observer
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from keras import layers, ops
 
 from fer_edge.export.remedies.folding import absorb_batch_norms, chain, is_relu
-from fer_edge.export.remedies.ranges import DEFAULT, Observer, Range
+from fer_edge.export.remedies.ranges import DEFAULT, Observer, Range, visible_logits
 
 STEPS = 300
 BATCH = 32
@@ -117,16 +117,15 @@ def activation_ranges(
     """The ranges of the layers whose output an int8 export rounds, by name."""
     steps = chain(network)
     assert steps is not None
-    named = [
-        layer
-        for layer, after in zip(steps, [*steps[1:], None], strict=True)
-        if _rounds(layer, after)
-    ]
+    followed = list(zip(steps, [*steps[1:], None], strict=True))
+    named = [layer for layer, after in followed if _rounds(layer, after)]
+    logits = [layer for layer, after in followed if isinstance(after, layers.Softmax)]
     probe = keras.Model(network.inputs, [layer.output for layer in named])
     observer = Observer(len(images), (method,))
     for image in images.astype(np.float32):
         for layer, values in zip(named, _as_list(probe(image[None], training=False)), strict=True):
-            observer.add(layer.name, ops.convert_to_numpy(values))
+            seen = ops.convert_to_numpy(values)
+            observer.add(layer.name, visible_logits(seen) if layer in logits else seen)
     return observer.ranges(method)
 
 

@@ -36,8 +36,21 @@ QUANTIZED_BINS = 128
 SHRINKINGS = np.linspace(0.3, 1.0, 71)
 """Of the range from the smallest to the largest value, tried by ``mse``."""
 STEPS = 255
+LOGIT_DEPTH = 8.0
+"""Under the largest logit: e⁻⁸ of its probability is less than a tenth of a softmax's int8 step."""
 
 Range = tuple[float, float]
+
+
+def visible_logits(logits: np.ndarray) -> np.ndarray:
+    """What an int8 softmax can tell of (…, C) logits: those far below the largest are raised.
+
+    A network that is sure of its answers says minus some hundreds of classes that are out of the
+    question. A range that covers those leaves the ones that compete a handful of steps; one that
+    clips them changes no probability, for the softmax sees differences alone.
+    """
+    lowest = logits.max(axis=-1, keepdims=True) - LOGIT_DEPTH
+    return np.asarray(np.maximum(logits, lowest))
 
 
 def check_method(name: str) -> None:
