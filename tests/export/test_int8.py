@@ -19,7 +19,10 @@ keras = import_keras()
 from keras import layers  # noqa: E402
 
 from fer_edge.export.converters import onnx_model, tflite, tflite_graph  # noqa: E402
+from fer_edge.export.converters.isolating import quantizable  # noqa: E402
+from fer_edge.export.remedies.bias_correction import correct_biases  # noqa: E402
 from fer_edge.export.remedies.folding import fold_batch_norms  # noqa: E402
+from fer_edge.export.showing.explaining import _clipped  # noqa: E402
 
 IMAGES = np.random.default_rng(2).integers(0, 256, (8, 48, 48, 1)).astype(np.uint8)
 
@@ -265,27 +268,50 @@ def test_layer_errors_name_layers_worst_first(exported: Exported) -> None:
     assert 25 < decibels[len(decibels) // 2] < 60
 
 
-def test_a_network_sure_of_what_is_out_of_the_question_keeps_steps_for_the_rest() -> None:
-    """Logits of −800 for one class made int8's step 3.2, and two answers in ten wrong."""
+def _sure_of_what_is_out_of_the_question() -> Any:
+    """Two classes that compete, and one whose logit is −800: covering that makes a step 3.2."""
     keras.utils.set_random_seed(1)
-    network = keras.Sequential(
-        [
-            keras.Input(IMAGES.shape[1:]),
-            layers.Rescaling(1 / 255),
-            layers.AveragePooling2D(8),
-            layers.Flatten(),
-            layers.Dense(3),
-            layers.Softmax(),
-        ]
-    )
-    kernel, bias = network.layers[-2].get_weights()
-    network.layers[-2].set_weights([kernel * 10, bias - np.array([0, 0, 800], np.float32)])
-    images = IMAGES
-    exact = network.predict(images.astype(np.float32), verbose=0)
-    int8 = load_model(tflite.to_int8(network, images)).probabilities(images)
-    onnx = load_model(
-        onnx_model.to_int8(onnx_model.to_float32(tflite.to_float32(network)), images)
-    ).probabilities(images)
+    inputs = keras.Input(batch_shape=(1, *IMAGES.shape[1:]))
+    x = layers.AveragePooling2D(8)(layers.Rescaling(1 / 255)(inputs))
+    x = layers.Dense(3, name="logits")(layers.Flatten()(x))
+    network = keras.Model(inputs, layers.Softmax()(x))
+    kernel, bias = network.get_layer("logits").get_weights()
+    shifted = bias - np.array([0, 0, 800], np.float32)
+    network.get_layer("logits").set_weights([kernel * 10, shifted])
+    return network
+
+
+def _logit_biases(int8: bytes) -> np.ndarray:
+    model = tflite_graph.read(int8)
+    (graph,) = model.subgraphs
+    ((_, dense),) = [
+        each for each in tflite_graph.operators(model, graph) if each[0] == "FULLY_CONNECTED"
+    ]
+    bias = graph.tensors[dense.inputs[2]]
+    steps = tflite_graph.constant(model, bias)
+    assert steps is not None
+    return np.asarray(steps * bias.quantization.scale, np.float64)
+
+
+def test_logits_out_of_the_question_leave_the_int8_steps_to_those_that_compete() -> None:
+    network = _sure_of_what_is_out_of_the_question()
+    exact = np.concatenate([network(image[None].astype(np.float32)) for image in IMAGES])
     assert exact.std(axis=0)[0] > 0.1, "the two others must compete"
-    for found in (int8, onnx):
-        assert np.abs(found - exact).max() < 0.03
+    float_onnx = onnx_model.to_float32(tflite.to_float32(network))
+    for converted in (tflite.to_int8(network, IMAGES), onnx_model.to_int8(float_onnx, IMAGES)):
+        assert np.abs(load_model(converted).probabilities(IMAGES) - exact).max() < 0.03
+
+
+def test_clipped_logits_are_neither_corrected_nor_called_an_error() -> None:
+    network = _sure_of_what_is_out_of_the_question()
+    rangeless = tflite.calibratable(network, IMAGES)
+    ranged = tflite.with_ranges(
+        rangeless, tflite.observe(rangeless, IMAGES, ("coverage",)), "coverage"
+    )
+    int8 = tflite.quantize(ranged)
+    moved = _logit_biases(correct_biases(int8, ranged, IMAGES)) - _logit_biases(int8)
+    assert np.abs(moved).max() < 1, "−790 with what is clipped taken for an error"
+    (decibels,) = [db for name, db in tflite.layer_errors(ranged, IMAGES) if "logits" in name]
+    assert decibels > 25, "0 with what is clipped taken for noise"
+    (clipped,) = _clipped(ranged, [op for op in quantizable(ranged) if "logits" in op.name], IMAGES)
+    assert clipped < 0.05

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from fer_edge.errors import FerEdgeError
+from fer_edge.export.converters.isolating import step_of
 from fer_edge.export.remedies.ranges import METHODS, Observer, check_method
-from fer_edge.export.showing.isolating import step_of
 
 
 def _seen(samples: list[np.ndarray]) -> dict[str, tuple[float, float]]:

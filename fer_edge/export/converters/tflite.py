@@ -16,6 +16,7 @@ import numpy as np
 from fer_edge.chatter import silenced_stderr
 from fer_edge.errors import FerEdgeError
 from fer_edge.export.converters import tflite_graph
+from fer_edge.export.converters.isolating import isolated, quantizable
 from fer_edge.export.converters.tflite_graph import compacted
 from fer_edge.export.remedies.ranges import DEFAULT, Observer, visible_logits
 
@@ -92,8 +93,7 @@ def observe(rangeless: bytes, calibration: np.ndarray, methods: Sequence[str]) -
     model = tflite_graph.read(rangeless)
     (graph,) = model.subgraphs
     watched = [i for i in _ranged(graph) if i != graph.inputs[0]]
-    operators = tflite_graph.operators(model, graph)
-    logits = {op.inputs[0] for kind, op in operators if kind == "SOFTMAX"}
+    logits = tflite_graph.logits(model, graph)
     observer = Observer(len(calibration), methods)
     for values in tflite_graph.run(rangeless, calibration, watched):
         for index, tensor in values.items():
@@ -151,7 +151,7 @@ def layer_errors(ranged: bytes, calibration: np.ndarray) -> list[tuple[str, floa
 
     Returns:
         Pairs of the layer's output tensor and its signal-to-noise ratio in dB, each layer given
-        undisturbed inputs.
+        undisturbed inputs. Of logits it is what shows in the answer, see ``visible_logits``.
     """
     import tensorflow as tf
 
@@ -169,8 +169,27 @@ def layer_errors(ranged: bytes, calibration: np.ndarray) -> list[tuple[str, floa
         table = io.StringIO()
         debugger.layer_statistics_dump(table)
     rows = csv.DictReader(table.getvalue().splitlines())
-    errors = [(row["tensor_name"], float(row["decibels"])) for row in rows]
-    return sorted(errors, key=lambda pair: pair[1])
+    errors = {row["tensor_name"]: float(row["decibels"]) for row in rows}
+    errors |= _logit_errors(ranged, calibration[:DEBUG_IMAGES])
+    return sorted(errors.items(), key=lambda pair: pair[1])
+
+
+def _logit_errors(ranged: bytes, images: np.ndarray) -> dict[str, float]:
+    """The debugger would take for noise what the range of logits clips on purpose."""
+    model = tflite_graph.read(ranged)
+    (graph,) = model.subgraphs
+    found = {}
+    for operator in quantizable(ranged):
+        index = int(graph.operators[operator.place].outputs[0])
+        if index not in tflite_graph.logits(model, graph):
+            continue
+        rounded = tflite_graph.run(isolated(ranged, operator), images, [index])
+        ratios = [
+            _signal_to_noise(visible_logits(one[index]), visible_logits(other[index]), 1.0, 0)
+            for one, other in zip(tflite_graph.run(ranged, images, [index]), rounded, strict=True)
+        ]
+        found[operator.name] = float(np.nanmean(ratios))
+    return found
 
 
 def float_tensors(content: bytes) -> list[str]:

@@ -99,6 +99,11 @@ def operators(model: Any, graph: Any) -> list[tuple[str, Any]]:
     return [(names[codes[op.opcodeIndex]], op) for op in graph.operators]
 
 
+def logits(model: Any, graph: Any) -> set[int]:
+    """The tensors that a softmax reads."""
+    return {int(op.inputs[0]) for kind, op in operators(model, graph) if kind == "SOFTMAX"}
+
+
 def constant(model: Any, tensor: Any) -> np.ndarray | None:
     """A copy of a tensor's stored values, None where it has none."""
     data = model.buffers[tensor.buffer].data

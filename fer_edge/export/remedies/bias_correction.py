@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from fer_edge.export.converters import tflite_graph
-from fer_edge.export.showing.isolating import WEIGHTED
+from fer_edge.export.converters.isolating import WEIGHTED
+from fer_edge.export.remedies.ranges import visible_logits
 
 IMAGES = 64
 """Of the calibration images; a mean needs few."""
@@ -36,11 +37,15 @@ def correct_biases(int8: bytes, exact: bytes, images: np.ndarray) -> bytes:
     images = images[:IMAGES]
     places = _biased(int8)
     wanted = _means(exact, images, [name for name, *_ in places])
+    logits = _logits(exact)
     for name, place, cut in places:
         if name not in wanted:
             continue
-        given = _means(int8, images, [name])[name]
-        int8 = _moved(int8, place, _shift(wanted[name], given, cut))
+        if name in logits:
+            shift = _logit_shift(*(_values(each, images, name) for each in (exact, int8)))
+        else:
+            shift = _shift(wanted[name], _means(int8, images, [name])[name], cut)
+        int8 = _moved(int8, place, shift)
     return int8
 
 
@@ -82,6 +87,30 @@ def _means(content: bytes, images: np.ndarray, names: list[str]) -> dict[str, Me
             name = found[index].name.decode()
             sums[name] = sums.get(name, 0) + seen / len(images)
     return {name: (mean, active) for name, (mean, active) in sums.items()}
+
+
+def _logits(content: bytes) -> set[str]:
+    model = tflite_graph.read(content)
+    (graph,) = model.subgraphs
+    return {graph.tensors[index].name.decode() for index in tflite_graph.logits(model, graph)}
+
+
+def _values(content: bytes, images: np.ndarray, name: str) -> np.ndarray:
+    """(M, C), what a tensor holds for each image."""
+    (graph,) = tflite_graph.read(content).subgraphs
+    (index,) = [i for i, tensor in enumerate(graph.tensors) if tensor.name.decode() == name]
+    limits = graph.tensors[index].quantization
+    return np.concatenate(
+        [_real(values[index], limits) for values in tflite_graph.run(content, images, [index])]
+    )
+
+
+def _logit_shift(wanted: np.ndarray, given: np.ndarray) -> np.ndarray:
+    """By class, over the images that show it in both: the rest is clipped by the logits' range."""
+    shown = (visible_logits(wanted) == wanted) & (visible_logits(given) == given)
+    told = shown.mean(axis=0) >= LEAST_ACTIVE
+    total = np.where(shown, wanted - given, 0).sum(axis=0)
+    return np.where(told, total / np.maximum(shown.sum(axis=0), 1), 0)
 
 
 def _real(values: np.ndarray, limits: Any) -> np.ndarray:

@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 import keras
 
 from fer_edge.export.converters import tflite
+from fer_edge.export.converters.isolating import WEIGHTED, quantizable
 from fer_edge.export.material import Material
 from fer_edge.export.remedies.bias_correction import correct_biases
 from fer_edge.export.remedies.equalizing import GENTLE, Strength, equalize
@@ -25,7 +26,6 @@ from fer_edge.export.remedies.finetuning import STEPS, fine_tune
 from fer_edge.export.remedies.folding import chain
 from fer_edge.export.remedies.ranges import AUTO, METHODS, first_method
 from fer_edge.export.showing.explaining import IMAGES, layer_costs, short_name
-from fer_edge.export.showing.isolating import WEIGHTED, quantizable
 from fer_edge.metrics import Drop
 
 STRENGTHS = (None, Strength(0.5, 4096.0), Strength(0.8, 4096.0))

@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 
 from fer_edge.export.converters import tflite, tflite_graph
+from fer_edge.export.converters.isolating import Operator, isolated, quantizable
 from fer_edge.export.judging.budget import Budget
 from fer_edge.export.judging.rehearsal import Rehearsal
 from fer_edge.export.material import prepare
 from fer_edge.export.remedies.batch_norm import check_batch_norms
 from fer_edge.export.remedies.equalizing import equalize
-from fer_edge.export.remedies.ranges import AUTO, first_method
-from fer_edge.export.showing.isolating import Operator, isolated, quantizable
+from fer_edge.export.remedies.ranges import AUTO, first_method, visible_logits
 from fer_edge.export.source import open_run
 from fer_edge.files import json_text
 
@@ -215,11 +215,14 @@ def _row(each: LayerCost) -> list[str]:
 
 
 def _clipped(ranged: bytes, operators: Sequence[Operator], images: np.ndarray) -> list[float]:
-    (graph,) = tflite_graph.read(ranged).subgraphs
+    model = tflite_graph.read(ranged)
+    (graph,) = model.subgraphs
+    logits = tflite_graph.logits(model, graph)
     outputs = [int(graph.operators[op.place].outputs[0]) for op in operators]
     shares = np.zeros(len(operators))
     for values in tflite_graph.run(ranged, images, outputs):
         for place, (operator, index) in enumerate(zip(operators, outputs, strict=True)):
-            beyond = (values[index] < operator.low) | (values[index] > operator.high)
+            seen = visible_logits(values[index]) if index in logits else values[index]
+            beyond = (seen < operator.low) | (seen > operator.high)
             shares[place] += beyond.mean() / len(images)
     return [float(share) for share in shares]

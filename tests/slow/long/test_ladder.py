@@ -10,11 +10,11 @@ from fragile import CHANNELS, features, material, scale_channels, with_readout
 
 from fer_edge.data.dataset import Dataset
 from fer_edge.export.converters import tflite, tflite_graph
+from fer_edge.export.converters.isolating import isolated, quantizable
 from fer_edge.export.material import Material
 from fer_edge.export.remedies.bias_correction import correct_biases
 from fer_edge.export.remedies.ladder import Ladder
 from fer_edge.export.showing.explaining import explain, short_name
-from fer_edge.export.showing.isolating import isolated, quantizable
 from fer_edge.export.showing.plots import layers_plot, save_png
 
 
