@@ -6,6 +6,7 @@ import warnings
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 from exported import Exported
 
@@ -315,3 +316,16 @@ def test_clipped_logits_are_neither_corrected_nor_called_an_error() -> None:
     assert decibels > 25, "0 with what is clipped taken for noise"
     (clipped,) = _clipped(ranged, [op for op in quantizable(ranged) if "logits" in op.name], IMAGES)
     assert clipped < 0.05
+
+
+def test_logits_kept_in_float_reach_a_float_softmax() -> None:
+    network = _sure_of_what_is_out_of_the_question()
+    rangeless = tflite.calibratable(network, IMAGES)
+    ranged = tflite.with_ranges(rangeless, tflite.observe(rangeless, IMAGES, ("minmax",)), "minmax")
+    (logits,) = [op.name for op in quantizable(ranged) if "logits" in op.name]
+    assert "SOFTMAX" in tflite.float_operators(tflite.quantize(ranged, [logits]))
+    float_onnx = onnx_model.to_float32(tflite.to_float32(network))
+    kept = onnx.load_from_string(onnx_model.to_int8(float_onnx, IMAGES, keep_float=[0]))
+    makers = {name: node.op_type for node in kept.graph.node for name in node.output}
+    (softmax,) = [node for node in kept.graph.node if node.op_type == "Softmax"]
+    assert makers[softmax.input[0]] == "Gemm"

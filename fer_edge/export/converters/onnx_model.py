@@ -54,7 +54,8 @@ def to_int8(
         model: the float32 model, with batch size 1.
         calibration: (M, 48, 48, 1) uint8 training images.
         ranges: one of ``ranges.METHODS``.
-        keep_float: layers with weights that go on computing in float, counted from the first.
+        keep_float: layers with weights that go on computing in float, counted from the first; the
+            softmax of logits among them does, too.
 
     Returns:
         The model in QDQ form; input and output stay float32.
@@ -77,7 +78,7 @@ def to_int8(
             activation_type=quantization.QuantType.QUInt8,
             weight_type=quantization.QuantType.QInt8,
             per_channel=True,
-            nodes_to_exclude=_weighted_nodes(prepared, keep_float),
+            nodes_to_exclude=_float_nodes(prepared, keep_float),
             extra_options={"TensorQuantOverrides": known},
         )
         return target.read_bytes()
@@ -166,18 +167,22 @@ def _renamed(model: bytes) -> bytes:
     return renamed
 
 
-def _weighted_nodes(model: Path, places: Collection[int]) -> list[str]:
-    """Names of the operators with weights at these places among them."""
+def _float_nodes(model: Path, places: Collection[int]) -> list[str]:
+    """Names of the operators with weights at these places among them, and of their softmaxes."""
     import onnx
 
     graph = onnx.load(model).graph
     constants = {tensor.name for tensor in graph.initializer}
     weighted = [
-        node.name
+        node
         for node in graph.node
         if node.op_type in ("Conv", "Gemm", "MatMul") and node.input[1] in constants
     ]
-    return [weighted[place] for place in places if place < len(weighted)]
+    chosen = [weighted[place] for place in places if place < len(weighted)]
+    made = {name for node in chosen for name in node.output}
+    # an int8 softmax would round float logits all the same
+    chosen += [node for node in graph.node if node.op_type == "Softmax" and node.input[0] in made]
+    return [node.name for node in chosen]
 
 
 def _reader(model: Path, calibration: np.ndarray) -> object:

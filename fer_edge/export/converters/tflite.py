@@ -119,19 +119,22 @@ def quantize(ranged: bytes, keep_float: Collection[str] = ()) -> bytes:
 
     Args:
         ranged: of ``with_ranges``.
-        keep_float: operators that go on computing in float, by their output tensor's name.
+        keep_float: operators that go on computing in float, by their output tensor's name; the
+            softmax of logits among them does, too.
 
     Raises:
         FerEdgeError: another layer has no int8 kernel.
     """
     import tensorflow as tf
 
+    # an int8 softmax would round float logits all the same
+    in_float = {*keep_float, *tflite_graph.softmaxes_of(ranged, keep_float)}
     content = _quantized(
         ranged,
         input_data_type=tf.uint8,
         output_data_type=tf.uint8,
         # an empty list would stand for everything
-        denylisted_nodes=sorted(keep_float) or None,
+        denylisted_nodes=sorted(in_float) or None,
     )
     if not keep_float and (left := float_tensors(content)):
         raise FerEdgeError(

@@ -104,6 +104,17 @@ def logits(model: Any, graph: Any) -> set[int]:
     return {int(op.inputs[0]) for kind, op in operators(model, graph) if kind == "SOFTMAX"}
 
 
+def softmaxes_of(content: bytes, names: Collection[str]) -> list[str]:
+    """The outputs of the softmaxes that read one of these tensors, by name."""
+    model = read(content)
+    (graph,) = model.subgraphs
+    return [
+        graph.tensors[op.outputs[0]].name.decode()
+        for kind, op in operators(model, graph)
+        if kind == "SOFTMAX" and graph.tensors[op.inputs[0]].name.decode() in names
+    ]
+
+
 def constant(model: Any, tensor: Any) -> np.ndarray | None:
     """A copy of a tensor's stored values, None where it has none."""
     data = model.buffers[tensor.buffer].data
