@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ PAPERS = {
 
 DESCRIBING = {"name", "description", "paper"}
 """Of a recipe, what determines nothing."""
+_EPOCHS = "fit.epochs="
 
 
 @dataclass(frozen=True)
@@ -39,12 +40,22 @@ class Experiment:
         settings: ``table.key=value`` laid over it.
         recipe: the result.
         paper: what was reported for it.
+        epochs_shipped: of the shipped recipe; ``recipe`` may have fewer.
     """
 
     base: str
     settings: tuple[str, ...]
     recipe: Recipe
     paper: PaperTable
+    epochs_shipped: int
+
+    def with_epochs(self, epochs: int) -> Experiment:
+        """The same with another number of epochs."""
+        changed = f"{_EPOCHS}{epochs}"
+        settings = [each for each in self.settings if not each.startswith(_EPOCHS)]
+        if epochs != self.epochs_shipped:
+            settings.append(changed)
+        return replace(self, settings=tuple(settings), recipe=override(self.recipe, [changed]))
 
     @property
     def variant(self) -> str:
@@ -154,9 +165,8 @@ def _experiments(recipe: Recipe, epochs_scale: float) -> Iterator[Experiment]:
             settings.append(f'data.divide="{variant}"')
         if seed is not None:
             settings += [f"data.divide_seed={seed}", f"fit.seed={seed}"]
-        if scaled != recipe.fit.epochs:
-            settings.append(f"fit.epochs={scaled}")
-        yield Experiment(recipe.name, tuple(settings), override(recipe, settings), paper)
+        varied, epochs = override(recipe, settings), recipe.fit.epochs
+        yield Experiment(recipe.name, tuple(settings), varied, paper, epochs).with_epochs(scaled)
 
 
 def _determining(recipe: Recipe) -> dict[str, Any]:

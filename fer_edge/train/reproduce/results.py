@@ -186,6 +186,8 @@ def with_those_elsewhere(
 ) -> list[Result]:
     """The records, and the finished runs that an earlier report has and that are not here.
 
+    Of runs that differ in their number of epochs alone, the finished one of the most is taken.
+
     Args:
         records: experiments whose runs were looked for.
         experiments: all that a report may have, in its order.
@@ -194,22 +196,29 @@ def with_those_elsewhere(
     """
     datasets = {record.experiment.paper.dataset: record.source.fingerprint for record in records}
     here = {record.experiment.fingerprint: record for record in records}
-    known = {
-        entry["recipe_fingerprint"]: entry
-        for entry in earlier
-        if entry.get("recipe_fingerprint") and entry["state"] == "done"
-    }
+    done = [each for each in earlier if each.get("recipe_fingerprint") and each["state"] == "done"]
     results: list[Result] = []
     for experiment in experiments:
-        record, entry = here.get(experiment.fingerprint), known.get(experiment.fingerprint)
-        if entry is not None and not (record and record.finished):
-            given = datasets.get(experiment.paper.dataset, entry["dataset_fingerprint"])
-            if entry["dataset_fingerprint"] == given:
-                results.append(Elsewhere(experiment, entry))
-                continue
-        if record is not None:
-            results.append(record)
+        given = datasets.get(experiment.paper.dataset)
+        found: list[Result] = [
+            Elsewhere(same, entry)
+            for entry in done
+            if (same := _same_but_for_epochs(experiment, entry)) is not None
+            and given in (None, entry["dataset_fingerprint"])
+        ]
+        if (record := here.get(experiment.fingerprint)) is not None:
+            found.append(record)
+        # the last of equals is the one that is here
+        results += sorted(found, key=lambda each: (each.finished, each.epochs))[-1:]
     return results
+
+
+def _same_but_for_epochs(experiment: Experiment, entry: dict[str, Any]) -> Experiment | None:
+    """What an entry was trained by, where that is the experiment but for the number of epochs."""
+    if entry["recipe"] != experiment.base:
+        return None
+    same = experiment.with_epochs(entry["epochs_of_recipe"])
+    return same if same.fingerprint == entry["recipe_fingerprint"] else None
 
 
 def _columns(history: list[dict[str, float]]) -> dict[str, list[float]]:

@@ -343,7 +343,7 @@ def _training_accuracy(record: Result) -> float | None:
 
 
 def _epochs(record: Result) -> str:
-    wanted = record.experiment.recipe.fit.epochs
+    wanted = record.experiment.epochs_shipped
     return str(wanted) if record.epochs == wanted else f"**{record.epochs} of {wanted}**"
 
 
