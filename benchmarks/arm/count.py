@@ -1,9 +1,9 @@
 """Instructions that one inference takes on the processors of Raspberry Pis, counted in emulation.
 
-    python benchmarks/arm/count.py bundles/compact.fer other.tflite
+    python benchmarks/arm/count.py bundles/compact.fer other.tflite kusno-2
     python benchmarks/arm/count.py --json benchmarks/arm/instructions.json     # the baseline
 
-Without a MODEL: every network of the package, untrained.
+A MODEL that is no file is a network of the package, counted untrained. Without one: all of them.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from emulator import HERE, PROCESSORS, Processor, exits_on_error, prepare, run
 from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
-from untrained import write_untrained
+from untrained import networks, write_untrained
 
 from fer_edge.bundle import (
     DYNAMIC_TFLITE,
@@ -115,14 +115,20 @@ def _compile_counter(folder: Path) -> Path:
 
 
 def find_models(paths: Sequence[Path], folder: Path) -> dict[str, Path]:
-    """The ``.tflite`` files among ``paths``, and those of bundles, unpacked into ``folder``.
+    """The ``.tflite`` files among ``paths``, those of bundles, and the package's networks.
+
+    Args:
+        paths: files, or names of networks that ``untrained`` can write.
+        folder: existing; what is no ``.tflite`` file yet gets one there.
 
     Raises:
-        FerEdgeError: neither the one nor the other, or the same name twice.
+        FerEdgeError: none of these, or the same name twice.
     """
     models: dict[str, Path] = {}
     for path in paths:
-        if path.suffix == ".fer":
+        if str(path) in networks():
+            found = write_untrained(folder, [str(path)])
+        elif path.suffix == ".fer":
             bundle = open_bundle(path)
             found = {}
             for kind, member in FORMATS.items():
@@ -133,7 +139,8 @@ def find_models(paths: Sequence[Path], folder: Path) -> dict[str, Path]:
             found = {path.stem: path}
         else:
             raise FerEdgeError(
-                f"{path} is not a model that can be counted", "give .tflite files or bundles (.fer)"
+                f"{path} is not a model that can be counted",
+                f"give .tflite files, bundles (.fer) or of {', '.join(networks())}",
             )
         if twice := sorted(set(found) & set(models)):
             raise FerEdgeError(f"two models are called {twice[0]}", "rename one")

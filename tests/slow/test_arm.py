@@ -188,6 +188,12 @@ def test_a_machine_without_the_emulator_is_told_what_to_install(monkeypatch, tmp
         prepare()
 
 
-def test_only_tflite_files_and_bundles_are_counted(tmp_path):
+def test_a_network_is_counted_by_its_name(tmp_path):
+    found = find_models([Path("edge-nano")], tmp_path)
+    assert set(found) == {"edge-nano.float32", "edge-nano.int8"}
+    assert all(path.is_file() for path in found.values())
+
+
+def test_nothing_else_is_counted(tmp_path):
     with pytest.raises(FerEdgeError, match=r"model\.onnx is not a model that can be counted"):
         find_models([tmp_path / "model.onnx"], tmp_path)

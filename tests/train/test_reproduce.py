@@ -21,6 +21,7 @@ from fer_edge.labels import CKPLUS_LABELS
 
 keras = import_keras()
 
+from fer_edge.instructions import read_instructions  # noqa: E402
 from fer_edge.macs import multiply_accumulates  # noqa: E402
 from fer_edge.train.models import build_model  # noqa: E402
 from fer_edge.train.reproduce import Options, reproduce  # noqa: E402
@@ -250,7 +251,7 @@ def test_runs_elsewhere_of_another_dataset_or_recipe_are_not_kept(
 @pytest.mark.parametrize(
     "change",
     [
-        lambda run: _edit(run / "recipe.toml", "learning_rate = 0.001", "learning_rate = 0.002"),
+        lambda run: _edit(run / "recipe.toml", "learning_rate = 0.0003", "learning_rate = 0.002"),
         lambda run: _edit(run / "data.json", '"fingerprint": "', '"fingerprint": "0'),
         lambda run: (run / "recipe.toml").write_text("no recipe"),
     ],
@@ -262,6 +263,44 @@ def test_a_run_of_another_recipe_or_dataset_does_not_count(
     assert find_run(experiment, faces.fingerprint(), trained) == (trained / "by-hand", 1)
     change(trained / "by-hand")
     assert find_run(experiment, faces.fingerprint(), trained) is None
+
+
+@pytest.mark.parametrize("counted", ["kusno-2-ck48", "kusno-2"])
+def test_instructions_are_those_of_the_bundle_or_else_of_the_network(
+    tmp_path: Path, counted: str
+) -> None:
+    counts = [
+        {"model": f"{name}.{kind}", "processor": "cortex-a72", "all": millions * 1e6}
+        for name, kind, millions in (
+            (counted, "float32", 321),
+            (counted, "int8", 87),
+            ("kusno-20", "int8", 5),
+        )
+    ]
+    (tmp_path / "instructions.json").write_text(json.dumps({"counts": counts}))
+    measured = {"value": 0.5, "low": 0.4, "high": 0.6}
+    format_ = {
+        "bytes": 9000,
+        "accuracy": measured,
+        "drop": measured,
+        "agreement": 0.9,
+        "latency": {"p50": 1.0},
+    }
+    names = ("model.int8.tflite", "model.float32.tflite")
+    export = {
+        "recipe": "kusno-2-ck48",
+        "dataset": "ck+48",
+        "variant": "by image",
+        "result": {
+            "accuracy": measured,
+            "needed": "rewrites",
+            "float_layers": [],
+            "formats": dict.fromkeys(names, format_),
+        },
+    }
+    page = markdown([], [export], {}, read_instructions(tmp_path / "instructions.json"))
+    (row,) = (line for line in page.splitlines() if line.startswith("| kusno-2-ck48"))
+    assert "| 321 / 87 | – / – |" in row
 
 
 def _edit(path: Path, before: str, after: str) -> None:

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from fer_edge.files import read_json
 from fer_edge.train.reproduce.execute import Task
 from fer_edge.train.reproduce.results import Elsewhere, Record, Result
 
@@ -70,21 +69,6 @@ def exports_elsewhere(
     here = {result.experiment.base for result in results if isinstance(result, Record)}
     elsewhere = {result.experiment.base for result in results if isinstance(result, Elsewhere)}
     return [entry for entry in earlier if entry["recipe"] in elsewhere - here]
-
-
-def read_instructions(target: Path) -> dict[str, dict[str, float]]:
-    """Instructions of one inference, in emulation, of each model on each processor.
-
-    Args:
-        target: what ``benchmarks/arm/count.py --json`` wrote; it may be missing.
-
-    Returns:
-        Such as ``{"triwijoyo.int8": {"cortex-a72": 1.2e8}}``.
-    """
-    counts: dict[str, dict[str, float]] = {}
-    for row in read_json(target).get("counts", []):
-        counts.setdefault(row["model"], {})[row["processor"]] = row["all"]
-    return counts
 
 
 def extract(result: dict[str, Any]) -> dict[str, Any]:

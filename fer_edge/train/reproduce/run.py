@@ -13,6 +13,7 @@ from rich.console import Console
 from fer_edge.data import load_dataset
 from fer_edge.errors import FerEdgeError
 from fer_edge.files import read_json, write_text
+from fer_edge.instructions import read_instructions
 from fer_edge.train.reproduce.execute import (
     INTERRUPTED,
     Executor,
@@ -24,7 +25,6 @@ from fer_edge.train.reproduce.exports import (
     export_tasks,
     exports_elsewhere,
     read_exports,
-    read_instructions,
 )
 from fer_edge.train.reproduce.figures import draw_figures
 from fer_edge.train.reproduce.plan import Source, free_folder, plan

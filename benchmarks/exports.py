@@ -1,0 +1,142 @@
+"""What int8 costs each network of the package: one table of many bundles, out of their manifests.
+
+    python benchmarks/exports.py bundles/*.fer fer_edge/models/edge-*.fer -o export/RESULTS.md
+
+Nothing is measured here: a manifest holds what the export measured on its test split. Instructions
+are of ``benchmarks/arm/instructions.json``, and of the files named with ``--instructions``, which
+``benchmarks/arm/count.py --json`` wrote.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from fer_edge.bundle import INT8_TFLITE, Manifest, open_bundle
+from fer_edge.data.ckplus import CKPLUS_LABELS
+from fer_edge.files import write_text
+from fer_edge.instructions import read_instructions
+from fer_edge.subject import BY_LABEL
+
+BASELINE = Path(__file__).parent / "arm" / "instructions.json"
+PROCESSORS = {"cortex-a72": "A72", "cortex-a76": "A76"}
+HEADER = (
+    "network",
+    "judged by",
+    "images",
+    "float",
+    "int8",
+    "drop, points",
+    "agreement",
+    "largest difference",
+    "kB",
+    *(f"{name}, M" for name in PROCESSORS.values()),
+    "remedy",
+)
+VARIANTS = ("-ck48", "-fer2013", "-leaky", "-no-bn")
+"""Endings of names that stand for another dataset, head or protocol of the same network."""
+INTRODUCTION = """# What int8 costs, network by network
+Written by `benchmarks/exports.py` from the bundles' manifests; do not edit. *Float* is the Keras
+network, *int8* its TFLite file, on the same held-out images, with the drop's 95% paired bootstrap
+interval. *Agreement* is the share of images that both name alike, *largest difference* that of any
+probability on any image. A72 and A76: million instructions of one inference, float32 / int8
+TFLite, counted in emulation, which are not time; of a network without a count of its own files,
+those of the untrained network. *Remedy* is the last that the
+[ladder](../docs/exporting.md#the-ladder) needed.
+
+Median drop {median:.2f} points, largest {largest:.2f} ({worst}).
+
+"""
+
+
+def table(bundles: Sequence[Path], instructions: Mapping[str, Mapping[str, float]]) -> str:
+    """The page, from what the bundles' manifests say.
+
+    Args:
+        bundles: of classifiers.
+        instructions: see ``read_instructions``.
+    """
+    rows, drops = [], {}
+    for path in bundles:
+        bundle = open_bundle(path, keys=())
+        manifest = bundle.manifest
+        lost = manifest.metrics["drop"][INT8_TFLITE]
+        drop = {end: 100 * value for end, value in lost["accuracy"].items()}
+        drops[manifest.name] = drop["value"]
+        rows.append(
+            (
+                manifest.name,
+                _judge(manifest),
+                f"{sum(map(sum, manifest.metrics['float']['confusion'])):,}",
+                f"{manifest.metrics['float']['accuracy']['value']:.1%}",
+                f"{manifest.metrics['int8']['accuracy']['value']:.1%}",
+                f"{drop['value']:.2f} ({drop['low']:.2f} … {drop['high']:.2f})",
+                f"{lost['agreement']:.1%}",
+                f"{lost['largest_difference']:.3f}",
+                f"{len(bundle.content[INT8_TFLITE]) / 1000:,.0f}",
+                *(_counted(manifest.name, cpu, instructions) for cpu in PROCESSORS),
+                _remedy(manifest.export["ladder"]),
+            )
+        )
+    worst = max(drops, key=lambda name: drops[name])
+    introduction = INTRODUCTION.format(
+        median=median(drops.values()),
+        largest=drops[worst],
+        worst=worst,
+    )
+    lines = (HEADER, ("---",) * len(HEADER), *rows)
+    return introduction + "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+
+
+def _judge(manifest: Manifest) -> str:
+    if tuple(manifest.labels) == CKPLUS_LABELS:
+        return "CK+48's labels"
+    truth = manifest.dataset.get("truth", BY_LABEL)
+    return "FER2013's labels" if truth == BY_LABEL else truth
+
+
+def _counted(name: str, cpu: str, instructions: Mapping[str, Mapping[str, float]]) -> str:
+    """Million instructions in float and in int8."""
+    names = [name, *(name.removesuffix(ending) for ending in VARIANTS)]
+    # builders have underscores where recipes have hyphens
+    names += [each.replace("mondal-", "mondal_") for each in names]
+
+    def millions(kind: str) -> str:
+        for each in names:
+            if cpu in (count := instructions.get(f"{each}.{kind}", {})):
+                return f"{count[cpu] / 1e6:,.1f}"
+        return "–"
+
+    return f"{millions('float32')} / {millions('int8')}"
+
+
+def _remedy(ladder: Mapping[str, Any]) -> str:
+    kept = len(ladder["float_layers"])
+    return f"{ladder['needed']}, {kept} layers in float" if kept else str(ladder["needed"])
+
+
+def main() -> None:
+    """Read the command line, write the page."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("bundles", nargs="+", type=Path, metavar="BUNDLE")
+    parser.add_argument("--instructions", nargs="*", type=Path, default=[], metavar="FILE")
+    parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="default: the terminal")
+    options = parser.parse_args()
+    instructions: dict[str, Mapping[str, float]] = {}
+    for file in (BASELINE, *options.instructions):
+        instructions |= read_instructions(file)
+    page = table(options.bundles, instructions)
+    if options.output:
+        write_text(options.output, page)
+    else:
+        sys.stdout.write(page)
+
+
+if __name__ == "__main__":
+    main()
