@@ -31,6 +31,7 @@ HEADER = (
     "float",
     "int8",
     "drop, points",
+    "may drop",
     "agreement",
     "largest difference",
     "kB",
@@ -42,10 +43,10 @@ VARIANTS = ("-ck48", "-fer2013", "-leaky", "-no-bn")
 INTRODUCTION = """# What int8 costs, network by network
 Written by `benchmarks/exports.py` from the bundles' manifests; do not edit. *Float* is the Keras
 network, *int8* its TFLite file, on the same held-out images, with the drop's 95% paired bootstrap
-interval. *Agreement* is the share of images that both name alike, *largest difference* that of any
-probability on any image. A72 and A76: million instructions of one inference, float32 / int8
-TFLite, counted in emulation, which are not time; of a network without a count of its own files,
-those of the untrained network. *Remedy* is the last that the
+interval and what its budget allowed. *Agreement* is the share of images that both name alike,
+*largest difference* that of any probability on any image. A72 and A76: million instructions of one
+inference, float32 / int8 TFLite, counted in emulation, which are not time; of a network without a
+count of its own files, those of the untrained network. *Remedy* is the last that the
 [ladder](../docs/exporting.md#the-ladder) needed.
 
 Median drop {median:.2f} points, largest {largest:.2f} ({worst}).
@@ -75,6 +76,7 @@ def table(bundles: Sequence[Path], instructions: Mapping[str, Mapping[str, float
                 f"{manifest.metrics['float']['accuracy']['value']:.1%}",
                 f"{manifest.metrics['int8']['accuracy']['value']:.1%}",
                 f"{drop['value']:.2f} ({drop['low']:.2f} … {drop['high']:.2f})",
+                f"{manifest.gate['budget']['accuracy_drop_points']:g}",
                 f"{lost['agreement']:.1%}",
                 f"{lost['largest_difference']:.3f}",
                 f"{len(bundle.content[INT8_TFLITE]) / 1000:,.0f}",
