@@ -44,7 +44,7 @@ LIMIT = 256 << 20
 """Bytes of the largest bundle that is opened."""
 _LIMITS = {GOLDEN: 4 << 20, MODEL_CARD: 1 << 20}
 """Bytes of the largest member; of a model ``_MODEL_LIMIT``."""
-_MODEL_LIMIT = 64 << 20
+_MODEL_LIMIT = 128 << 20
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,8 @@ def write_bundle(target: Path, manifest: Manifest, content: Mapping[str, bytes])
         content: members by name, of ``ALL_MEMBERS``, with at least ``REQUIRED``.
 
     Raises:
-        FerEdgeError: the target cannot be written, or the manifest holds what none may hold.
+        FerEdgeError: the target cannot be written, or nobody could open it: the manifest holds what
+            none may hold, or it is too large.
     """
     assert set(REQUIRED) <= set(content) <= set(ALL_MEMBERS), sorted(content)
     sums = {name: hashlib.sha256(data).hexdigest() for name, data in sorted(content.items())}
@@ -119,8 +120,16 @@ def write_bundle(target: Path, manifest: Manifest, content: Mapping[str, bytes])
             f"cannot make the bundle {target}: nobody could open it, since {error}",
             "names and labels are short and of one line",
         ) from error
+    packed = archive.pack({**content, MANIFEST: written})
+    large = [f"its {name}" for name in sorted(content) if len(content[name]) > _limit(name)]
+    if large or len(packed) > LIMIT:
+        raise FerEdgeError(
+            f"cannot make the bundle {target}: nobody could open it, since "
+            f"{large[0] if large else 'it'} is too large",
+            "ship the int8 TFLite alone with --slim, or train a narrower network",
+        )
     with atomic_path(target) as temporary:
-        temporary.write_bytes(archive.pack({**content, MANIFEST: written}))
+        temporary.write_bytes(packed)
 
 
 def write_signed(target: Path, bundle: Bundle, signature: bytes) -> None:
@@ -250,6 +259,11 @@ def _is_newer(manifest: Manifest) -> bool:
     return tuple(int(part) for part in manifest.schema.split(".")) > VERSION
 
 
+def _limit(name: str) -> int:
+    """Bytes that a member may have."""
+    return _LIMITS.get(name, _MODEL_LIMIT)
+
+
 def _check_members(opened: archive.Archive, manifest: Manifest, newer: bool) -> None:
     """Whether the members are those of the manifest, no larger than they may be, and unchanged."""
     there = set(opened.members) - {MANIFEST, SIGNATURE}
@@ -258,7 +272,7 @@ def _check_members(opened: archive.Archive, manifest: Manifest, newer: bool) -> 
     if not newer and not there <= set(ALL_MEMBERS):
         raise ValueError("it has a member that does not belong to a bundle")
     for name in there:
-        if opened.members[name].size > _LIMITS.get(name, _MODEL_LIMIT):
+        if opened.members[name].size > _limit(name):
             raise ValueError(f"its {name} is too large")
     for name in sorted(there):
         digest = hashlib.sha256()

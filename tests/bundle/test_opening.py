@@ -19,6 +19,7 @@ from repacked import members_of, refused, with_manifest, zipped
 
 from fer_edge import bundle as bundles
 from fer_edge.bundle import (
+    FLOAT_ONNX,
     GOLDEN,
     INT8_ONNX,
     INT8_TFLITE,
@@ -256,6 +257,21 @@ def test_a_member_larger_than_any_of_its_kind_is_refused(packed: bytes, place: P
     for name, size in ((GOLDEN, 5 << 20), (MODEL_CARD, 2 << 20), (MANIFEST, 1 << 20)):
         message = refused(place, pack({**members, name: bytes(size)}))
         assert f"its {name} is too large" in message
+
+
+@pytest.mark.parametrize(
+    ("limit", "what"),
+    [("_MODEL_LIMIT", "its model.float32.onnx is too large"), ("LIMIT", "since it is too large")],
+)
+def test_a_bundle_that_nobody_could_open_is_not_written(
+    exported: Exported, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str, what: str
+) -> None:
+    given = open_bundle(exported.bundle)
+    monkeypatch.setattr(f"fer_edge.bundle.opening.{limit}", len(given.content[FLOAT_ONNX]) - 1)
+    with pytest.raises(FerEdgeError, match=what) as caught:
+        write_bundle(tmp_path / "out" / "large.fer", given.manifest, given.content)
+    assert "--slim" in caught.value.hint
+    assert not (tmp_path / "out").exists()
 
 
 def test_every_byte_of_a_bundle_is_what_any_zip_tool_would_have_written(packed: bytes) -> None:
