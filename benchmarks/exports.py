@@ -19,11 +19,10 @@ from typing import Any
 from fer_edge.bundle import INT8_TFLITE, Manifest, open_bundle
 from fer_edge.data.ckplus import CKPLUS_LABELS
 from fer_edge.files import write_text
-from fer_edge.instructions import read_instructions
+from fer_edge.instructions import PROCESSORS, counted, in_millions, read_instructions
 from fer_edge.subject import BY_LABEL
 
 BASELINE = Path(__file__).parent / "arm" / "instructions.json"
-PROCESSORS = {"cortex-a72": "A72", "cortex-a76": "A76"}
 HEADER = (
     "network",
     "judged by",
@@ -38,8 +37,6 @@ HEADER = (
     *(f"{name}, M" for name in PROCESSORS.values()),
     "remedy",
 )
-VARIANTS = ("-ck48", "-fer2013", "-leaky", "-no-bn")
-"""Endings of names that stand for another dataset, head or protocol of the same network."""
 INTRODUCTION = """# What int8 costs, network by network
 Written by `benchmarks/exports.py` from the bundles' manifests; do not edit. *Float* is the Keras
 network, *int8* its TFLite file, on the same held-out images, with the drop's 95% paired bootstrap
@@ -61,13 +58,13 @@ def table(bundles: Sequence[Path], instructions: Mapping[str, Mapping[str, float
         bundles: of classifiers.
         instructions: see ``read_instructions``.
     """
-    rows, drops = [], {}
+    rows, drops = [], []
     for path in bundles:
         bundle = open_bundle(path, keys=())
         manifest = bundle.manifest
         lost = manifest.metrics["drop"][INT8_TFLITE]
         drop = {end: 100 * value for end, value in lost["accuracy"].items()}
-        drops[manifest.name] = drop["value"]
+        drops.append((drop["value"], manifest.name))
         rows.append(
             (
                 manifest.name,
@@ -80,15 +77,13 @@ def table(bundles: Sequence[Path], instructions: Mapping[str, Mapping[str, float
                 f"{lost['agreement']:.1%}",
                 f"{lost['largest_difference']:.3f}",
                 f"{len(bundle.content[INT8_TFLITE]) / 1000:,.0f}",
-                *(_counted(manifest.name, cpu, instructions) for cpu in PROCESSORS),
+                *(in_millions(counted(manifest.name, cpu, instructions), 1) for cpu in PROCESSORS),
                 _remedy(manifest.export["ladder"]),
             )
         )
-    worst = max(drops, key=lambda name: drops[name])
+    largest, worst = max(drops)
     introduction = INTRODUCTION.format(
-        median=median(drops.values()),
-        largest=drops[worst],
-        worst=worst,
+        median=median(drop for drop, _ in drops), largest=largest, worst=worst
     )
     lines = (HEADER, ("---",) * len(HEADER), *rows)
     return introduction + "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
@@ -99,21 +94,6 @@ def _judge(manifest: Manifest) -> str:
         return "CK+48's labels"
     truth = manifest.dataset.get("truth", BY_LABEL)
     return "FER2013's labels" if truth == BY_LABEL else truth
-
-
-def _counted(name: str, cpu: str, instructions: Mapping[str, Mapping[str, float]]) -> str:
-    """Million instructions in float and in int8."""
-    names = [name, *(name.removesuffix(ending) for ending in VARIANTS)]
-    # builders have underscores where recipes have hyphens
-    names += [each.replace("mondal-", "mondal_") for each in names]
-
-    def millions(kind: str) -> str:
-        for each in names:
-            if cpu in (count := instructions.get(f"{each}.{kind}", {})):
-                return f"{count[cpu] / 1e6:,.1f}"
-        return "–"
-
-    return f"{millions('float32')} / {millions('int8')}"
 
 
 def _remedy(ladder: Mapping[str, Any]) -> str:

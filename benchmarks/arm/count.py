@@ -126,9 +126,7 @@ def find_models(paths: Sequence[Path], folder: Path) -> dict[str, Path]:
     """
     models: dict[str, Path] = {}
     for path in paths:
-        if str(path) in networks():
-            found = write_untrained(folder, [str(path)])
-        elif path.suffix == ".fer":
+        if path.suffix == ".fer":
             bundle = open_bundle(path)
             found = {}
             for kind, member in FORMATS.items():
@@ -137,6 +135,8 @@ def find_models(paths: Sequence[Path], folder: Path) -> dict[str, Path]:
                     target.write_bytes(bundle.read(member))
         elif path.suffix == ".tflite" and path.is_file():
             found = {path.stem: path}
+        elif str(path) in networks():
+            found = write_untrained(folder, [str(path)])
         else:
             raise FerEdgeError(
                 f"{path} is not a model that can be counted",

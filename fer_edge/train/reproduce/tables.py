@@ -11,6 +11,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from fer_edge.instructions import PROCESSORS, counted, in_millions
 from fer_edge.train.reproduce.cost import probe_speed, speed_of
 from fer_edge.train.reproduce.plan import PAPERS
 from fer_edge.train.reproduce.results import Record, Result
@@ -56,12 +57,6 @@ _CK48 = (
     "epochs",
     "minutes",
 )
-
-
-_ON_CK48 = "-ck48"
-"""Ends the name of a recipe for CK+48."""
-_PROCESSORS = {"cortex-a72": "A72", "cortex-a76": "A76"}
-"""Of Raspberry Pi 4 and 5, as the emulator calls them."""
 
 
 def print_plan(records: Sequence[Record], reported: Collection[str], jobs: int) -> None:
@@ -185,7 +180,7 @@ def _ck48_row(group: list[Result]) -> list[str]:
     seconds = [record.metrics()["seconds"] for record in done]
     papers_split = first.experiment.recipe.data.divide == "by-image"
     return [
-        first.experiment.base.removesuffix(_ON_CK48),
+        first.experiment.base.removesuffix("-ck48"),
         f"{first.cost.parameters:,}",
         f"{first.cost.macs / 1e6:,.1f} M",
         first.experiment.variant,
@@ -212,7 +207,7 @@ def _exports(
         "kB",
         "float ms",
         "int8 ms",
-        *(f"{name}, M" for name in _PROCESSORS.values()),
+        *(f"{name}, M" for name in PROCESSORS.values()),
         "remedy",
     )
     rows = []
@@ -234,7 +229,10 @@ def _exports(
                 f"{int8['bytes'] / 1000:,.0f}",
                 f"{float32['latency']['p50']:.2f}",
                 f"{int8['latency']['p50']:.2f}",
-                *_counted(entry["recipe"], instructions),
+                *(
+                    in_millions(counted(entry["recipe"], cpu, instructions), 0)
+                    for cpu in PROCESSORS
+                ),
                 _needed(entry["result"]),
             ]
         )
@@ -246,22 +244,6 @@ def _exports(
         "inference, float / int8, counted in emulation (`benchmarks/arm/count.py`), which are not "
         "time; remedy: the last that the export needed.\n\n" + _table(header, rows)
     )
-
-
-def _counted(recipe: str, instructions: Mapping[str, Mapping[str, float]]) -> list[str]:
-    """Million instructions in float and in int8, on each processor."""
-    # CK+48 has as many expressions: another dataset, not another network
-    names = (recipe, recipe.removesuffix(_ON_CK48))
-    counts = [
-        next((instructions[key] for name in names if (key := f"{name}.{kind}") in instructions), {})
-        for kind in ("float32", "int8")
-    ]
-    return [
-        " / ".join(
-            f"{count[processor] / 1e6:,.0f}" if processor in count else "–" for count in counts
-        )
-        for processor in _PROCESSORS
-    ]
 
 
 def _needed(result: dict[str, Any]) -> str:
