@@ -7,6 +7,7 @@ later version of scikit-learn may draw other numbers.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
@@ -69,6 +70,27 @@ def divide(dataset: Dataset, division: Division) -> Dataset:
     splits = np.full(len(dataset), TRAINING)
     splits[test] = TEST
     return replace(dataset, splits=splits)
+
+
+def describe_division(roles: Mapping[str, Any]) -> str:
+    """How a model's dataset was divided anew, and what that does to its figures, in a few words.
+
+    Args:
+        roles: what a run folder (``data.json``) or a bundle (its manifest's ``dataset``) records of
+            the dataset; ``division`` is looked at.
+
+    Returns:
+        Such as ``divided by subject: nobody stands on both sides``; empty where the dataset's own
+        splits served.
+    """
+    recorded = roles.get("division")
+    if not recorded:
+        return ""
+    if recorded["leaky"]:
+        return "LEAKY: oversampled before dividing, copies of one picture stand on both sides"
+    if recorded["how"] == "by-subject":
+        return "divided by subject: nobody stands on both sides"
+    return "divided by image: the same people may stand on both sides"
 
 
 def _by_image(dataset: Dataset, division: Division) -> np.ndarray:

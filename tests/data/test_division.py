@@ -10,7 +10,7 @@ from data_samples import small_dataset
 
 from fer_edge.data import leaked
 from fer_edge.data.dataset import Dataset
-from fer_edge.data.division import Division, divide
+from fer_edge.data.division import Division, describe_division, divide
 from fer_edge.data.sampling import oversample
 from fer_edge.errors import FerEdgeError
 
@@ -91,3 +91,20 @@ def test_a_class_of_one_face_cannot_be_divided_by_image(uneven: Dataset) -> None
     with pytest.raises(FerEdgeError, match="cannot divide fer2013 by image") as caught:
         divide(one, Division("by-image", 0.2, seed=1))
     assert "test_share" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("division", "words"),
+    [
+        (Division("by-image", 0.2, 1), "divided by image: the same people may stand"),
+        (Division("by-subject", 0.2, 1), "divided by subject: nobody stands"),
+        (Division("by-image", 0.2, 1, leaky=True), "LEAKY: oversampled before dividing"),
+    ],
+)
+def test_a_division_says_what_it_does_to_the_figures(division: Division, words: str) -> None:
+    assert describe_division({"name": "x", "division": division.to_dict()}).startswith(words)
+
+
+def test_a_dataset_with_its_own_splits_has_no_division_to_speak_of() -> None:
+    assert describe_division({"name": "fer2013"}) == ""
+    assert describe_division({"name": "fer2013", "division": None}) == ""
