@@ -6,6 +6,7 @@ import io
 import math
 import re
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from fer_edge.bundle.manifest import INPUT
 from fer_edge.bundle.opening import GOLDEN, Bundle
 from fer_edge.errors import FerEdgeError
 from fer_edge.runtime import Model, import_runtime, load_model
+from fer_edge.runtime.tflite_check import is_integer
 from fer_edge.runtime.trial import limited_memory, rehearse
 
 GOLDEN_ARRAYS = ("faces", "probabilities", "probabilities_onnx")
@@ -69,7 +71,9 @@ def golden_set(packed: bytes) -> dict[str, np.ndarray]:
     return arrays
 
 
-def prove(bundle: Bundle, member: str, *, threads: int = 1) -> tuple[Model, float]:
+def prove(
+    bundle: Bundle, member: str, *, threads: int = 1, reference_kernels: bool = False
+) -> tuple[Model, float]:
     """Load a bundle's model and replay the golden set on this machine.
 
     The model is loaded and asked once in a child process before: a file that is well-formed and
@@ -79,6 +83,7 @@ def prove(bundle: Bundle, member: str, *, threads: int = 1) -> tuple[Model, floa
         bundle: opened.
         member: the model, such as ``model.int8.tflite``.
         threads: of the interpreter.
+        reference_kernels: TFLite only. Slow; no bit of a network in integers may differ on them.
 
     Returns:
         The model, and the largest difference in probability from the golden outputs.
@@ -89,12 +94,12 @@ def prove(bundle: Bundle, member: str, *, threads: int = 1) -> tuple[Model, floa
     """
     content, arrays = bundle.read(member), _read_golden(bundle)
     first = arrays["faces"][:1]
-    rehearse_member(
-        bundle, member, lambda: load_model(content, threads=threads).probabilities(first)
-    )
+    load = partial(load_model, content, threads=threads, reference_kernels=reference_kernels)
+    rehearse_member(bundle, member, lambda: load().probabilities(first))
     with limited_memory():
-        model = load_model(content, threads=threads)
-        return model, verify_golden(bundle, model)
+        model = load()
+        exactly = reference_kernels and is_integer(content)
+        return model, verify_golden(bundle, model, exactly=exactly)
 
 
 def rehearse_member(bundle: Bundle, member: str, act: Callable[[], object]) -> None:
@@ -114,8 +119,17 @@ def rehearse_member(bundle: Bundle, member: str, act: Callable[[], object]) -> N
         ) from error
 
 
-def computes_otherwise(bundle: Bundle, runtime: str, difference: str) -> FerEdgeError:
+def computes_otherwise(
+    bundle: Bundle, runtime: str, difference: str, *, exactly: bool = False
+) -> FerEdgeError:
     """The error of a machine whose answers are not those of a bundle's maker."""
+    if exactly:
+        return FerEdgeError(
+            f"{runtime}'s reference kernels compute something else than the golden set of "
+            f"{bundle.path}: {difference}, and they give the same bits on every processor",
+            "the model was changed after its answers were recorded, or this runtime is of another "
+            "kind than the one that the bundle names: copy the bundle again or export it again",
+        )
     return FerEdgeError(
         f"{runtime} on this machine computes something else than the golden set of "
         f"{bundle.path}: {difference}, {bundle.manifest.golden_tolerance:.3f} is allowed",
@@ -124,8 +138,13 @@ def computes_otherwise(bundle: Bundle, runtime: str, difference: str) -> FerEdge
     )
 
 
-def verify_golden(bundle: Bundle, model: Model) -> float:
+def verify_golden(bundle: Bundle, model: Model, *, exactly: bool = False) -> float:
     """Replay the golden set on a model that is loaded already.
+
+    Args:
+        bundle: opened.
+        model: one of its models.
+        exactly: allow no difference, where the bundle's tolerance is allowed otherwise.
 
     Returns:
         The largest difference in probability from the expected outputs.
@@ -154,9 +173,9 @@ def verify_golden(bundle: Bundle, model: Model) -> float:
         ) from error
     difference = float(np.abs(said - expected).max())
     # a NaN must fail as well
-    if not difference <= bundle.manifest.golden_tolerance:
+    if not difference <= (0 if exactly else bundle.manifest.golden_tolerance):
         raise computes_otherwise(
-            bundle, model.runtime, f"a probability differs by {difference:.3f}"
+            bundle, model.runtime, f"a probability differs by {difference:.3f}", exactly=exactly
         )
     return difference
 

@@ -13,6 +13,7 @@ from fer_edge.bundle.opening import GOLDEN, INT8_160_TFLITE, INT8_TFLITE, Bundle
 from fer_edge.detection import PARTS, SIZES, grid
 from fer_edge.detection.network import TFLiteDetector
 from fer_edge.errors import FerEdgeError
+from fer_edge.runtime.tflite_check import is_integer
 from fer_edge.runtime.trial import limited_memory
 
 MEMBERS = dict(zip((INT8_TFLITE, INT8_160_TFLITE), SIZES, strict=True))
@@ -70,7 +71,7 @@ def golden_frames(packed: bytes) -> dict[str, np.ndarray]:
 
 
 def prove_detector(
-    bundle: Bundle, member: str, *, threads: int = 1
+    bundle: Bundle, member: str, *, threads: int = 1, reference_kernels: bool = False
 ) -> tuple[TFLiteDetector, float]:
     """Load a bundle's detector and replay the golden set on this machine, as ``prove`` does.
 
@@ -78,6 +79,7 @@ def prove_detector(
         bundle: opened; its task is to detect.
         member: one of ``MEMBERS``.
         threads: of the interpreter.
+        reference_kernels: see ``prove``.
 
     Returns:
         The detector, and the largest difference of a number as a share of its range.
@@ -99,15 +101,25 @@ def prove_detector(
             f"the golden set of bundle {bundle.path} cannot be read: {error}", "export it again"
         ) from error
     frames = frames_for(member, arrays["frames"])
-    open_it = partial(TFLiteDetector, content, f"{member} of {bundle.path}", threads=threads)
+    open_it = partial(
+        TFLiteDetector,
+        content,
+        f"{member} of {bundle.path}",
+        threads=threads,
+        reference_kernels=reference_kernels,
+    )
     rehearse_member(bundle, member, lambda: open_it().raw(frames[0]))
     with limited_memory():
         network = open_it()
         difference = difference_from(network, frames, arrays[member])
+    exactly = reference_kernels and is_integer(content)
     # a NaN must fail as well
-    if not difference <= bundle.manifest.golden_tolerance:
+    if not difference <= (0 if exactly else bundle.manifest.golden_tolerance):
         raise computes_otherwise(
-            bundle, network.runtime, f"a number differs by {difference:.3f} of its range"
+            bundle,
+            network.runtime,
+            f"a number differs by {difference:.3f} of its range",
+            exactly=exactly,
         )
     return network, difference
 

@@ -19,12 +19,14 @@ class Verification:
         replayed: largest difference in probability from the golden outputs, by model.
         runtimes: what computed, by model.
         skipped: models for which this machine has no runtime.
+        exact: models whose every answer by the reference kernels has the recorded bits.
     """
 
     bundle: Bundle
     replayed: dict[str, float]
     runtimes: dict[str, str]
     skipped: tuple[str, ...]
+    exact: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready."""
@@ -36,6 +38,7 @@ class Verification:
             "replayed": self.replayed,
             "runtimes": self.runtimes,
             "skipped": list(self.skipped),
+            "exact": list(self.exact),
             "notes": list(self.bundle.notes),
         }
 
@@ -100,6 +103,8 @@ def print_verification(found: Verification, *, as_json: bool = False) -> None:
             f"golden set: {name} on {found.runtimes[name]} differs by at most {difference:.4f}, "
             f"{bundle.manifest.golden_tolerance:.4f} is allowed"
         )
+        if name in found.exact:
+            print(f"golden set: {name} gives the recorded bits by the reference kernels")
     for name in found.skipped:
         print(f"golden set: {name} was not replayed, this machine has no runtime for it")
     for note in bundle.notes:

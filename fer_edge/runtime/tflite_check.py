@@ -76,6 +76,12 @@ def check_tflite(content: bytes) -> None:
         raise ValueError("an inference would take minutes")
 
 
+def is_integer(content: bytes) -> bool:
+    """Whether a checked ``.tflite`` file computes in integers throughout, its answers included."""
+    (graph,) = read_model(content)["subgraphs"]
+    return all(tensor["type"] not in (_FLOAT32, _FLOAT16) for tensor in graph["tensors"])
+
+
 def _check_tensor(tensor: Table, buffers: list[Table]) -> int:
     """Check one tensor; returns its bytes."""
     shape, kind = tensor["shape"], tensor["type"]

@@ -23,5 +23,6 @@ def test_no_mutant_ends_the_process_hangs_or_computes_something_else(
     assert done.returncode == 0, done.stderr[-3000:]
     result = json.loads(done.stdout)
     assert sum(result["found"].values()) >= count * 0.9
-    assert sum(n for how, n in result["found"].items() if "refused" in how) > count / 2
+    # what is left changes nothing that the golden set can show: a name, a padding, a dead weight
+    assert result["found"].get("accepted, to the bit", 0) < count / 2
     assert result["slowest_s"] < 20

@@ -19,10 +19,12 @@ from fer_edge.bundle import (
     golden_set,
     open_bundle,
     pack_golden,
+    prove,
     verify_golden,
     write_bundle,
 )
 from fer_edge.bundle.archive import pack
+from fer_edge.bundle.verifying import verify
 from fer_edge.errors import FerEdgeError
 from fer_edge.runtime import load_model
 
@@ -105,6 +107,23 @@ def test_a_model_with_changed_weights_is_found_by_the_golden_set(exported: Expor
         except FerEdgeError:
             found += 1
     assert found >= 5
+
+
+def test_verifying_allows_no_bit_to_differ_by_the_reference_kernels(
+    exported: Exported, tmp_path: Path
+) -> None:
+    opened = open_bundle(exported.bundle)
+    assert verify(exported.bundle).exact == (INT8_TFLITE,)
+    content = {name: opened.read(name) for name in opened.content}
+    arrays = golden_set(content[GOLDEN])
+    changed = arrays["probabilities"].copy()
+    changed[3, 2] += 1 / 256
+    content[GOLDEN] = pack_golden(arrays["faces"], changed, arrays["probabilities_onnx"])
+    place = tmp_path / "other.fer"
+    write_bundle(place, opened.manifest, content)
+    prove(open_bundle(place), INT8_TFLITE)
+    with pytest.raises(FerEdgeError, match=r"reference kernels .* differs by 0\.004"):
+        verify(place)
 
 
 def test_labels_that_do_not_fit_the_model_are_refused(packed: bytes, place: Path) -> None:

@@ -240,8 +240,11 @@ def test_keygen_sign_and_verify_work_together(
     assert found["signature"]["checked"]
     assert found["signature"]["version"] == 3
     assert found["replayed"][INT8_TFLITE] <= found["golden_tolerance"]
+    assert found["exact"] == [INT8_TFLITE]
     assert _fer_edge(monkeypatch, *checked) == 0
-    assert "signature: by" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "signature: by" in printed
+    assert f"{INT8_TFLITE} gives the recorded bits by the reference kernels" in printed
     assert _fer_edge(monkeypatch, "bundle", "keygen", "-W", "-o", key) == 2
     assert "exists already" in capsys.readouterr().err
 

@@ -93,4 +93,4 @@ def test_no_mutant_ends_the_process_hangs_or_computes_something_else(
     assert slowest < SECONDS
     tried = sum(found.values())
     assert tried >= MUTANTS * 0.9
-    assert sum(count for how, count in found.items() if "refused" in how) > tried / 2
+    assert found["accepted, to the bit"] < tried / 2

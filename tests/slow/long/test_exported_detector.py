@@ -130,7 +130,7 @@ def test_this_machine_proves_the_bundle_and_a_changed_network_is_found_out(
     exported: DetectorExport, tmp_path: Path
 ) -> None:
     found = verify(exported.bundle)
-    assert set(found.replayed) == set(MEMBERS)
+    assert set(found.replayed) == set(MEMBERS) == set(found.exact)
     assert max(found.replayed.values()) <= found.bundle.manifest.golden_tolerance
     opened = open_bundle(exported.bundle)
     content = {name: opened.read(name) for name in opened.content}
