@@ -11,10 +11,10 @@ import re
 from collections.abc import Sequence
 from pathlib import PurePosixPath
 
+from fer_edge.archives import Entry
 from fer_edge.data.dataset import Dataset
 from fer_edge.data.image_folder import read_pictures
 from fer_edge.data.rejects import Rejects
-from fer_edge.data.sources import Entry
 from fer_edge.labels import CKPLUS_LABELS
 
 NAME = "ck+48"

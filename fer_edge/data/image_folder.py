@@ -9,10 +9,10 @@ from pathlib import PurePosixPath
 
 import numpy as np
 
+from fer_edge.archives import Entry
 from fer_edge.data.dataset import Dataset
 from fer_edge.data.images import MAX_BYTES, SUFFIXES, decode_face
 from fer_edge.data.rejects import Rejects
-from fer_edge.data.sources import Entry
 from fer_edge.data.splits import UNSPLIT, split_name
 from fer_edge.errors import FerEdgeError
 from fer_edge.labels import LABELS, label_index

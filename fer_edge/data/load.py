@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from fer_edge.archives import Entry, open_source
 from fer_edge.data.ckplus import is_ckplus, read_ckplus
 from fer_edge.data.dataset import Dataset
 from fer_edge.data.fer2013 import has_labels, read_fer2013
@@ -16,7 +17,6 @@ from fer_edge.data.ferplus import MOST_VOTES, join_votes
 from fer_edge.data.image_folder import is_picture, read_pictures
 from fer_edge.data.packed import is_packed, read_packed
 from fer_edge.data.rejects import Rejects, log
-from fer_edge.data.sources import Entry, open_source
 from fer_edge.data.splits import TEST, TRAINING
 from fer_edge.data.synthetic import synthetic_faces
 from fer_edge.errors import FerEdgeError

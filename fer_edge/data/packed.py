@@ -24,8 +24,8 @@ from typing import Any
 
 import numpy as np
 
+from fer_edge.archives import Entry
 from fer_edge.data.dataset import Dataset
-from fer_edge.data.sources import Entry
 from fer_edge.errors import FerEdgeError
 from fer_edge.face import FACE_SIZE
 from fer_edge.files import atomic_path

@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 from data_samples import fer2013_csv, pack, small_dataset
 
-from fer_edge.data import load_dataset, sources
+from fer_edge import archives
+from fer_edge.data import load_dataset
 from fer_edge.errors import FerEdgeError
 from fer_edge.labels import LABELS
 
@@ -168,7 +169,7 @@ def test_a_bomb_is_refused_by_its_ratio(name: str, tmp_path: Path) -> None:
 
 
 def test_a_crowd_of_files_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sources, "MAX_MEMBERS", 10)
+    monkeypatch.setattr(archives, "MAX_MEMBERS", 10)
     for name in ("many.zip", "many.tar.gz"):
         path = pack(tmp_path / name, {f"{number}.txt": b"" for number in range(12)})
         with pytest.raises(FerEdgeError, match="holds more than 10 files"):

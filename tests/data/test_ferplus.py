@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from data_samples import fer2013_csv, pack, spread
 
-from fer_edge.data import load_dataset, sources
+from fer_edge import archives
+from fer_edge.data import load_dataset
 from fer_edge.data.dataset import Dataset
 from fer_edge.data.ferplus import NO_MAJORITY, VOTE_COLUMNS, join_votes, majority_targets
 from fer_edge.errors import FerEdgeError
@@ -54,7 +55,7 @@ def test_votes_are_joined_where_they_lie_beside_fer2013(
 def test_a_packed_tar_is_not_read_twice_for_its_votes(
     dataset: Dataset, votes: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sources, "_BUFFER", 4096)
+    monkeypatch.setattr(archives, "_BUFFER", 4096)
     restarted_at = []
     rewind = gzip._GzipReader._rewind
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from fer_edge.archives import open_source
 from fer_edge.chatter import silenced_stderr
 from fer_edge.data.detection.photos import COLUMNS, PICTURES
-from fer_edge.data.sources import open_source
 from fer_edge.detection.measuring import overlaps
 from fer_edge.errors import FerEdgeError, require_extra
 from fer_edge.files import atomic_path

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
+from fer_edge.archives import open_source
 from fer_edge.data.detection.photo_drawing import drawn_photos
-from fer_edge.data.sources import open_source
 from fer_edge.data.splits import TEST, TRAINING, VALIDATION
 from fer_edge.detection import LANDMARKS
 from fer_edge.errors import FerEdgeError, require_extra

@@ -36,7 +36,7 @@ _RATIO_FREE = 64 << 20
 
 _BUFFER = 1 << 20
 
-_BOMB_HINT = "it is damaged or made to exhaust memory; get the dataset again from its source"
+_BOMB_HINT = "it is damaged or made to exhaust memory; get it again from its source"
 _BROKEN_HINT = "the file is damaged or the download incomplete; get it again"
 
 
