@@ -74,7 +74,12 @@ def run(
         bool, typer.Option("--every-frame", help="A JSON line for frames without a face as well.")
     ] = False,
     save: Annotated[
-        Path | None, typer.Option("--save", help="Write an annotated video (.mp4, .avi, .mkv).")
+        Path | None,
+        typer.Option(
+            "--save",
+            help="Write an annotated video (.mp4, .avi, .mkv); of --images also a folder of "
+            "pictures.",
+        ),
     ] = None,
     show: Annotated[bool, typer.Option("--show", help="Show a window; q closes it.")] = False,
     max_frames: Annotated[
@@ -154,7 +159,9 @@ def run(
     The bundle proves itself on this machine first: signature, checksums, golden set.
     Ctrl-C ends the run properly: summary printed, video finished, exit code 130.
 
-    [bold]Example:[/] fer-edge run bundles/triwijoyo.fer --video clip.mp4 --save annotated.mp4
+    [bold]Example:[/] fer-edge run --images face.jpg
+
+    [bold]Example:[/] fer-edge run edge-small --video clip.mp4 --save annotated.mp4
     """
     if print_config:
         typer.echo(config_text(ctx), nl=False)

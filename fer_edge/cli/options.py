@@ -7,7 +7,12 @@ from typing import Annotated
 
 import typer
 
-Images = Annotated[Path | None, typer.Option("--images", help="A folder of pictures.")]
+Images = Annotated[
+    Path | None,
+    typer.Option(
+        "--images", help="A picture, or a folder or an archive (.zip, .tar, .tar.gz) of pictures."
+    ),
+]
 
 Detector = Annotated[
     str | None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import signal
 import sys
 import time
@@ -22,7 +23,10 @@ from fer_edge.device.control import Control
 from fer_edge.device.detectors import open_detector
 from fer_edge.device.opening import open_chosen
 from fer_edge.device.outputs import (
+    CODECS,
+    AnnotatedPictures,
     AnnotatedVideo,
+    Answers,
     JsonLines,
     Output,
     OutputClosed,
@@ -33,7 +37,7 @@ from fer_edge.device.pipeline import Result, run_pipeline
 from fer_edge.device.services import ServiceOptions, open_services
 from fer_edge.device.signals import StopRequest
 from fer_edge.device.smoothing import NO_SMOOTHING, Smoothing
-from fer_edge.device.sources import open_source
+from fer_edge.device.sources import open_source, option_for
 from fer_edge.device.summary import Tally, print_summary
 from fer_edge.device.supervisor import Supervisor
 from fer_edge.device.tracking import DETECT_EVERY, EachFrame, FaceTracker, Finder
@@ -55,6 +59,7 @@ class RunOptions:
     """Public keys of which one must have signed the bundle; none takes those configured."""
     video: Path | None = None
     images: Path | None = None
+    """A picture, or a folder or an archive of pictures."""
     camera: str | None = None
     """A number, a path in /dev, or an address."""
     threads: int = 1
@@ -69,10 +74,11 @@ class RunOptions:
     """Of each face's expression over time; pictures are taken one by one."""
     max_frames: int | None = None
     save: Path | None = None
-    """Annotated video to write."""
+    """Annotated video to write; of pictures also a folder for them, or of one a picture."""
     show: bool = False
     json: bool = False
-    """Events and summary on standard output; the table then goes to standard error."""
+    """Events and summary on standard output; the table then goes to standard error, and of pictures
+    there are no answers."""
     every_frame: bool = False
     """A JSON line for a frame without a face as well."""
     services: ServiceOptions = field(default_factory=ServiceOptions)
@@ -273,6 +279,12 @@ def _check(options: RunOptions) -> None:
     for name, value in (("--threads", options.threads), ("--max-frames", options.max_frames)):
         if value is not None and value < 1:
             raise FerEdgeError(f"{name} is at least 1, got {value}", f"for example {name} 4")
+    bundle, sources = options.bundle, (options.video, options.images, options.camera)
+    if bundle is not None and not any(sources) and (option := option_for(bundle)):
+        raise FerEdgeError(
+            f"{bundle} is no bundle, and no source of frames is named",
+            f"name it as one: fer-edge run {option} {shlex.quote(str(bundle))}",
+        )
     video, save = options.video, options.save
     if video and save and video.exists() and save.exists() and save.samefile(video):
         raise FerEdgeError(
@@ -297,7 +309,7 @@ def _outputs(options: RunOptions, vitals: Vitals, messages: Console) -> list[Out
     source, labels, tally = vitals.source, vitals.classifier.labels, vitals.tally
     outputs: list[Output] = []
     if options.save is not None:
-        outputs.append(AnnotatedVideo(options.save, source.fps))
+        outputs.append(_annotated(options.save, options.images, source.fps))
     if options.show:
         outputs.append(Window())
     if options.json:
@@ -308,8 +320,17 @@ def _outputs(options: RunOptions, vitals: Vitals, messages: Console) -> list[Out
         every_frame=options.every_frame,
         report=lambda text: _warn(text, messages),
     )
-    outputs.append(StatusLine(tally.latencies, messages, lambda: source.counts.dropped))
+    if options.images is not None and not options.json:
+        outputs.append(Answers(sys.stdout, labels))
+    else:
+        outputs.append(StatusLine(tally.latencies, messages, lambda: source.counts.dropped))
     return outputs
+
+
+def _annotated(save: Path, images: Path | None, fps: float | None) -> Output:
+    if images is None or save.suffix.lower() in CODECS:
+        return AnnotatedVideo(save, fps)
+    return AnnotatedPictures(save, images)
 
 
 def _warn(text: str, messages: Console) -> None:

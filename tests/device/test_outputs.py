@@ -15,7 +15,15 @@ import pytest
 from rich.console import Console
 
 from fer_edge.device.latency import LatencyRecorder
-from fer_edge.device.outputs import AnnotatedVideo, JsonLines, OutputClosed, StatusLine, Window
+from fer_edge.device.outputs import (
+    AnnotatedPictures,
+    AnnotatedVideo,
+    Answers,
+    JsonLines,
+    OutputClosed,
+    StatusLine,
+    Window,
+)
 from fer_edge.device.outputs.drawing import annotated
 from fer_edge.device.pipeline import Face, Latency, Result, TrackEvent
 from fer_edge.device.sources import Frame
@@ -123,6 +131,31 @@ def test_every_frame_gives_nulls_for_a_frame_without_a_face():
     assert event["box"] is event["label"] is event["confidence"] is event["probabilities"] is None
 
 
+def _answers(*results: Result) -> list[str]:
+    stream = io.StringIO()
+    output = Answers(stream, LABELS)
+    for result in results:
+        output.write(result)
+    return stream.getvalue().splitlines()
+
+
+def test_pictures_are_answered_a_line_a_face():
+    assert _answers(_result(name="a.png"), _result(faces=0, name="x/b.png")) == [
+        "a.png  happy 91%",
+        "x/b.png  no face",
+    ]
+    assert _answers(_result(faces=2, name="a.png")) == [
+        "a.png  happy 91%  at 10,30 40×40",
+        "a.png  happy 91%  at 70,30 40×40",
+    ]
+
+
+def test_an_answer_that_is_uncertain_says_what_it_might_be():
+    found = _result(name="a.png")
+    unsure = replace(found.faces[0], label="uncertain", confidence=0.31)
+    assert _answers(replace(found, faces=(unsure,))) == ["a.png  uncertain, perhaps happy 31%"]
+
+
 def test_a_reader_that_went_away_ends_the_run_quietly():
     reading, writing = os.pipe()
     os.close(reading)
@@ -134,7 +167,7 @@ def test_a_reader_that_went_away_ends_the_run_quietly():
 
 
 def test_a_full_disk_behind_standard_output_is_an_error():
-    with pytest.raises(FerEdgeError, match="cannot write events: no space left"):
+    with pytest.raises(FerEdgeError, match="cannot write to standard output: no space left"):
         _write_to(Path("/dev/full"))
 
 
@@ -177,6 +210,45 @@ def test_frames_of_other_sizes_are_fitted_into_the_first_ones(tmp_path):
             output.write(_result(faces=0, size=size))
         output.finish({})
     assert [picture.shape for picture in _read_video(path)] == [(120, 160, 3)] * 3
+
+
+def test_pictures_are_drawn_into_under_their_own_names(tmp_path):
+    names = ("a.jpg", "x/b.png", "c.pgm", "../../up.png", "/root.bmp", "none")
+    with AnnotatedPictures(tmp_path / "out", tmp_path / "few.zip") as output:
+        for name in names:
+            output.write(_result(name=name))
+        output.finish({})
+    written = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
+    assert written == {
+        f"out/{name}" for name in ("a.jpg", "x/b.png", "c.ppm", "up.png", "root.bmp", "none.png")
+    }
+    green = cv2.imread(str(tmp_path / "out" / "x" / "b.png"))[60, 10]
+    assert tuple(green) == (80, 220, 80)
+
+
+def test_one_picture_is_drawn_into_a_file(tmp_path):
+    with AnnotatedPictures(tmp_path / "out.png", tmp_path / "a.jpg") as output:
+        output.write(_result(name="a.jpg"))
+    assert cv2.imread(str(tmp_path / "out.png")).shape == (120, 160, 3)
+
+
+@pytest.mark.parametrize(
+    ("target", "source", "said"),
+    [
+        ("out.png", "few", "is one picture, and .* may hold several"),
+        ("out.png", "few.zip", "is one picture, and .* may hold several"),
+        ("out.gif", "few", "cannot tell the format of"),
+        ("few", "few", "where pictures are read from"),
+        ("few/out", "few", "where pictures are read from"),
+        ("few", "few/a.png", "where pictures are read from"),
+        ("few/a.png", "few/a.png", "where pictures are read from"),
+    ],
+)
+def test_pictures_that_are_read_are_neither_replaced_nor_joined(tmp_path, target, source, said):
+    (tmp_path / "few").mkdir()
+    (tmp_path / "few" / "a.png").touch()
+    with pytest.raises(FerEdgeError, match=said):
+        AnnotatedPictures(tmp_path / target, tmp_path / source)
 
 
 def test_a_run_that_fails_leaves_no_video(tmp_path):

@@ -145,6 +145,34 @@ def test_pictures_of_a_folder_run_and_broken_ones_are_in_the_summary(
     assert summary["notes"] == ["broken.jpg: not a picture that can be read"]
 
 
+def test_pictures_are_answered_one_by_one_before_the_summary(bundle, clip, tmp_path, capsys):
+    with open_source(video=clip.path, colour=True) as source:
+        frame = next(source.frames())
+    (tmp_path / "few" / "inner").mkdir(parents=True)
+    cv2.imwrite(str(tmp_path / "few" / "inner" / "people.png"), frame.colour)
+    cv2.imwrite(str(tmp_path / "few" / "nobody.png"), np.zeros((90, 90), np.uint8))
+    assert run(RunOptions(bundle=bundle, images=tmp_path / "few", save=tmp_path / "out")) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "nobody.png  no face"
+    assert [line.split("  ")[0] for line in lines[1:3]] == ["inner/people.png"] * 2
+    assert "Latency" in lines[3]
+    assert (tmp_path / "out" / "inner" / "people.png").is_file()
+    video = tmp_path / "out.avi"
+    assert run(RunOptions(bundle=bundle, images=tmp_path / "few", save=video)) == 0
+    assert cv2.VideoCapture(str(video)).get(cv2.CAP_PROP_FRAME_COUNT) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "option"), [("a.JPG", "--images"), ("a.mp4", "--video"), (".", "--images")]
+)
+def test_frames_in_the_place_of_a_bundle_are_told_their_option(name, option, tmp_path):
+    (tmp_path / "a.JPG").touch()
+    (tmp_path / "a.mp4").touch()
+    with pytest.raises(FerEdgeError, match="is no bundle") as caught:
+        run(RunOptions(bundle=tmp_path / name))
+    assert f"fer-edge run {option} {tmp_path / name}" in caught.value.hint
+
+
 def test_max_frames_ends_a_run_early_and_its_video_is_whole(bundle, clip, tmp_path, capsys):
     target = tmp_path / "new" / "out.mp4"
     code = run(RunOptions(bundle=bundle, video=clip.path, max_frames=7, save=target))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tarfile
 import time
+import zipfile
 from pathlib import Path
 
 import cv2
@@ -11,7 +13,7 @@ import pytest
 
 from fer_edge.device.sources import Source, find_camera, open_source
 from fer_edge.device.sources.camera import CameraStalled
-from fer_edge.device.sources.images import ImageFolder, read_picture
+from fer_edge.device.sources.images import Pictures, decode_picture
 from fer_edge.device.sources.picamera import PiCamera
 from fer_edge.device.sources.stream import NetworkCamera
 from fer_edge.device.sources.v4l2 import UsbCamera
@@ -127,7 +129,7 @@ def pictures(tmp_path: Path) -> Path:
 
 
 def test_pictures_come_in_the_order_of_their_names_and_broken_ones_are_counted(pictures, capfd):
-    with ImageFolder(pictures) as source:
+    with Pictures(pictures) as source:
         names = [frame.name for frame in source.frames()]
         counts = source.counts
     assert names == ["a.png", "b.jpg", "c.JPG"]
@@ -147,25 +149,67 @@ def test_a_thumbnails_end_marker_does_not_make_a_cut_off_jpeg_whole(pictures):
     whole, cut = pictures / "whole.jpg", pictures / "cut.jpg"
     whole.write_bytes(data[:2] + thumbnail + data[2:])
     cut.write_bytes(whole.read_bytes()[:-40])
-    assert read_picture(whole) is not None
-    assert read_picture(cut) is None
+    assert decode_picture(whole.read_bytes()) is not None
+    assert decode_picture(cut.read_bytes()) is None
 
 
 def test_a_folder_without_pictures_is_refused(tmp_path):
     (tmp_path / "readme.txt").touch()
     with pytest.raises(FerEdgeError, match="no pictures in"):
-        _drain(ImageFolder(tmp_path))
+        _drain(Pictures(tmp_path))
 
 
 def test_a_folder_of_broken_pictures_is_an_error_that_names_the_first(tmp_path):
     (tmp_path / "one.jpg").write_text("x")
     with pytest.raises(FerEdgeError, match=r"none of the 1 files .* one\.jpg"):
-        _drain(ImageFolder(tmp_path))
+        _drain(Pictures(tmp_path))
+
+
+def test_a_folder_of_label_folders_gives_all_their_pictures(pictures):
+    (pictures / "happy").mkdir()
+    (pictures / "b.jpg").rename(pictures / "happy" / "b.jpg")
+    (pictures / ".hidden").mkdir()
+    (pictures / "c.JPG").rename(pictures / ".hidden" / "c.jpg")
+    with Pictures(pictures) as source:
+        assert [frame.name for frame in source.frames()] == ["a.png", "happy/b.jpg"]
+
+
+@pytest.mark.parametrize("suffix", [".zip", ".tar", ".tar.gz"])
+def test_an_archive_gives_its_pictures_in_its_own_order(pictures, tmp_path_factory, suffix):
+    path = tmp_path_factory.mktemp("packed") / f"few{suffix}"
+    names = ["x/b.jpg", "notes.txt", "x/cut-a.png", "x/._b.jpg", "a.png"]
+    if suffix == ".zip":
+        with zipfile.ZipFile(path, "w") as packed:
+            for name in names:
+                packed.write(pictures / Path(name).name.removeprefix("._"), name)
+    else:
+        with tarfile.open(path, "w:gz" if suffix == ".tar.gz" else "w") as packed:
+            for name in names:
+                packed.add(pictures / Path(name).name.removeprefix("._"), name)
+    with Pictures(path) as source:
+        assert [frame.name for frame in source.frames()] == ["x/b.jpg", "a.png"]
+        assert source.counts.notes == ("x/cut-a.png: not a picture that can be read",)
+
+
+def test_one_picture_is_enough_whatever_its_name_ends_in(pictures):
+    (pictures / "b.jpg").rename(pictures / "face")
+    with Pictures(pictures / "face") as source:
+        (frame,) = source.frames()
+    assert (frame.name, frame.gray.shape) == ("face", (60, 80))
+    with pytest.raises(FerEdgeError, match=r"notes\.txt is not a picture") as caught:
+        _drain(Pictures(pictures / "notes.txt"))
+    assert "--video" in caught.value.hint
+
+
+def test_a_damaged_archive_is_named(pictures):
+    (pictures / "few.zip").write_bytes(b"PK\x03\x04 nothing")
+    with pytest.raises(FerEdgeError, match=r"few\.zip is damaged"):
+        _drain(Pictures(pictures / "few.zip"))
 
 
 def test_no_such_folder_is_named(tmp_path):
-    with pytest.raises(FerEdgeError, match="no such folder"):
-        _drain(ImageFolder(tmp_path / "gone"))
+    with pytest.raises(FerEdgeError, match=r"there is no file or folder .*gone"):
+        _drain(Pictures(tmp_path / "gone"))
 
 
 def test_no_camera_is_said_at_once_with_the_nodes_that_exist(tmp_path):

@@ -3,64 +3,32 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from datetime import UTC, datetime, timedelta
 from typing import Any, TextIO
 
-from fer_edge.device.outputs.base import Output, OutputClosed
+from fer_edge.device.outputs.stream import Lines
 from fer_edge.device.pipeline import Face, Latency, Result, TrackEvent
-from fer_edge.errors import FerEdgeError
 
 
-class JsonLines(Output):
-    """Writes events to a stream, flushed after every frame, so that a reader is never behind."""
+class JsonLines(Lines):
+    """Writes events to a stream."""
 
     def __init__(
         self, stream: TextIO, labels: tuple[str, ...], *, every_frame: bool = False
     ) -> None:
         """``every_frame`` also gives a line, with nulls, for a frame without a face."""
-        self._stream = stream
+        super().__init__(stream)
         self._labels = labels
         self._every_frame = every_frame
-        self._abandoned = False
-
-    def open(self) -> None:
-        """Nothing to do: the stream is open."""
-
-    def close(self) -> None:
-        """Nothing to do: the stream is somebody else's."""
 
     def write(self, result: Result) -> None:
         """Write the events of one frame."""
-        self._print(entries(result, self._labels, every_frame=self._every_frame))
+        self.put(as_lines(entries(result, self._labels, every_frame=self._every_frame)))
 
     def finish(self, summary: dict[str, Any]) -> None:
         """Write the summary as the last line."""
-        if not self._abandoned:
-            self._print([summary])
-
-    def _print(self, objects: list[dict[str, Any]]) -> None:
-        if not objects:
-            return
-        try:
-            self._stream.write(as_lines(objects))
-            self._stream.flush()
-        except BrokenPipeError as error:
-            self._abandon()
-            raise OutputClosed(unread=True) from error
-        except OSError as error:
-            raise FerEdgeError(
-                f"cannot write events: {(error.strerror or str(error)).lower()}",
-                "free some space, or send standard output elsewhere",
-            ) from error
-
-    def _abandon(self) -> None:
-        """Point the stream to nowhere, or the interpreter would complain when it ends."""
-        self._abandoned = True
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, self._stream.fileno())
-        os.close(nowhere)
+        self.put(as_lines([summary]))
 
 
 def entries(

@@ -1,4 +1,4 @@
-"""Where frames come from: a camera, a video file, a folder of pictures."""
+"""Where frames come from: a camera, a video file, pictures."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from fer_edge.device.sources.base import Frame, Source, SourceCounts
 from fer_edge.device.sources.camera import Camera
-from fer_edge.device.sources.images import ImageFolder
+from fer_edge.device.sources.images import SUFFIXES, Pictures
 from fer_edge.device.sources.live import LiveSource
 from fer_edge.device.sources.picamera import PiCamera, picamera2_available
 from fer_edge.device.sources.stream import NetworkCamera
@@ -15,7 +15,19 @@ from fer_edge.device.sources.v4l2 import UsbCamera
 from fer_edge.device.sources.video import VideoFile
 from fer_edge.errors import FerEdgeError
 
-__all__ = ["Frame", "LiveSource", "Source", "SourceCounts", "find_camera", "open_source"]
+__all__ = [
+    "Frame",
+    "LiveSource",
+    "Source",
+    "SourceCounts",
+    "find_camera",
+    "open_source",
+    "option_for",
+]
+
+_OPTIONS = dict.fromkeys((*SUFFIXES, ".zip", ".tar", ".tgz", ".gz"), "--images")
+_OPTIONS |= dict.fromkeys((".mp4", ".avi", ".mkv", ".mov", ".webm", ".m4v", ".mpg"), "--video")
+"""What a file is named with, by its suffix."""
 
 
 def open_source(
@@ -31,7 +43,7 @@ def open_source(
 
     Args:
         video: a video file.
-        images: a folder of pictures.
+        images: a picture, or a folder or an archive of pictures.
         camera: see ``find_camera``.
         colour: whether frames are to carry the colour picture, for drawing.
         report: is told of a camera's faults as they happen, one line each.
@@ -43,14 +55,22 @@ def open_source(
     if sum(choice is not None for choice in (video, images, camera)) != 1:
         raise FerEdgeError(
             "name one source of frames",
-            "use --camera, or --video FILE, or --images FOLDER",
+            "use --camera, or --video FILE, or --images with a picture, a folder or an archive",
         )
     if video is not None:
         return VideoFile(video, colour=colour)
     if images is not None:
-        return ImageFolder(images, colour=colour)
+        return Pictures(images, colour=colour)
     assert camera is not None
     return LiveSource(find_camera(camera, colour=colour), report=report, stopped=stopped)
+
+
+def option_for(path: Path) -> str | None:
+    """``--images`` or ``--video`` for what may be named with it; None for anything else."""
+    if path.is_dir():
+        holds_pictures = any(each.suffix.lower() in SUFFIXES for each in path.rglob("*"))
+        return "--images" if holds_pictures and not (path / "data.json").exists() else None
+    return _OPTIONS.get(path.suffix.lower()) if path.is_file() else None
 
 
 def find_camera(name: str, *, colour: bool = False) -> Camera:

@@ -1,13 +1,15 @@
-"""Pictures of a folder as frames, in the order of their names."""
+"""Pictures as frames: one of them, those of an archive, or those of a folder and its subfolders."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Generator
-from pathlib import Path
+from contextlib import ExitStack
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
+from fer_edge.archives import Entry, open_source
 from fer_edge.chatter import silenced_stderr
 from fer_edge.device.opencv import load_opencv
 from fer_edge.device.sources.base import Frame, Source, SourceCounts
@@ -16,39 +18,45 @@ from fer_edge.face import Pixels
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".pgm", ".ppm"})
 
+_LARGEST = 256 << 20
+"""Bytes of a picture's file, beyond which it is not read."""
 
-class ImageFolder(Source):
-    """Every picture directly inside a folder; one that cannot be read is reported and counted."""
 
-    def __init__(self, folder: Path, *, colour: bool = False) -> None:
+class Pictures(Source):
+    """Every picture that a path leads to; one that cannot be read is reported and counted.
+
+    Their names are paths inside of what was named. A folder's come in the order of their names, its
+    own before those of its subfolders; an archive's in its own order.
+    """
+
+    def __init__(self, path: Path, *, colour: bool = False) -> None:
         """``colour`` keeps the colour picture in each frame, for drawing."""
-        self.folder = folder
-        self.name = str(folder)
+        self.path = path
+        self.name = str(path)
         self._colour = colour
-        self._paths: list[Path] = []
+        self._opened = ExitStack()
+        self._entries: list[Entry] = []
         self._broken: list[str] = []
 
     def open(self) -> None:
         """List the pictures; raises FerEdgeError when there is none."""
         load_opencv()
-        if self.folder.is_file():
-            raise FerEdgeError(
-                f"{self.folder} is a file, not a folder of pictures",
-                "name its folder, or use --video for a video",
-            )
-        if not self.folder.is_dir():
-            raise FerEdgeError(f"no such folder: {self.folder}", "check the path")
-        self._paths = sorted(
-            path for path in self.folder.iterdir() if path.suffix.lower() in SUFFIXES
-        )
-        if not self._paths:
-            raise FerEdgeError(
-                f"no pictures in {self.folder}",
-                f"expected files that end in {', '.join(sorted(SUFFIXES))}",
-            )
+        with ExitStack() as opening:
+            entries = opening.enter_context(open_source(self.path, complete=lambda name: False))
+            if self.path.is_file() and [each.name for each in entries] == [self.path.name]:
+                self._entries = list(entries)  # its content tells whether it is a picture
+            else:
+                self._entries = [each for each in entries if _is_picture(each.name)]
+            if not self._entries:
+                raise FerEdgeError(
+                    f"no pictures in {self.path}",
+                    f"expected files that end in {', '.join(sorted(SUFFIXES))}",
+                )
+            self._opened = opening.pop_all()
 
     def close(self) -> None:
-        """Nothing is open between two pictures."""
+        """Close the archive, where it is one."""
+        self._opened.close()
 
     @property
     def counts(self) -> SourceCounts:
@@ -59,11 +67,11 @@ class ImageFolder(Source):
     def frames(self) -> Generator[Frame]:
         """Yield each readable picture; a broken one leaves a gap in the numbers."""
         cv2 = load_opencv()
-        for index, path in enumerate(self._paths):
+        for index, entry in enumerate(self._entries):
             started = time.perf_counter()
-            picture = read_picture(path)
+            picture = decode_picture(_content(entry))
             if picture is None:
-                self._broken.append(path.name)
+                self._broken.append(entry.name)
                 continue
             gray = cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY)
             ready = time.perf_counter()
@@ -73,23 +81,27 @@ class ImageFolder(Source):
                 captured=ready,
                 capture_ms=(ready - started) * 1e3,
                 colour=picture if self._colour else None,
-                name=path.name,
+                name=entry.name,
             )
-        if len(self._broken) == len(self._paths):
-            raise FerEdgeError(
-                f"none of the {len(self._paths)} files in {self.folder} is a picture that can be "
-                f"read, the first is {self._broken[0]}",
-                "try to open one of them in a viewer",
+        if len(self._broken) == len(self._entries):
+            raise self._nothing_readable()
+
+    def _nothing_readable(self) -> FerEdgeError:
+        if self._entries[0].name == self.path.name:
+            return FerEdgeError(
+                f"{self.path} is not a picture that can be read",
+                "try to open it in a viewer; a video is named with --video",
             )
+        return FerEdgeError(
+            f"none of the {len(self._entries)} files in {self.path} is a picture that can be "
+            f"read, the first is {self._broken[0]}",
+            "try to open one of them in a viewer",
+        )
 
 
-def read_picture(path: Path) -> Pixels | None:
-    """Decode a picture file to (H, W, 3) uint8, blue first; None when it is broken or cut off."""
+def decode_picture(data: bytes) -> Pixels | None:
+    """Decode a picture to (H, W, 3) uint8, blue first; None when it is broken or cut off."""
     cv2 = load_opencv()
-    try:
-        data = path.read_bytes()
-    except OSError:
-        return None
     # OpenCV fills up the missing part of a JPEG with gray and says nothing
     if not data or (data.startswith(b"\xff\xd8") and not _jpeg_has_an_end(data)):
         return None
@@ -99,6 +111,22 @@ def read_picture(path: Path) -> Pixels | None:
         except cv2.error:
             return None
     return picture
+
+
+def _is_picture(name: str) -> bool:
+    path = PurePosixPath(name)
+    # what macOS puts into an archive beside every picture has the picture's suffix
+    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+
+
+def _content(entry: Entry) -> bytes:
+    """A file's bytes; none where it cannot be read or is too large."""
+    try:
+        with entry.open() as stream:
+            data = stream.read(_LARGEST + 1)
+    except FerEdgeError:
+        return b""
+    return data if len(data) <= _LARGEST else b""
 
 
 def _jpeg_has_an_end(data: bytes) -> bool:
