@@ -142,11 +142,22 @@ def _signature(bundle: Bundle) -> str:
 
 def _figures(bundle: Bundle) -> list[tuple[str, str]]:
     metrics, rows = bundle.manifest.metrics, []
-    splits = ", ".join(metrics.get("splits", ()))
+    if bundle.manifest.dataset.get("division"):
+        from fer_edge.data.division import describe_division
+
+        rows.append(("division", describe_division(bundle.manifest.dataset)))
+    phase = "fine-tuning" if "base" in bundle.manifest.recipe else "training"
     for kind in ("float", "int8"):
-        for scope, where in (("", ""), ("_unleaked", ", never seen in training")):
-            if report := metrics.get(kind + scope):
-                rows.append((kind, f"{_accuracy(report)} on {splits}{where}"))
+        whole, own = metrics.get(kind), metrics.get(f"{kind}_unleaked", {})
+        if not whole:
+            continue
+        where = f"on {', '.join(metrics.get('splits', ()))}"
+        # null stands for no image that is left
+        copies = 0 if own == {} else whole["images"] - (own["images"] if own else 0)
+        seen = f", {copies:,} of them seen in {phase}" if copies else ""
+        rows.append((kind, f"{_accuracy(whole)} {where}{seen}"))
+        if own and copies:
+            rows.append((kind, f"{_accuracy(own)} {where}, without these"))
     for name, found in metrics.get("detection", {}).items():
         figures = found["int8"]
         rate, recall = figures["false_positives"]["wanted"], figures["recall"]
@@ -187,7 +198,13 @@ def _making(bundle: Bundle) -> list[tuple[str, str]]:
         rows.append(("dataset", f"{manifest.dataset['name']} {known}".strip()))
     if "name" in manifest.recipe:
         known = manifest.recipe.get("sha256", "")[:16]
-        rows.append(("recipe", f"{manifest.recipe['name']} {known}".strip()))
+        head = f", head {manifest.recipe['head']}" if "head" in manifest.recipe else ""
+        rows.append(("recipe", f"{manifest.recipe['name']} {known}".strip() + head))
+    if base := manifest.recipe.get("base"):
+        dataset = base.get("dataset", {})
+        of = f", trained on {dataset['name']}" if "name" in dataset else ""
+        known = " ".join((base["name"], base.get("sha256", "")[:16])).strip()
+        rows.append(("fine-tuned from", f"{known}{of}"))
     if manifest.tools:
         rows.append(("tools", ", ".join(f"{k} {v}" for k, v in manifest.tools.items())))
     return rows

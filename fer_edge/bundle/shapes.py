@@ -47,7 +47,7 @@ NULL: Shape = {"type": "null"}
 
 DEFINITIONS: dict[str, Any] = {
     "estimate": {
-        "description": "a figure with its bootstrap 95% interval",
+        "description": "a figure with its 95% interval, by bootstrap; Wilson's of a share 0 or 1",
         **open_object(("value", "low", "high"), value=NUMBER, low=NUMBER, high=NUMBER),
     },
     "by_class": {
@@ -106,6 +106,7 @@ DEFINITIONS: dict[str, Any] = {
                 ),
             },
             unchecked=NAMES,
+            unchecked_unleaked=NAMES,
         ),
     },
 }
@@ -151,6 +152,15 @@ RECIPE = open_object(
     name=NAME,
     sha256=HASH,
     head=described("which of several the model is of", NAME),
+    base=described(
+        "the finished network that was fine-tuned",
+        open_object(
+            ("name",),
+            name=NAME,
+            sha256=HASH,
+            dataset=described("what that was trained on", open_object(name=NAME, fingerprint=HASH)),
+        ),
+    ),
 )
 DATASET = open_object(
     name=NAME,
@@ -160,6 +170,22 @@ DATASET = open_object(
     validation=NAMES,
     test=NAMES,
     drop_leaks={"type": "boolean"},
+    division=described(
+        "how it was divided anew; null or absent where its own splits served",
+        {
+            "anyOf": [
+                open_object(
+                    ("how", "leaky"),
+                    how=NAME,
+                    test_share=NUMBER,
+                    seed=COUNT,
+                    leaky={"type": "boolean"},
+                    fingerprint=HASH,
+                ),
+                NULL,
+            ]
+        },
+    ),
 )
 METRICS = open_object(
     splits=NAMES,

@@ -165,7 +165,9 @@ def _findings(
         splits=held_out.splits,
         reference=reference,
         reference_unleaked=unleaked,
-        reference_reliability=reliability(held_out.reference, held_out.dataset.targets),
+        reference_reliability=reliability(
+            held_out.reference[held_out.own], held_out.dataset.targets[held_out.own]
+        ),
         formats=measured,
         budget=material.budget,
         precision=source.precision,
@@ -177,6 +179,7 @@ def _findings(
         target=None if target is None else target.name,
         micro=micro,
         head=source.head,
+        base=source.base,
         truth=source.truth,
         temperature=source.temperature,
         certainty=find_certainty(source, held_out, ladder.best.int8),

@@ -13,6 +13,7 @@ from fer_edge.export.judging.certainty import Certainty
 from fer_edge.export.judging.measure import Format
 from fer_edge.export.remedies.batch_norm import BatchNorms
 from fer_edge.export.remedies.ladder import Climb
+from fer_edge.export.source import Base
 from fer_edge.metrics import Bin, Report
 
 
@@ -26,7 +27,7 @@ class Findings:
         splits: held-out.
         reference, reference_unleaked: the float32 Keras model with its batch norms, on all held-out
             images and on those that training never saw.
-        reference_reliability: its confidence beside its accuracy, on all of them.
+        reference_reliability: its confidence beside its accuracy, on those of ``reference_own``.
         formats: the exported files.
         budget: what the gate judged by.
         precision: the dtype policy of the saved network; exported and compared in float32.
@@ -38,6 +39,7 @@ class Findings:
         target: the board that was asked for.
         micro: what TFLite Micro takes for the int8 TFLite, where it was asked.
         head: of a run with several; None of a network with one output.
+        base: the finished network that was fine-tuned; None of one trained from the beginning.
         truth: what held-out images were judged by, ``labels`` or ``FER+ majority``.
         temperature: that training divided the logits by; None if it did not.
         certainty: from which probability on the int8 TFLite is to be believed; None where that
@@ -63,6 +65,7 @@ class Findings:
     target: str | None
     micro: Micro | None
     head: str | None
+    base: Base | None
     truth: str
     temperature: float | None
     certainty: Certainty | None
@@ -72,6 +75,22 @@ class Findings:
     def passed(self) -> bool:
         """Whether the gate let every judged file pass."""
         return all(each.verdict.passed for each in self.formats if each.verdict)
+
+    @property
+    def reference_own(self) -> Report:
+        """The float model's figures without copies of training images, if some are left."""
+        return self.reference_unleaked or self.reference
+
+    @property
+    def copies(self) -> int:
+        """Held-out images of which training saw an identical one."""
+        unleaked = self.reference_unleaked
+        return self.reference.images - (0 if unleaked is None else unleaked.images)
+
+    @property
+    def phase(self) -> str:
+        """What the run was: ``training``, or ``fine-tuning`` of another network."""
+        return "training" if self.base is None else "fine-tuning"
 
     @property
     def int8(self) -> Format:
@@ -102,6 +121,7 @@ class Findings:
             "dataset": self.dataset,
             "splits": list(self.splits),
             "head": self.head,
+            "base": None if self.base is None else self.base.to_dict(),
             "truth": self.truth,
             "uncertain": None if self.certainty is None else self.certainty.to_dict(),
             "passed": self.passed,

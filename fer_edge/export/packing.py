@@ -84,7 +84,7 @@ def _manifest(found: Findings, source: Source, tolerance: float) -> bundle.Manif
         labels=source.dataset.labels,
         crop=HAAR,
         golden_tolerance=tolerance,
-        recipe={"name": found.name, "sha256": source.recipe_sha256, **_head(found)},
+        recipe={"name": found.name, "sha256": source.recipe_sha256, **_origin(found)},
         dataset={**found.dataset, "truth": found.truth},
         metrics={
             "splits": list(found.splits),
@@ -108,8 +108,9 @@ def _manifest(found: Findings, source: Source, tolerance: float) -> bundle.Manif
     )
 
 
-def _head(found: Findings) -> dict[str, str]:
-    return {} if found.head is None else {"head": found.head}
+def _origin(found: Findings) -> dict[str, Any]:
+    origin: dict[str, Any] = {} if found.head is None else {"head": found.head}
+    return origin if found.base is None else origin | {"base": found.base.to_dict()}
 
 
 def _check_tolerance(tolerance: float) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,14 @@ from typing import Any
 import keras
 import numpy as np
 
+from fer_edge.bundle import open_bundle
 from fer_edge.data import load_dataset
 from fer_edge.data.dataset import Dataset
 from fer_edge.data.ferplus import with_majority_truth
 from fer_edge.errors import FerEdgeError
-from fer_edge.files import read_json
+from fer_edge.files import read_json, sha256
 from fer_edge.runtime import load_model
+from fer_edge.shipped import shipped_models
 from fer_edge.subject import (
     BY_LABEL,
     BY_MAJORITY,
@@ -28,6 +31,29 @@ from fer_edge.subject import (
     truth_of,
 )
 
+GENERIC = "fine-tune"
+"""The recipe that suits any network and dataset; what it says of itself says nothing of a model."""
+
+
+@dataclass(frozen=True)
+class Base:
+    """A finished network that was trained on.
+
+    Attributes:
+        name: of its bundle or its run's recipe; of its file or folder where these are gone.
+        sha256: of its file; None where the recipe does not say.
+        dataset: name and fingerprint of what it was trained on; empty where that is not known.
+    """
+
+    name: str
+    sha256: str | None
+    dataset: dict[str, str]
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready, without what is not known."""
+        known = {"name": self.name, "sha256": self.sha256, "dataset": self.dataset}
+        return {key: value for key, value in known.items() if value}
+
 
 @dataclass(frozen=True)
 class Source:
@@ -35,7 +61,7 @@ class Source:
 
     Attributes:
         name: of the recipe; of another head than the default one, that head's name behind it.
-        description: of the recipe.
+        description: of the recipe; where that is ``GENERIC``, what was fine-tuned on what.
         recipe_sha256: of the resolved recipe's text.
         network: float32, from (N, 48, 48, 1) pixels to (N, classes) probabilities.
         precision: the dtype policy that the saved network computes in, such as ``float32``.
@@ -43,6 +69,7 @@ class Source:
             it says nothing of are left out.
         truth: what the network is judged by, ``BY_LABEL`` or ``BY_MAJORITY``.
         head: of a run with several; None of a network with one output.
+        base: the finished network that was fine-tuned; None of one trained from the beginning.
         temperature: that the logits were divided by in training; None if they were not.
         roles: name and fingerprint of the dataset, and which split served what.
     """
@@ -55,6 +82,7 @@ class Source:
     dataset: Dataset
     truth: str
     head: str | None
+    base: Base | None
     temperature: float | None
     roles: dict[str, Any]
 
@@ -79,18 +107,20 @@ def open_run(run: Path, data: str | None = None, head: str | None = None) -> Sou
     heads = described.get("heads", [])
     default = heads[0] if heads else None
     head = head or default
+    base = find_base(recipe)
     by_votes = truth_of(head) == BY_MAJORITY and dataset.votes is not None
     if by_votes:
         dataset = with_majority_truth(dataset, described["train"])
     return Source(
         name=recipe["name"] if head == default else f"{recipe['name']}-{head}",
-        description=str(recipe.get("description", "")),
+        description=_description(recipe, base, described["name"]),
         recipe_sha256=recipe_sha256,
         network=network,
         precision=precision,
         dataset=dataset,
         truth=BY_MAJORITY if by_votes else BY_LABEL,
         head=head,
+        base=base,
         temperature=_temperature(run, None if head == default else head),
         roles={key: described[key] for key in ("name", *ROLES, DIVISION) if key in described},
     )
@@ -151,6 +181,42 @@ def read_recipe(run: Path) -> tuple[dict[str, Any], str]:
     if not isinstance(name, str) or not name or Path(name).name != name:
         raise FerEdgeError(f"{path} has no usable name, got {name!r}", "train again")
     return recipe, hashlib.sha256(text.encode()).hexdigest()
+
+
+def find_base(recipe: Mapping[str, Any]) -> Base | None:
+    """The network that a run's recipe starts from, as far as its file still tells."""
+    model = recipe.get("model")
+    if not isinstance(model, dict) or not isinstance(model.get("file"), str):
+        return None
+    path, recorded = Path(model["file"]), model.get("sha256") or None
+    # the package may lie elsewhere than where the run was trained
+    for file in (path, shipped_models().get(path.stem, path)):
+        if file.is_file() and sha256(file) == recorded and (found := _recorded(file)):
+            return Base(found[0], recorded, _known(found[1]))
+    name = path.parent.name if path.stem == "model" else path.stem
+    # a manifest takes no longer name and no control characters
+    return Base("".join(filter(str.isprintable, name))[:100] or "another network", recorded, {})
+
+
+def _recorded(file: Path) -> tuple[str, Mapping[str, Any]] | None:
+    """A network's name and dataset, out of its bundle or its run folder; None where it has none."""
+    try:
+        if file.suffix == ".fer":
+            manifest = open_bundle(file, keys=()).manifest
+            return manifest.name, manifest.dataset
+        return read_recipe(file.parent)[0]["name"], read_json(file.parent / "data.json")
+    except FerEdgeError:
+        return None
+
+
+def _known(roles: Mapping[str, Any]) -> dict[str, str]:
+    return {key: str(roles[key]) for key in ("name", "fingerprint") if key in roles}
+
+
+def _description(recipe: Mapping[str, Any], base: Base | None, dataset: str) -> str:
+    if base is not None and recipe["name"] == GENERIC:
+        return f"{base.name}, fine-tuned on {dataset}"
+    return str(recipe.get("description", ""))
 
 
 def _temperature(run: Path, head: str | None) -> float | None:

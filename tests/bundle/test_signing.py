@@ -304,6 +304,37 @@ def test_show_says_what_a_bundle_is(
         assert "version 4 (not checked" in shown
 
 
+def test_show_says_what_was_seen_in_training_how_it_was_divided_and_what_it_began_as(
+    maker: Maker, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def report(images: int, accuracy: float) -> dict[str, Any]:
+        estimate = {"value": accuracy, "low": accuracy, "high": accuracy}
+        return {"images": images, "accuracy": estimate, "macro_f1": estimate}
+
+    def shown(recipe: dict[str, Any], dataset: dict[str, Any], *own: Any) -> str:
+        metrics = dict(zip(("int8", "int8_unleaked"), own, strict=True)) | {"splits": ["Test"]}
+        path = maker.bundle("seen.fer", metrics=metrics, recipe=recipe, dataset=dataset)
+        assert _fer_edge(monkeypatch, "bundle", "show", path) == 0
+        return capsys.readouterr().out
+
+    division = {"how": "by-image", "leaky": True}
+    text = shown({"name": "x"}, {"division": division}, report(90, 0.8), report(20, 0.5))
+    assert "accuracy 80.0% (80.0% – 80.0%), macro-F1 80.0%, 90 images on Test, 70 of them" in text
+    assert "70 of them seen in training" in text
+    assert "20 images on Test, without these" in text
+    assert "LEAKY: oversampled before dividing" in text
+    text = shown({"name": "x"}, {"division": None}, report(90, 0.8), report(90, 0.8))
+    assert text.count("int8 ") == 1
+    assert "seen in" not in text
+    assert "divi" not in text
+    base = {"name": "edge-nano", "sha256": "ab" * 32, "dataset": {"name": "fer2013"}}
+    text = shown({"name": "x", "base": base}, {}, report(90, 0.8), None)
+    assert "90 images on Test, 90 of them seen in fine-tuning" in text
+    assert "fine-tuned from  edge-nano abababababababab, trained on fer2013" in text
+
+
 def test_an_unsigned_bundle_is_shown_without_cryptography(bundle: Path) -> None:
     code = (
         "import sys; sys.argv = ['fer-edge', 'bundle', 'show', sys.argv[1]]\n"

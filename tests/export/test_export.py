@@ -43,8 +43,9 @@ from fer_edge.export.judging.gate import Check, Verdict  # noqa: E402
 from fer_edge.export.material import prepare  # noqa: E402
 from fer_edge.export.packing import holds_another  # noqa: E402
 from fer_edge.export.showing.explaining import short_name  # noqa: E402
-from fer_edge.export.showing.report import warnings  # noqa: E402
-from fer_edge.export.source import in_float32, newest_run, open_run  # noqa: E402
+from fer_edge.export.showing.model_card import model_card  # noqa: E402
+from fer_edge.export.showing.report import unchecked, warnings  # noqa: E402
+from fer_edge.export.source import Base, Source, in_float32, newest_run, open_run  # noqa: E402
 from fer_edge.export.targets import TARGETS  # noqa: E402
 from fer_edge.train.reproduce.exports import extract  # noqa: E402
 from fer_edge.train.reproduce.tables import markdown  # noqa: E402
@@ -88,16 +89,43 @@ def test_every_format_is_measured_and_all_but_float32_are_judged(exported: Expor
 
 def test_the_model_card_says_what_was_measured(exported: Exported) -> None:
     card = open_bundle(exported.bundle).read(MODEL_CARD).decode()
-    whole = next(each for each in exported.result.formats if each.name == INT8_TFLITE).whole
+    int8 = exported.result.int8
     assert card.startswith("# blobs\n")
     assert "Bright blobs. It takes" in card
-    assert f"{whole.accuracy.value:.1%}" in card
+    assert f"{int8.whole.accuracy.value:.1%}" in card
     assert "| all held-out images | 96 |" in card
-    assert f"| those that training never saw | {96 - LEAKS} |" in card
-    assert f"Of the held-out images, {LEAKS} stand in the training split" in card
+    assert f"| not seen in training | {96 - LEAKS} |" in card
+    assert f"Of the held-out images, {LEAKS} were seen in training as well" in card
+    assert "by bootstrap, or Wilson's where a share is 0% or 100%" in card
     for label in exported.dataset.labels:
         assert f"\n| {label} | " in card
         assert f"**{label}**: measured on " in card, "every expression has few images here"
+
+
+def test_the_model_card_gives_no_figure_of_copies_of_training_images_as_the_models_own(
+    exported: Exported,
+) -> None:
+    result, source = exported.result, open_run(exported.run)
+    own = result.int8.own
+    missed = np.array(own.confusion)
+    missed[1], missed[2] = 0, [5, 0, 0, 0, 0, 0, 0]
+    recall = own.recall | {"disgust": None, "fear": Estimate(0.0, 0.0, 0.4)}
+    own = replace(
+        own,
+        recall=recall,
+        confusion=tuple(map(tuple, missed.tolist())),
+        calibration_error=Estimate(0.258, 0.2, 0.3),
+    )
+    int8 = replace(result.int8, unleaked=own)
+    division = {"how": "by-image", "test_share": 0.2, "seed": 1, "leaky": True}
+    source = replace(source, roles=source.roles | {"division": division})
+    card = model_card(source, replace(result, formats=(int8,)))
+    assert "**disgust**: no held-out image shows it" in card
+    assert "| fear | 5 | 0.0% (0.0% – 40.0%) |" in card
+    assert "It knows **fear** worst: it finds 0% of it." in card
+    assert "off by 25.8% on average" in card
+    assert "LEAKY: oversampled before dividing" in card
+    assert f"of {own.images}: " in card.split("What int8 cost")[1]
 
 
 def test_the_model_card_names_the_weaknesses_that_the_figures_show() -> None:
@@ -114,6 +142,8 @@ def test_the_model_card_names_the_weaknesses_that_the_figures_show() -> None:
     assert "When it says **sad**, it is right 13% of the time." in text
     assert "**sad**: measured on 20 images only." in text
     assert "**happy**" not in text
+    perfect = np.eye(3, dtype=np.float32)[targets]
+    assert "worst" not in weaknesses(report(perfect, targets, labels))
 
 
 def test_the_model_card_says_what_the_law_prohibits(exported: Exported) -> None:
@@ -176,11 +206,21 @@ def test_recalls_that_few_images_measured_are_warned_of_in_one_line_a_scope(
     recalls = [line for line in warnings(int8.verdict) if line.startswith("recall may drop on ")]
     assert [line.split(", of ")[0].removeprefix("recall may drop on ") for line in recalls] == [
         "all images",
-        "images never seen in training",
+        "images not in the training splits",
     ]
     for label in exported.dataset.labels:
         assert f"{label} by up to" in recalls[0]
     assert "over the budget of 3" in recalls[0]
+
+
+def test_expressions_that_no_unseen_image_shows_are_named(exported: Exported) -> None:
+    verdict = Verdict((), ("angry",), ("disgust", "fear"))
+    assert unchecked(verdict) == [
+        "no held-out image shows angry: that recall was not checked",
+        "no held-out image that is not in the training splits too shows disgust, fear: that "
+        "recall was not checked",
+    ]
+    assert unchecked(Verdict(())) == []
 
 
 def test_an_export_becomes_a_row_among_the_reproduced_networks(exported: Exported) -> None:
@@ -235,6 +275,34 @@ def test_no_image_calibrates_trains_or_rehearses_that_stands_in_the_test_split(
     assert len(made.rehearsal.faces) == 96 - 20
     for images in (made.calibration, made.training, made.rehearsal.faces):
         assert not {image.tobytes() for image in images} & tested
+
+
+def test_a_fine_tuned_network_says_what_it_began_as_and_what_that_was_trained_on(
+    exported: Exported, tmp_path: Path
+) -> None:
+    run = copied_run(exported, tmp_path)
+    known = {key: exported.result.dataset[key] for key in ("name", "fingerprint")}
+
+    def opened(file: Path, sha256: str) -> Source:
+        text = (exported.run / "recipe.toml").read_text().replace('"blobs"', '"fine-tune"')
+        model = f'[model]\nfile = "{file}"\nsha256 = "{sha256}"\n'
+        (run / "recipe.toml").write_text(text.replace("[model]\n", model))
+        return open_run(run)
+
+    for file in (exported.bundle, exported.run / "model.keras"):
+        sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
+        source = opened(file, sha256)
+        assert source.base == Base("blobs", sha256, known)
+        assert source.description == "blobs, fine-tuned on blobs"
+    card = model_card(source, replace(exported.result, base=source.base))
+    assert "blobs, fine-tuned on blobs. It takes" in card
+    assert f"It began as blobs (SHA-256 {sha256[:16]}), trained on blobs" in card
+    assert "| not seen in fine-tuning |" in card
+    assert "Fine-tuned on Training of blobs" in card
+    assert opened(tmp_path / "gone" / "model.keras", "0" * 64).base == Base("gone", "0" * 64, {})
+    # trained on since
+    assert opened(exported.bundle, "0" * 64).base == Base("blobs", "0" * 64, {})
+    assert open_run(exported.run).base is None
 
 
 def test_a_network_of_mixed_precision_is_exported_in_float32(exported: Exported) -> None:

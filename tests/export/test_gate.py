@@ -145,6 +145,15 @@ def test_a_class_without_images_is_named_as_unchecked() -> None:
     assert "recall drop of disgust" not in [check.what for check in verdict.checks]
 
 
+def test_a_class_whose_every_image_was_trained_on_is_named_as_unchecked_there() -> None:
+    clean = (_drop(disgust=None), {"happy": 400, "disgust": 0})
+    verdict = judge(_drop(), PLENTY, Budget(), unleaked=clean)
+    assert (verdict.unchecked, verdict.unchecked_unleaked) == ((), ("disgust",))
+    assert verdict.to_dict()["unchecked_unleaked"] == ["disgust"]
+    verdict = judge(_drop(disgust=None), {"happy": 9, "disgust": 0}, Budget(), unleaked=clean)
+    assert (verdict.unchecked, verdict.unchecked_unleaked) == (("disgust",), ())
+
+
 def test_agreement_of_exactly_the_budget_passes_and_less_fails() -> None:
     assert judge(_drop(agreement=(0.97, 0.97, 0.98)), PLENTY, Budget()).passed
     verdict = judge(_drop(agreement=(0.9699, 0.96, 0.98)), PLENTY, Budget())
@@ -183,7 +192,7 @@ def test_a_loss_that_only_unseen_images_show_fails() -> None:
     hidden = _drop(accuracy=(0.04, 0.02, 0.06))
     verdict = judge(_drop(), PLENTY, Budget(), unleaked=(hidden, few))
     (failure,) = verdict.failures
-    assert str(failure) == "accuracy drop 4.00 (2.00 – 6.00) on images never seen in training"
+    assert str(failure) == "accuracy drop 4.00 (2.00 – 6.00) on images not in the training splits"
     assert judge(_drop(), PLENTY, Budget(), unleaked=(_drop(), few)).passed
 
 

@@ -42,7 +42,8 @@ class Certainty:
         threshold: chosen on the validation splits.
         aim: the precision that it was chosen for.
         chosen: what it does there.
-        held_out: and on the test splits, which had no say; None where it names nothing.
+        held_out: and on the test splits, which had no say, without copies of training images if
+            some are left; None where it names nothing.
     """
 
     threshold: float
@@ -71,7 +72,8 @@ def find_certainty(source: Source, held_out: HeldOut, int8: bytes) -> Certainty 
         return None
     chosen = _share(said, validation.targets, threshold, splits)
     assert chosen is not None
-    tested = _share(held_out.ask(int8), held_out.dataset.targets, threshold, held_out.splits)
+    said, targets = held_out.ask(int8)[held_out.own], held_out.dataset.targets[held_out.own]
+    tested = _share(said, targets, threshold, held_out.splits)
     return Certainty(threshold, PRECISION, chosen, tested)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from fer_edge.export.judging.budget import Budget
 from fer_edge.metrics import Drop, Estimate
 
-WHOLE, UNLEAKED = "all images", "images never seen in training"
+WHOLE, UNLEAKED = "all images", "images not in the training splits"
 """Scopes of a check."""
 SIZES = KILOBYTES, ARENA = "kilobytes", "kilobytes of the arena"
 """What the checks of sizes are called; no remedy makes a network smaller."""
@@ -29,7 +29,7 @@ class Check:
         limit: of the budget, in the same unit.
         verdict: ``pass``, ``warn`` (the interval reaches over the limit, or the class has too few
             images to decide) or ``fail``.
-        scope: of the held-out images, ``all images`` or ``images never seen in training``.
+        scope: of the held-out images, ``all images`` or ``images not in the training splits``.
     """
 
     what: str
@@ -52,10 +52,12 @@ class Verdict:
     Attributes:
         checks: every check that was made.
         unchecked: classes without a held-out image, of whose recall nothing can be said.
+        unchecked_unleaked: those of which training saw every held-out image.
     """
 
     checks: tuple[Check, ...]
     unchecked: tuple[str, ...] = ()
+    unchecked_unleaked: tuple[str, ...] = ()
 
     @property
     def passed(self) -> bool:
@@ -83,6 +85,7 @@ class Verdict:
             "passed": self.passed,
             "checks": [asdict(check) for check in self.checks],
             "unchecked": list(self.unchecked),
+            "unchecked_unleaked": list(self.unchecked_unleaked),
         }
 
 
@@ -110,7 +113,7 @@ def judge(
     a class with fewer images than ``budget.recall_min_images`` a face or two decide the estimate:
     it fails when the whole interval is over the limit, and warns else, also of a class that lost
     nothing. Macro-F1 fails by its whole interval alone, too, where one face of the smallest class
-    weighs more than its limit. A class without images is named as unchecked.
+    weighs more than its limit. A class without images is named as unchecked, in either scope.
     """
     checks = _checks(drop, class_images, budget, WHOLE)
     if unleaked is not None:
@@ -122,8 +125,16 @@ def judge(
         if measured is not None and limit is not None:
             kilobytes = Estimate(measured / 1000, measured / 1000, measured / 1000)
             checks.append(rise(what, kilobytes, limit, WHOLE))
-    unchecked = tuple(label for label, estimate in drop.recall.items() if estimate is None)
-    return Verdict(tuple(checks), unchecked)
+    unchecked = _absent(drop)
+    seen = () if unleaked is None else _absent(unleaked[0])
+    return Verdict(
+        tuple(checks), unchecked, tuple(label for label in seen if label not in unchecked)
+    )
+
+
+def _absent(drop: Drop) -> tuple[str, ...]:
+    """Classes without an image."""
+    return tuple(label for label, estimate in drop.recall.items() if estimate is None)
 
 
 def _checks(drop: Drop, class_images: Mapping[str, int], budget: Budget, scope: str) -> list[Check]:

@@ -55,6 +55,11 @@ class HeldOut:
             self.asked[model] = classify_many(model, self.dataset.faces)
         return self.asked[model]
 
+    @property
+    def own(self) -> np.ndarray:
+        """(N,) bool, the images that tell how good a model is: the clean ones, if there are any."""
+        return self.clean if self.clean.any() else np.ones_like(self.clean)
+
     def reports(self, said: np.ndarray) -> tuple[Report, Report | None]:
         """Figures of these probabilities on all images, and on the clean ones if there are any."""
         targets, labels, clean = self.dataset.targets, self.dataset.labels, self.clean
@@ -100,7 +105,7 @@ class Format:
         drop_unleaked: the same on those that training never saw; None where that is all or none.
         verdict: of the gate; None for a float format.
         latency: single-thread, for one face.
-        reliability: confidence beside accuracy, on all held-out images.
+        reliability: confidence beside accuracy, on the images of ``own``.
     """
 
     name: str
@@ -112,6 +117,11 @@ class Format:
     verdict: Verdict | None
     latency: Latency
     reliability: tuple[Bin, ...]
+
+    @property
+    def own(self) -> Report:
+        """The figures that are the model's own: without copies of training images, if some are."""
+        return self.unleaked or self.whole
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready."""
@@ -182,7 +192,7 @@ def measure(
                 drop_unleaked=drops[1],
                 verdict=None if is_exact(name) else held_out.judge(drops, budget, *limits),
                 latency=latency[name],
-                reliability=reliability(said, dataset.targets),
+                reliability=reliability(said[held_out.own], dataset.targets[held_out.own]),
             )
         )
     return tuple(formats)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from fer_edge.data.division import describe_division
 from fer_edge.export.findings import Findings
 from fer_edge.export.judging.measure import Format
-from fer_edge.export.source import Source
+from fer_edge.export.source import Base, Source
 from fer_edge.metrics import Report, percent
 from fer_edge.subject import BY_MAJORITY
 
@@ -14,6 +15,8 @@ WEAK_RECALL = 0.5
 """Below it a model misses an expression more often than it names it."""
 OFTEN = 0.2
 """Share of an expression's images that is worth naming the mistake for."""
+INTERVALS = "95% intervals, by bootstrap, or Wilson's where a share is 0% or 100%"
+"""What stands behind a figure, as ``metrics`` makes it."""
 
 USE = """\
 For research, teaching, art, games and interfaces that react to a face whose owner has agreed and
@@ -36,16 +39,19 @@ the data, not what a person feels or means.
 
 
 def model_card(source: Source, found: Findings) -> str:
-    """The card in Markdown, with the int8 TFLite's figures on the held-out splits."""
+    """The card in Markdown, with the int8 TFLite's figures on the held-out splits.
+
+    Where some held-out images are copies of training images, all but one line leaves them out.
+    """
     int8 = found.int8
     sections = {
         "What it is": _what(source, int8),
         "What it is for": USE,
         "What it must not be used for": MISUSE,
-        "Data": _data(source, found.splits, int8),
-        "How good it is": _measured(int8),
+        "Data": _data(source, found),
+        "How good it is": _measured(found),
         "How sure it is": _sureness(found),
-        "Where it is weak": weaknesses(int8.whole),
+        "Where it is weak": weaknesses(int8.own),
         "What int8 cost": _cost(int8),
         "What was not measured": _limits(source),
     }
@@ -58,20 +64,26 @@ def model_card(source: Source, found: Findings) -> str:
 
 def _what(source: Source, int8: Format) -> str:
     described = " ".join(source.description.split()).rstrip(".")
+    head = "" if source.head is None else f"This is the head `{source.head}` alone. "
     return (
-        f"{described + '. ' if described else ''}It takes one 48×48 grayscale face and gives a "
-        f"probability for each of {', '.join(int8.whole.labels)}. An int8 TFLite network of "
+        f"{described + '. ' if described else ''}{head}It takes one 48×48 grayscale face and gives "
+        f"a probability for each of {', '.join(int8.whole.labels)}. An int8 TFLite network of "
         f"{int8.size / 1000:,.0f} kB, made by fer-edge; the figures are those of this file."
     )
 
 
-def _data(source: Source, splits: tuple[str, ...], int8: Format) -> str:
-    roles, seen = source.roles, _seen(int8)
+def _data(source: Source, found: Findings) -> str:
+    roles, int8 = source.roles, found.int8
     chosen = f"chosen on {', '.join(roles['validation'])}, " if roles["validation"] else ""
+    trained = "Trained" if found.base is None else "Fine-tuned"
     sentences = [
-        f"Trained on {', '.join(roles['train'])} of {roles['name']} (fingerprint "
-        f"{roles['fingerprint'][:16]}), {chosen}measured on {', '.join(splits)}."
+        f"{trained} on {', '.join(roles['train'])} of {roles['name']} (fingerprint "
+        f"{roles['fingerprint'][:16]}), {chosen}measured on {', '.join(found.splits)}."
     ]
+    if found.base is not None:
+        sentences.append(_origin(found.base))
+    if division := describe_division(roles):
+        sentences.append(f"{division[0].upper()}{division[1:]}.")
     if source.truth == BY_MAJORITY:
         sentences.append(
             "Judged by the majority of FER+'s votes, over half of those above one: the "
@@ -81,34 +93,50 @@ def _data(source: Source, splits: tuple[str, ...], int8: Format) -> str:
         sentences.append(f"Judged by the labels of {roles['name']}, not by FER+'s votes.")
     if roles["drop_leaks"]:
         sentences.append("Training left out the images that stand in the other splits as well.")
-    if seen:
+    if found.copies and int8.unleaked is None:
         sentences.append(
-            f"Of the held-out images, {seen} stand in the training split as well; the figures are "
-            "given with and without them."
+            f"Every held-out image was seen in {found.phase} as well: the figures say nothing of "
+            "other faces."
+        )
+    elif found.copies:
+        sentences.append(
+            f"Of the held-out images, {found.copies:,} were seen in {found.phase} as well; the "
+            "figures below leave them out, but for one line."
         )
     return " ".join(sentences)
 
 
-def _measured(int8: Format) -> str:
-    whole = int8.whole
+def _origin(base: Base) -> str:
+    """Where a fine-tuned network comes from."""
+    known = "" if base.sha256 is None else f" (SHA-256 {base.sha256[:16]})"
+    sentence = f"It began as {base.name}{known}"
+    if "name" in base.dataset:
+        known = base.dataset.get("fingerprint", "")[:16]
+        sentence += f", trained on {base.dataset['name']} (fingerprint {known})"
+    return f"{sentence}; what that had seen of the held-out images was not looked at."
+
+
+def _measured(found: Findings) -> str:
+    int8 = found.int8
+    own = int8.own
     lines = [
         "| | images | accuracy | macro-F1 | calibration error |",
         "|---|---|---|---|---|",
-        _row("all held-out images", whole),
     ]
-    if _seen(int8) and int8.unleaked is not None:
-        lines.append(_row("those that training never saw", int8.unleaked))
+    if found.copies and int8.unleaked is not None:
+        lines.append(_row(f"not seen in {found.phase}", own))
     lines += [
+        _row("all held-out images", int8.whole),
         "",
         "| expression | images | recall | precision | most often taken for |",
         "|---|---|---|---|---|",
     ]
-    for index, label in enumerate(whole.labels):
-        images, (mistake, share) = sum(whole.confusion[index]), _most_common_mistake(whole, index)
+    for index, label in enumerate(own.labels):
+        images, (mistake, share) = sum(own.confusion[index]), _most_common_mistake(own, index)
         taken = f"{mistake} ({share:.0%})" if share else "–"
-        recall, precision = percent(whole.recall[label]), percent(whole.precision[label])
+        recall, precision = percent(own.recall[label]), percent(own.precision[label])
         lines.append(f"| {label} | {images} | {recall} | {precision} | {taken} |")
-    lines += ["", "In parentheses: 95% bootstrap intervals, and shares of the expression's images."]
+    lines += ["", f"In parentheses: {INTERVALS}, and shares of the expression's images."]
     return "\n".join(lines)
 
 
@@ -135,14 +163,16 @@ def _sureness(found: Findings) -> str:
     return " ".join(sentences)
 
 
-def weaknesses(whole: Report) -> str:
-    """Sentences that the figures give; the weakest expression always has one."""
-    recalls = {label: e.value for label, e in whole.recall.items() if e is not None}
+def weaknesses(measured: Report) -> str:
+    """Sentences that the figures give; the weakest expression has one unless none was missed."""
+    recalls = {label: e.value for label, e in measured.recall.items() if e is not None}
     weakest = min(recalls, key=lambda label: recalls[label])
-    lines = [f"- It knows **{weakest}** worst: it finds {recalls[weakest]:.0%} of it."]
-    for index, label in enumerate(whole.labels):
-        images = sum(whole.confusion[index])
-        mistake, share = _most_common_mistake(whole, index)
+    lines = []
+    if (least := f"{recalls[weakest]:.0%}") != "100%":
+        lines.append(f"- It knows **{weakest}** worst: it finds {least} of it.")
+    for index, label in enumerate(measured.labels):
+        images = sum(measured.confusion[index])
+        mistake, share = _most_common_mistake(measured, index)
         if not images:
             lines.append(f"- **{label}**: no held-out image shows it, so nothing is known.")
             continue
@@ -152,12 +182,12 @@ def weaknesses(whole: Report) -> str:
             lines.append(f"- **{label}**: it misses more than it finds ({recalls[label]:.0%}).")
         if share >= OFTEN:
             lines.append(f"- **{label}** is taken for {mistake} in {share:.0%} of its images.")
-        precision = whole.precision[label]
+        precision = measured.precision[label]
         if precision is not None and precision.value < WEAK_RECALL:
             lines.append(
                 f"- When it says **{label}**, it is right {precision.value:.0%} of the time."
             )
-    error = whole.calibration_error.value
+    error = measured.calibration_error.value
     lines.append(
         f"- Its confidence is off by {error:.1%} on average here, and by more elsewhere: choose a "
         "threshold on pictures of the device."
@@ -165,16 +195,12 @@ def weaknesses(whole: Report) -> str:
     return "\n".join(lines)
 
 
-def _seen(int8: Format) -> int:
-    """Held-out images that training saw."""
-    return int8.whole.images - (int8.unleaked.images if int8.unleaked is not None else 0)
-
-
 def _cost(int8: Format) -> str:
-    lost, accuracy = int8.drop, int8.drop.accuracy
+    lost = int8.drop_unleaked or int8.drop
+    accuracy = lost.accuracy
     return (
         f"Quantization changed {lost.lost + lost.won} right or wrong answers of "
-        f"{int8.whole.images:,}: {lost.lost} lost, {lost.won} won. That is "
+        f"{int8.own.images:,}: {lost.lost} lost, {lost.won} won. That is "
         f"{100 * accuracy.value:.2f} points of accuracy lost ({100 * accuracy.low:.2f} to "
         f"{100 * accuracy.high:.2f}) against the float model, which names the same expression on "
         f"{lost.agreement.value:.1%} of the images."

@@ -13,11 +13,14 @@ import jinja2
 from markupsafe import Markup
 
 from fer_edge.board import read_board
+from fer_edge.data.division import describe_division
 from fer_edge.export.findings import Findings
 from fer_edge.export.judging.gate import Check, Verdict
 from fer_edge.export.judging.timing import RUNS, WARM_UP
 from fer_edge.export.showing import plots
 from fer_edge.export.showing.explaining import Explanation, short_name
+from fer_edge.export.showing.model_card import INTERVALS
+from fer_edge.export.showing.report import copies, unchecked
 from fer_edge.files import json_text, write_text
 from fer_edge.metrics import percent
 
@@ -93,12 +96,13 @@ def _html(found: Findings, layers: Explanation, machine: str) -> str:
         "bar": bar,
         "scopes": lambda verdict: list(dict.fromkeys(check.scope for check in verdict.checks)),
         "by_what": _by_what,
+        "unchecked": unchecked,
     }
     text = (resources.files("fer_edge.export.showing") / "page.html").read_text(encoding="utf-8")
-    reference, int8 = found.reference, found.int8
+    reference, int8 = found.reference_own, found.int8
     figures = {
-        "recall": plots.recall_plot(reference, int8.whole),
-        "confusion": plots.confusion_change_plot(reference, int8.whole),
+        "recall": plots.recall_plot(reference, int8.own),
+        "confusion": plots.confusion_change_plot(reference, int8.own),
         "reliability": plots.reliability_plot(found.reference_reliability, int8.reliability),
         "layers": plots.layers_plot(layers),
     }
@@ -108,6 +112,10 @@ def _html(found: Findings, layers: Explanation, machine: str) -> str:
         layers=layers,
         plots=drawn,
         machine=machine,
+        division=describe_division(found.dataset),
+        copies=copies(found),
+        partly=bool(found.copies and found.reference_unleaked),
+        intervals=INTERVALS,
         runs=RUNS,
         warm_up=WARM_UP,
         worst=layers.worst_first[:1],

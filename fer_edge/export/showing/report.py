@@ -7,9 +7,11 @@ import shlex
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from fer_edge.board import read_board
-from fer_edge.export.findings import Export
+from fer_edge.data.division import describe_division
+from fer_edge.export.findings import Export, Findings
 from fer_edge.export.judging.gate import RECALL, Verdict
 from fer_edge.export.judging.measure import Format
 from fer_edge.export.judging.timing import RUNS, WARM_UP
@@ -30,6 +32,11 @@ def print_export(result: Export, *, as_json: bool = False) -> None:
         f"({accuracy.low:.1%} – {accuracy.high:.1%}) on {result.reference.images:,} images",
         highlight=False,
     )
+    if result.copies:
+        console.print(copies(result), highlight=False)
+    if division := describe_division(result.dataset):
+        style = "yellow" if division.startswith("LEAKY") else ""
+        console.print(Text(division, style=style))
     if result.truth != BY_LABEL:
         console.print(f"judged by the {result.truth} of each image", highlight=False)
     if result.precision != "float32":
@@ -58,11 +65,8 @@ def print_export(result: Export, *, as_json: bool = False) -> None:
     for each in result.formats:
         for line in warnings(each.verdict) if each.verdict else ():
             console.print(f"[yellow]warning:[/] {each.name}: {line}", highlight=False)
-    for label in next(each.verdict.unchecked for each in result.formats if each.verdict):
-        console.print(
-            f"[yellow]warning:[/] no held-out image shows '{label}': its recall was not checked",
-            highlight=False,
-        )
+    for line in next(unchecked(each.verdict) for each in result.formats if each.verdict):
+        console.print(f"[yellow]warning:[/] {line}", highlight=False)
     if len(result.climb.rungs) > 1:
         print_climb(result.climb, console)
     console.print(f"gate passed: {result.bundle}", highlight=False)
@@ -85,6 +89,30 @@ def warnings(verdict: Verdict) -> list[str]:
         "images would tell"
         for (scope, limit), labels in recalls.items()
     ]
+
+
+def unchecked(verdict: Verdict) -> list[str]:
+    """A line for each scope of classes without an image."""
+    return [
+        f"no held-out image{where} shows {', '.join(labels)}: that recall was not checked"
+        for where, labels in (
+            ("", verdict.unchecked),
+            (" that is not in the training splits too", verdict.unchecked_unleaked),
+        )
+        if labels
+    ]
+
+
+def copies(found: Findings) -> str:
+    """How many held-out images training saw, and the accuracy without them."""
+    seen = f"{found.copies:,} of these images were seen in {found.phase} as well"
+    own, int8 = found.reference_unleaked, found.int8.unleaked
+    if own is None or int8 is None:
+        return f"{seen}: the figures say nothing of other faces"
+    return (
+        f"{seen}; accuracy without them: float {percent(own.accuracy)}, int8 "
+        f"{percent(int8.accuracy)}"
+    )
 
 
 def print_climb(climb: Climb, console: Console) -> None:
@@ -113,7 +141,7 @@ def print_climb(climb: Climb, console: Console) -> None:
 
 
 def _sureness(result: Export) -> list[str]:
-    error = f"calibration error of int8: {percent(result.int8.whole.calibration_error)}"
+    error = f"calibration error of int8: {percent(result.int8.own.calibration_error)}"
     if result.temperature is not None:
         error += f"; logits divided by {result.temperature:.2f} in training"
     if (found := result.certainty) is None:
