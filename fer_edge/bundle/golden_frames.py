@@ -8,12 +8,16 @@ from functools import partial
 import numpy as np
 
 from fer_edge.bundle import archive
-from fer_edge.bundle.golden import computes_otherwise, read_array, rehearse_member
+from fer_edge.bundle.golden import (
+    computes_otherwise,
+    gives_the_same_bits,
+    read_array,
+    rehearse_member,
+)
 from fer_edge.bundle.opening import GOLDEN, INT8_160_TFLITE, INT8_TFLITE, Bundle
 from fer_edge.detection import PARTS, SIZES, grid
 from fer_edge.detection.network import TFLiteDetector
 from fer_edge.errors import FerEdgeError
-from fer_edge.runtime.tflite_check import is_integer
 from fer_edge.runtime.trial import limited_memory
 
 MEMBERS = dict(zip((INT8_TFLITE, INT8_160_TFLITE), SIZES, strict=True))
@@ -112,7 +116,7 @@ def prove_detector(
     with limited_memory():
         network = open_it()
         difference = difference_from(network, frames, arrays[member])
-    exactly = reference_kernels and is_integer(content)
+    exactly = reference_kernels and gives_the_same_bits(bundle, content, network.runtime)
     # a NaN must fail as well
     if not difference <= (0 if exactly else bundle.manifest.golden_tolerance):
         raise computes_otherwise(

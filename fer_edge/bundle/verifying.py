@@ -25,7 +25,7 @@ def verify(path: Path, *, keys: Sequence[PublicKey] | None = None) -> Verificati
     """Check a bundle's structure, checksums and signature, and replay its golden set.
 
     TFLite files answer it twice: by the fast kernels, which a device uses, within the bundle's
-    tolerance, and by the reference kernels, to the bit where the network is in integers.
+    tolerance, and by the reference kernels, to the bit where those have to give the same bits.
 
     Args:
         path: the bundle.
