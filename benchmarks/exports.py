@@ -3,8 +3,7 @@
     python benchmarks/exports.py bundles/*.fer fer_edge/models/edge-*.fer -o export/RESULTS.md
 
 Nothing is measured here: a manifest holds what the export measured on its test split. Instructions
-are of ``benchmarks/arm/instructions.json``, and of the files named with ``--instructions``, which
-``benchmarks/arm/count.py --json`` wrote.
+are those of ``fer_edge/instructions.json``.
 """
 
 from __future__ import annotations
@@ -22,7 +21,6 @@ from fer_edge.files import write_text
 from fer_edge.instructions import PROCESSORS, counted, in_millions, read_instructions
 from fer_edge.subject import BY_LABEL
 
-BASELINE = Path(__file__).parent / "arm" / "instructions.json"
 HEADER = (
     "network",
     "judged by",
@@ -42,8 +40,8 @@ Written by `benchmarks/exports.py` from the bundles' manifests; do not edit. *Fl
 network, *int8* its TFLite file, on the same held-out images, with the drop's 95% paired bootstrap
 interval and what its budget allowed. *Agreement* is the share of images that both name alike,
 *largest difference* that of any probability on any image. A72 and A76: million instructions of one
-inference, float32 / int8 TFLite, counted in emulation, which are not time; of a network without a
-count of its own files, those of the untrained network. *Remedy* is the last that the
+inference of the untrained network, float32 / int8 TFLite, counted in emulation, which are not time.
+*Remedy* is the last that the
 [ladder](../docs/exporting.md#the-ladder) needed.
 
 Median drop {median:.2f} points, largest {largest:.2f} ({worst}).
@@ -107,13 +105,9 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("bundles", nargs="+", type=Path, metavar="BUNDLE")
-    parser.add_argument("--instructions", nargs="*", type=Path, default=[], metavar="FILE")
     parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="default: the terminal")
     options = parser.parse_args()
-    instructions: dict[str, Mapping[str, float]] = {}
-    for file in (BASELINE, *options.instructions):
-        instructions |= read_instructions(file)
-    page = table(options.bundles, instructions)
+    page = table(options.bundles, read_instructions())
     if options.output:
         write_text(options.output, page)
     else:

@@ -1,7 +1,7 @@
 """Instructions that one inference takes on the processors of Raspberry Pis, counted in emulation.
 
     python benchmarks/arm/count.py bundles/compact.fer other.tflite kusno-2
-    python benchmarks/arm/count.py --json benchmarks/arm/instructions.json     # the baseline
+    python benchmarks/arm/count.py --json fer_edge/instructions.json     # the baseline
 
 A MODEL that is no file is a network of the package, counted untrained. Without one: all of them.
 """

@@ -5,8 +5,8 @@
 
 Accuracies are of the given bundles' manifests (int8; those judged by FER2013's labels) and of
 train/results.json (the papers' networks: int8 where one was exported, else the float network).
-Instructions are of the int8 file, from instructions.json. peers.json has both of other projects'
-models (benchmarks/classifiers.py), in the format that they come in.
+Instructions are of the int8 file, from fer_edge/instructions.json. peers.json has both of other
+projects' models (benchmarks/classifiers.py), in the format that they come in.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from typing import Any
 
 from fer_edge.bundle import INT8_TFLITE, open_bundle
 from fer_edge.files import atomic_path
+from fer_edge.instructions import COUNTS
 from fer_edge.shipped import shipped_models
 from fer_edge.subject import BY_LABEL
 
@@ -150,8 +151,7 @@ def _of_papers(results: Mapping[str, Any]) -> dict[str, Any]:
         exported = "result" in entry  # else the gate refused it
         if exported and entry["recipe"] in found and entry["dataset"] == DATASET:
             found[entry["recipe"]] = entry["result"]["formats"][INT8_TFLITE]["accuracy"]
-    # instructions.json calls networks as recipes do, with the builders' underscores
-    return {name.replace("mondal-", "mondal_"): accuracy for name, accuracy in found.items()}
+    return found
 
 
 def _of_bundles(paths: Iterable[Path]) -> dict[str, Any]:
@@ -172,7 +172,7 @@ def main() -> None:
     )
     parser.add_argument("bundles", nargs="*", type=Path, help="default: those that ship")
     parser.add_argument("--results", type=Path, default=ROOT / "train" / "results.json")
-    parser.add_argument("--instructions", type=Path, default=HERE / "instructions.json")
+    parser.add_argument("--instructions", type=Path, default=COUNTS)
     parser.add_argument(
         "-o", "--output", type=Path, default=ROOT / "docs" / "images" / "pareto.png"
     )

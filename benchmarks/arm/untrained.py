@@ -20,21 +20,23 @@ if TYPE_CHECKING:
 
 DETECTOR = "detector"
 """Name of the face detector's files, which are int8 alone."""
-TOO_LARGE = ("mondal_deep",)
-"""Left out: 2 G multiply-accumulates take minutes under the emulator."""
+ALL_FORMATS = ("compact", "edge-nano", "edge-small", "edge-base")
+"""Networks of which the float16 and the dynamic-range file are written as well."""
 CALIBRATION = 8
 """Images of noise; the ranges do not matter."""
 
 
 def networks() -> dict[str, tuple[str, dict[str, Any]]]:
-    """Builder and options of every network, by the name that its files get."""
+    """Builder and options of every network, by the name of its recipe, which its files get."""
     from fer_edge.train.models import BUILDERS
     from fer_edge.train.models.edge import SIZES
     from fer_edge.train.models.kusno import FILTERS
 
     found: dict[str, tuple[str, dict[str, Any]]] = {
-        name: (name, {}) for name in BUILDERS if name not in (*TOO_LARGE, "edge", "kusno")
+        name.replace("_", "-"): (name, {}) for name in BUILDERS if name not in ("edge", "kusno")
     }
+    found["mondal-improved"] = found["mondal-shallow"]  # its dropout is training's alone
+    found["triwijoyo-no-bn"] = ("triwijoyo", {"batch_norm": "none"})
     found |= {f"kusno-{model}": ("kusno", {"model": model}) for model in FILTERS}
     found |= {f"edge-{size}": ("edge", {"size": size}) for size in SIZES["plain"]}
     return found
@@ -43,6 +45,7 @@ def networks() -> dict[str, tuple[str, dict[str, Any]]]:
 def file_names() -> set[str]:
     """What ``write_untrained`` calls its files."""
     kinds = {f"{name}.{kind}" for name in networks() for kind in ("float32", "int8")}
+    kinds |= {f"{name}.{kind}" for name in ALL_FORMATS for kind in ("float16", "dynamic")}
     return kinds | {f"{DETECTOR}.int8", f"{DETECTOR}.int8-160x120"}
 
 
@@ -54,8 +57,8 @@ def write_untrained(folder: Path, names: Collection[str] | None = None) -> dict[
         names: of ``networks``, or ``DETECTOR``; None takes all.
 
     Returns:
-        The float32 and the int8 file of each, by a name such as ``compact.int8``, and the
-        detector's int8 files.
+        The float32 and the int8 file of each, by a name such as ``compact.int8``, more of
+        ``ALL_FORMATS``, and the detector's int8 files.
     """
     keras = import_keras(backend="tensorflow")
     from fer_edge.export.converters import tflite
@@ -74,6 +77,9 @@ def write_untrained(folder: Path, names: Collection[str] | None = None) -> dict[
         _move_batch_norms(network, np.random.default_rng(1))
         folded = equalize(fold_batch_norms(merged(network))[0], noise)
         content = {"float32": tflite.to_float32(folded), "int8": tflite.to_int8(folded, noise)}
+        if name in ALL_FORMATS:
+            content["float16"] = tflite.to_float16(folded)
+            content["dynamic"] = tflite.to_dynamic_range(folded)
         for kind, data in content.items():
             files[f"{name}.{kind}"] = folder / f"{name}.{kind}.tflite"
             files[f"{name}.{kind}"].write_bytes(data)

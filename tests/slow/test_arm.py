@@ -25,6 +25,7 @@ from fer_edge.data.clip import render_clip
 from fer_edge.device.run import RunOptions
 from fer_edge.device.run import run as run_here
 from fer_edge.errors import FerEdgeError
+from fer_edge.instructions import COUNTS
 
 pytestmark = pytest.mark.timeout(1800)
 
@@ -35,7 +36,7 @@ FLOAT_TOLERANCE = 1e-5
 """In probability: processors add, and fuse a multiplication with an addition, differently."""
 SLOWER = 1.01
 """Instructions over those of the baseline that are let pass; a repeated count differs by 0.03%."""
-BASELINE = ROOT / "benchmarks" / "arm" / "instructions.json"
+BASELINE = COUNTS
 REFRESH = f"python benchmarks/arm/count.py --json {BASELINE.relative_to(ROOT)}"
 
 Answers = dict[str, np.ndarray]

@@ -111,13 +111,12 @@ def write_results(
     """Write ``RESULTS.md``, ``results.json`` and the figures from what the run folders hold.
 
     What an earlier ``results.json`` of the report has of runs that are not here, such as another
-    machine's, stays as long as recipe and dataset are the same. Instructions are those of
-    ``instructions.json`` in the folder of the report, if it is there.
+    machine's, stays as long as recipe and dataset are the same.
     """
     earlier = read_json(report / "results.json")
     results = with_those_elsewhere(records, plan((), epochs_scale), earlier.get("runs", []))
     exports = read_exports(records, runs) + exports_elsewhere(results, earlier.get("exports", []))
-    instructions = read_instructions(report / "instructions.json")
+    instructions = read_instructions()
     figures = draw_figures(results, report / "figures")
     content = {"runs": [result.to_dict() for result in results], "exports": exports}
     write_text(report / "results.json", _a_line_each(content))
