@@ -61,6 +61,10 @@ def test_what_is_printed_can_be_read_back(config):
     assert first["key"] == ["a.pub", "b.pub"]
 
 
+def test_a_shipped_model_is_printed_by_its_name():
+    assert _resolved("edge-small")["bundle"] == "edge-small"
+
+
 def test_a_source_on_the_command_line_stands_for_the_files(config):
     config.write_text("camera = 0\n")
     assert _resolved("--config", config)["camera"] == "0"

@@ -13,7 +13,12 @@ from pathlib import Path
 from fer_edge.bundle import archive
 from fer_edge.bundle.manifest import MANIFEST_LIMIT, SCHEMA, VERSION, Manifest, parse_manifest
 from fer_edge.bundle.minisign import SIGNATURE_LIMIT, PublicKey, Signature, parse_signature
-from fer_edge.bundle.trust import check_signature, trusted_keys, with_package_key
+from fer_edge.bundle.trust import (
+    check_signature,
+    package_signer,
+    trusted_keys,
+    with_package_key,
+)
 from fer_edge.errors import FerEdgeError, nearest
 from fer_edge.files import atomic_path
 from fer_edge.shipped import shipped_models
@@ -45,6 +50,8 @@ LIMIT = 256 << 20
 _LIMITS = {GOLDEN: 4 << 20, MODEL_CARD: 1 << 20}
 """Bytes of the largest member; of a model ``_MODEL_LIMIT``."""
 _MODEL_LIMIT = 128 << 20
+_PICTURES = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM", b"II*\0", b"MM\0*")
+"""What the files of JPEG, PNG, GIF, BMP and TIFF begin with."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +66,7 @@ class Bundle:
         written: the manifest's own bytes, which a signature covers.
         signed: the ``.minisig`` file's own bytes; None where there is none.
         signature: the same, parsed. Checked only where ``signer`` is not None.
-        signer: the trusted key that signed; None where no key was asked for.
+        signer: the key that signed, checked; None where no key was asked for.
         notes: what a person should know, such as entries of a newer version that are ignored.
     """
 
@@ -149,20 +156,23 @@ def open_bundle(path: Path | str, *, keys: Sequence[PublicKey] | None = None) ->
     Args:
         path: the ``.fer`` file.
         keys: of which one must have signed it; none at all takes any bundle. None takes those that
-            this machine is configured to trust, and the package's own for what came with it.
+            this machine is configured to trust, and the package's own for what came with it; where
+            there are none, a bundle that says it is signed by the package's key is checked.
 
     Raises:
         FerEdgeError: no bundle, a damaged one, one that no trusted key signed, one from a newer
             version, or one whose input is not a 48×48 grayscale face.
     """
     path = Path(path)
-    keys = with_package_key(path, trusted_keys() if keys is None else keys)
+    required = with_package_key(path, trusted_keys()) if keys is None else tuple(keys)
     opened = _open(path)
     try:
         written = _read(opened, MANIFEST, MANIFEST_LIMIT)
         signed = _read(opened, SIGNATURE, SIGNATURE_LIMIT) if SIGNATURE in opened.members else None
         signature = None if signed is None else parse_signature(signed)
-        signer = check_signature(path, written, signature, keys)
+        signer = check_signature(path, written, signature, required)
+        if keys is None and not required:
+            signer = package_signer(path, written, signature)
         manifest, ignored = _parse(path, written)
         newer = _is_newer(manifest)
         _check_members(opened, manifest, newer)
@@ -237,6 +247,11 @@ def _open(path: Path) -> archive.Archive:
     try:
         return archive.Archive(read, size)
     except (ValueError, OSError) as error:
+        head = os.pread(descriptor, 12, 0)
+        if head.startswith(_PICTURES) or head[8:] == b"WEBP":
+            raise FerEdgeError(
+                f"{path} is a picture, not a bundle", f"name it with --images {path}"
+            ) from error
         raise _damaged(path, str(error)) from error
 
 

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from fer_edge.bundle.opening import Bundle
+from fer_edge.bundle.trust import is_package_key
 
 
 @dataclass(frozen=True)
@@ -135,7 +136,10 @@ def _signature(bundle: Bundle) -> str:
     when = ""
     if entry and entry.isascii() and entry.isdigit() and len(entry) < 12:
         when = time.strftime(", %Y-%m-%d %H:%M UTC", time.gmtime(int(entry)))
-    checked = "checked" if facts["checked"] else "not checked, no key was given"
+    checked = "not checked, no key was given"
+    if bundle.signer:
+        whose = "this package's key" if is_package_key(bundle.signer) else "a trusted key"
+        checked = f"checked, {whose}"
     version = "" if facts["version"] is None else f", version {facts['version']}"
     return f"by {facts['key']}{when}{version} ({checked})"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 from fer_edge.bundle.minisign import PublicKey, Signature, read_public_key
@@ -33,15 +34,46 @@ def trusted_keys(given: Sequence[Path] = ()) -> tuple[PublicKey, ...]:
     return tuple(read_public_key(path) for path in paths)
 
 
+def given_keys(given: Sequence[Path] | None) -> tuple[PublicKey, ...] | None:
+    """The keys that somebody named; None where nobody did, which leaves it to the machine.
+
+    Raises:
+        FerEdgeError: a key cannot be read.
+    """
+    return trusted_keys(given) if given else None
+
+
 def with_package_key(path: Path, keys: Sequence[PublicKey]) -> tuple[PublicKey, ...]:
     """The keys of which one must have signed a bundle.
 
     Where it came with the package, the package's own key counts as well: whoever runs the package
     trusts those who made it.
     """
-    if keys and comes_with_package(path):
-        return (*keys, read_public_key(release_key()))
-    return tuple(keys)
+    return and_package_key(keys) if comes_with_package(path) else tuple(keys)
+
+
+def and_package_key(keys: Sequence[PublicKey]) -> tuple[PublicKey, ...]:
+    """The keys and the package's own; none where there are none, since then anything goes."""
+    return (*keys, read_public_key(release_key())) if keys else ()
+
+
+def is_package_key(key: PublicKey) -> bool:
+    """Whether a key is that of those who made the package."""
+    return release_key().is_file() and key == read_public_key(release_key())
+
+
+def package_signer(path: Path, message: bytes, signature: Signature | None) -> PublicKey | None:
+    """The package's own key where a bundle names it as its signer; its signature is checked then.
+
+    None also where nothing is installed that could check it: nobody has asked for it.
+
+    Raises:
+        FerEdgeError: it was changed after it was signed.
+    """
+    if signature is None or not release_key().is_file() or find_spec("cryptography") is None:
+        return None
+    key = read_public_key(release_key())
+    return check_signature(path, message, signature, [key]) if _made(key, signature) else None
 
 
 def check_signature(
@@ -66,12 +98,12 @@ def check_signature(
             f"bundle {path} is not signed; this machine takes bundles signed by {wanted} only",
             f"sign it: fer-edge bundle sign {path} --secret-key FILE",
         )
-    same = [key for key in keys if key.number == signature.number]
+    same = [key for key in keys if _made(key, signature)]
     if not same:
         raise FerEdgeError(
             f"bundle {path} is signed by {signature.key_id}, which is not trusted here; "
             f"{wanted} is",
-            f"if you trust that key, put its .pub file into {SYSTEM_KEYS}",
+            _how_to_trust(signature),
         )
     for key in same:
         if signature.is_of(message, key):
@@ -80,6 +112,18 @@ def check_signature(
         f"the signature of bundle {path} is wrong: it was changed after {signature.key_id} signed",
         "get it again from where it was signed",
     )
+
+
+def _made(key: PublicKey, signature: Signature) -> bool:
+    """Whether a signature says that it is of a key."""
+    return key.number == signature.number
+
+
+def _how_to_trust(signature: Signature) -> str:
+    own = release_key()
+    if own.is_file() and _made(read_public_key(own), signature):
+        return f"that is the key of this package: add --key {own}, or put it into {SYSTEM_KEYS}"
+    return f"if you trust that key, put its .pub file into {SYSTEM_KEYS}"
 
 
 def _keys_in(folder: Path) -> list[Path]:

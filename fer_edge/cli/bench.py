@@ -69,7 +69,7 @@ def bench(
     After a warm-up at least 60 seconds and 1,024 queries each, as in MLPerf's single stream, with
     what the machine's sensors say. Ctrl-C ends it with what was measured.
 
-    [bold]Example:[/] fer-edge bench bundles/compact.fer --threads 1,4 -o pi5.json
+    [bold]Example:[/] fer-edge bench edge-small --threads 1,4 -o pi5.json
     """
     from fer_edge.device.bench.plan import BenchOptions
     from fer_edge.device.bench.rule import QUICK, SINGLE_STREAM

@@ -9,10 +9,11 @@ import typer
 
 from fer_edge.cli.models import by_name
 from fer_edge.cli.options import Keys
+from fer_edge.shipped import comes_with_package
 
 bundle_app = typer.Typer(
     help="Look at bundles; verify, sign, take apart, install them.\n\n"
-    "Example: [bold]fer-edge bundle show bundles/compact.fer[/]",
+    "Example: [bold]fer-edge bundle show edge-small[/]",
     no_args_is_help=True,
 )
 
@@ -36,27 +37,31 @@ _AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 @bundle_app.command()
 def show(bundle: _BundlePath, as_json: _AsJson = False) -> None:
-    """Say what a bundle is: labels, figures, who signed it. Checksums are verified, no more.
+    """Say what a bundle is: labels, figures, who signed it.
 
-    Example: [bold]fer-edge bundle show bundles/compact.fer[/]
+    Checksums are verified, and the signature of what came with the package; no more.
+
+    Example: [bold]fer-edge bundle show edge-small[/]
     """
     from fer_edge.bundle import open_bundle
     from fer_edge.bundle.report import print_bundle
 
-    print_bundle(open_bundle(bundle, keys=()), as_json=as_json)
+    keys = None if comes_with_package(bundle) else ()
+    print_bundle(open_bundle(bundle, keys=keys), as_json=as_json)
 
 
 @bundle_app.command()
 def verify(bundle: _BundlePath, key: Keys = None, as_json: _AsJson = False) -> None:
     """Check checksums, signature and, on this machine's runtimes, the golden set.
 
-    Example: [bold]fer-edge bundle verify bundles/compact.fer --key fer-edge.pub[/]
+    Example: [bold]fer-edge bundle verify edge-small[/]
+    Example: [bold]fer-edge bundle verify mine.fer --key fer-edge.pub[/]
     """
     from fer_edge.bundle.report import print_verification
-    from fer_edge.bundle.trust import trusted_keys
+    from fer_edge.bundle.trust import given_keys
     from fer_edge.bundle.verifying import verify as verify_bundle
 
-    print_verification(verify_bundle(bundle, keys=trusted_keys(key or ())), as_json=as_json)
+    print_verification(verify_bundle(bundle, keys=given_keys(key)), as_json=as_json)
 
 
 @bundle_app.command()
@@ -81,7 +86,7 @@ def sign(
 ) -> None:
     """Sign a bundle with Ed25519, in minisign's format.
 
-    Example: [bold]fer-edge bundle sign bundles/compact.fer --secret-key fer-edge.key[/]
+    Example: [bold]fer-edge bundle sign mine.fer --secret-key fer-edge.key[/]
     """
     from fer_edge.bundle.minisign import read_secret_key
     from fer_edge.bundle.report import signature_facts
@@ -132,7 +137,7 @@ def extract(
 ) -> None:
     """Write a bundle's members as files, after their checksums were verified.
 
-    Example: [bold]fer-edge bundle extract bundles/compact.fer model.int8.tflite -o models[/]
+    Example: [bold]fer-edge bundle extract edge-small model.int8.tflite -o models[/]
     """
     from fer_edge.bundle import open_bundle
     from fer_edge.bundle.signing import extract as extract_members
@@ -154,13 +159,13 @@ def install(
 ) -> None:
     """Verify a bundle on this device and put it in place of the current one, which is kept.
 
-    Example: [bold]fer-edge bundle install compact.fer[/]
+    Example: [bold]fer-edge bundle install edge-small[/]
     """
-    from fer_edge.bundle.trust import trusted_keys
+    from fer_edge.bundle.trust import given_keys
     from fer_edge.device.install import install as install_bundle
     from fer_edge.device.install import print_installed
 
-    keys = trusted_keys(key or ())
+    keys = given_keys(key)
     done = install_bundle(bundle, to, keys=keys, allow_downgrade=allow_downgrade)
     print_installed(done, as_json=as_json)
 
@@ -171,11 +176,11 @@ def rollback(to: _InstallFolder = None, key: Keys = None, as_json: _AsJson = Fal
 
     Example: [bold]fer-edge bundle rollback[/]
     """
-    from fer_edge.bundle.trust import trusted_keys
+    from fer_edge.bundle.trust import given_keys
     from fer_edge.device.install import print_installed
     from fer_edge.device.install import rollback as roll_back
 
-    print_installed(roll_back(to, keys=trusted_keys(key or ())), as_json=as_json)
+    print_installed(roll_back(to, keys=given_keys(key)), as_json=as_json)
 
 
 @bundle_app.command()

@@ -8,8 +8,8 @@ from typing import Annotated, Any
 import typer
 
 from fer_edge.cli.config import config_text, read_config
-from fer_edge.cli.models import by_name
 from fer_edge.cli.options import DetectEvery, Detector, Images, Keys, MinFace
+from fer_edge.shipped import find_shipped
 
 
 class RunCommand(typer.core.TyperCommand):
@@ -50,7 +50,6 @@ def run(
     bundle: Annotated[
         Path | None,
         typer.Argument(
-            callback=by_name,
             help="A bundle (.fer), a shipped model's name, or a folder of installed bundles; a "
             "bare .tflite or .onnx runs too, unproven.",
             show_default="the newest in ./bundles or here, else the installed one, else edge-small",
@@ -172,7 +171,7 @@ def run(
     from fer_edge.device.smoothing import Smoothing
 
     options = RunOptions(
-        bundle=bundle,
+        bundle=None if bundle is None else find_shipped(bundle),
         video=video,
         images=images,
         camera=camera,

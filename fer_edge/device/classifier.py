@@ -39,6 +39,10 @@ class Classifier:
     """Whether checksums matched and the golden set was reproduced on this machine."""
     sha256: str
     """Of the model's bytes, in hexadecimal."""
+    bundle_sha256: str | None = None
+    """Of the bundle's file; None of a bare model."""
+    signer: str | None = None
+    """Id of the key that was found to have signed the bundle; None where no key was asked for."""
     notes: tuple[str, ...] = ()
     """What a person should know of the bundle, such as that a newer fer-edge made it."""
     member: str | None = None
@@ -78,8 +82,6 @@ def open_classifier(
             f"{path} is a training's result, not a bundle",
             f"export it first: fer-edge export {path} --int8",
         )
-    if keys is None:
-        keys = trusted_keys()
     bare = path.suffix in BARE_MODELS
     classifier = _bare(path, threads, keys) if bare else _proven(path, threads, keys)
     _warm_up(classifier)
@@ -113,13 +115,18 @@ def _finds_faces(path: Path) -> bool:
         return False
 
 
-def _proven(path: Path, threads: int, keys: Sequence[PublicKey]) -> Classifier:
-    bundle = open_bundle(path, keys=keys)
+def refuse_detector(bundle: Bundle) -> None:
+    """Raise FerEdgeError where a bundle finds faces and does not name expressions."""
     if bundle.manifest.task != "classify":
         raise FerEdgeError(
-            f"bundle {path} is a face detector, it names no expressions",
-            f"give it with --detector {path}",
+            f"bundle {bundle.path} is a face detector, it names no expressions",
+            f"give it with --detector {bundle.path}",
         )
+
+
+def _proven(path: Path, threads: int, keys: Sequence[PublicKey] | None) -> Classifier:
+    bundle = open_bundle(path, keys=keys)
+    refuse_detector(bundle)
     member = member_for_this_machine(bundle)
     model, _ = prove(bundle, member, threads=threads)
     manifest = bundle.manifest
@@ -131,14 +138,16 @@ def _proven(path: Path, threads: int, keys: Sequence[PublicKey]) -> Classifier:
         manifest.crop,
         verified=True,
         sha256=digest,
+        bundle_sha256=sha256(path),
+        signer=bundle.signer.id if bundle.signer else None,
         notes=bundle.notes,
         member=member,
         min_confidence=manifest.min_confidence,
     )
 
 
-def _bare(path: Path, threads: int, keys: Sequence[PublicKey]) -> Classifier:
-    if keys:
+def _bare(path: Path, threads: int, keys: Sequence[PublicKey] | None) -> Classifier:
+    if trusted_keys() if keys is None else keys:
         raise FerEdgeError(
             f"{path} is a bare model, which nobody signed; this machine takes signed bundles only",
             "run its bundle",

@@ -21,7 +21,7 @@ from rich.table import Table
 from fer_edge import __version__
 from fer_edge.board import Board, Health, read_board, read_health
 from fer_edge.bundle import open_bundle
-from fer_edge.device.install import CURRENT, installed_folder
+from fer_edge.device.install import CURRENT, installed_folder, installed_keys
 from fer_edge.device.model_store import MODELS, YUNET_FILE, fetch, stored
 from fer_edge.device.opencv import PIN, load_opencv
 from fer_edge.errors import FerEdgeError
@@ -282,7 +282,7 @@ def _bundles() -> Finding:
 
 
 def _described(path: Path) -> str:
-    bundle = open_bundle(path)
+    bundle = open_bundle(path, keys=installed_keys())
     version = "unsigned" if bundle.version is None else f"version {bundle.version}"
     return f"{bundle.manifest.name}, {version}"
 

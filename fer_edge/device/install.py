@@ -21,7 +21,8 @@ from pathlib import Path
 
 from fer_edge.bundle import Bundle, open_bundle
 from fer_edge.bundle.minisign import PublicKey
-from fer_edge.device.classifier import Classifier, open_classifier
+from fer_edge.bundle.trust import and_package_key, trusted_keys
+from fer_edge.device.classifier import Classifier, open_classifier, refuse_detector
 from fer_edge.errors import FerEdgeError
 from fer_edge.files import atomic_path, explain, sha256
 
@@ -72,6 +73,17 @@ def is_installation(folder: Path) -> bool:
     return (folder / CURRENT).is_symlink()
 
 
+def installed_keys(keys: Sequence[PublicKey] | None = None) -> Sequence[PublicKey] | None:
+    """The keys for a bundle that is installed, which may be a copy of one of the package's own.
+
+    Args:
+        keys: those asked for; None takes those that this machine trusts, and the package's own.
+    """
+    if keys is not None:
+        return keys
+    return and_package_key(trusted_keys()) or None
+
+
 def install(
     bundle: Path,
     folder: Path | None = None,
@@ -84,9 +96,10 @@ def install(
     Args:
         bundle: the ``.fer`` file.
         folder: of the installed bundles; None takes ``default_folder()``.
-        keys: of which one must have signed it; None takes those that this machine trusts.
-        allow_downgrade: take a bundle whose signed version is lower than the current one's, or that
-            has none.
+        keys: of which one must have signed it; None takes those that this machine trusts, and the
+            package's own for what came with it.
+        allow_downgrade: take a bundle whose signed version is lower than that of the installed one
+            of the same name, or that has none.
 
     Raises:
         FerEdgeError: the bundle is refused, or the folder cannot be written. The current bundle is
@@ -98,17 +111,24 @@ def install(
         number = _number(current) if current else 0
         _clean(folder)
         # whatever is no bundle is not copied at all
-        open_bundle(bundle, keys=keys)
+        offered = open_bundle(bundle, keys=keys)
+        refuse_detector(offered)
         if current and current.exists() and sha256(current) == sha256(bundle):
             _prune(folder, kept=_previous(folder))
             return _state(folder, changed=False)
+        if not allow_downgrade:
+            _refuse_downgrade(offered, current, _previous(folder))
         target = folder / f"{number + 1:06d}.fer"
         with atomic_path(target) as copy:
             shutil.copyfile(bundle, copy)
             _forget_cached(copy)
-            if not allow_downgrade:
-                _refuse_downgrade(open_bundle(copy, keys=keys).version, current)
-            open_classifier(copy, keys=keys)
+            if sha256(copy) != sha256(bundle):
+                raise FerEdgeError(
+                    f"{folder} did not keep {bundle} as it was written: the card or the disk fails",
+                    "try again, then another card",
+                )
+            with _told_of(bundle, copy):
+                open_classifier(copy, keys=installed_keys(keys))
         # a current bundle that has gone bad is no bundle to go back to
         kept = current if current and _opened(current) else _previous(folder)
         _point(folder, target)
@@ -134,9 +154,9 @@ def rollback(folder: Path | None = None, *, keys: Sequence[PublicKey] | None = N
         if previous is None:
             raise FerEdgeError(
                 f"there is no bundle before the current one in {folder}",
-                "install another: fer-edge bundle install FILE",
+                "install another: fer-edge bundle install FILE, or a shipped model's name",
             )
-        open_classifier(previous, keys=keys)
+        open_classifier(previous, keys=installed_keys(keys))
         _point(folder, previous)
         return _state(folder)
 
@@ -164,6 +184,7 @@ def open_installed(
     current = _current(folder)
     if current is None:
         raise _nothing(folder)
+    keys = installed_keys(keys)
     try:
         return open_classifier(current, threads=threads, keys=keys)
     except FerEdgeError as error:
@@ -203,16 +224,30 @@ def _opened(path: Path) -> Bundle | None:
         return None
 
 
-def _refuse_downgrade(offered: int | None, current: Path | None) -> None:
-    # a current bundle that cannot be opened must not keep its successor out
-    opened = _opened(current) if current else None
-    installed = opened.version if opened else None
-    if installed is not None and (offered is None or offered < installed):
-        given = "no version, since it is not signed" if offered is None else f"version {offered}"
+def _refuse_downgrade(offered: Bundle, current: Path | None, previous: Path | None) -> None:
+    """Refuse a lower version than the installed one's of that name; other names do not compare."""
+    # one that cannot be opened must not keep its successor out
+    opened = filter(None, (_opened(path) for path in (current, previous) if path))
+    same = [kept for kept in opened if kept.manifest.name == offered.manifest.name]
+    installed = same[0].version if same else None
+    version = offered.version
+    if installed is not None and (version is None or version < installed):
+        given = "no version, since it is not signed" if version is None else f"version {version}"
         raise FerEdgeError(
-            f"that would be a downgrade: the bundle has {given}; {installed} is installed",
+            f"that would be a downgrade: {offered.path} has {given}; {installed} of "
+            f"{offered.manifest.name} is installed",
             "if you mean it, add --allow-downgrade",
         )
+
+
+@contextmanager
+def _told_of(bundle: Path, copy: Path) -> Iterator[None]:
+    """Have what is wrong with a copy, which will be gone, told of the bundle."""
+    try:
+        yield
+    except FerEdgeError as error:
+        texts = (text.replace(str(copy), str(bundle)) for text in (error.message, error.hint))
+        raise FerEdgeError(*texts) from error
 
 
 @contextmanager
@@ -308,5 +343,6 @@ def _state(folder: Path, *, changed: bool = True) -> Installed:
 
 def _nothing(folder: Path) -> FerEdgeError:
     return FerEdgeError(
-        f"no bundle is installed in {folder}", "install one: fer-edge bundle install FILE"
+        f"no bundle is installed in {folder}",
+        "install one: fer-edge bundle install edge-small, or a file of your own",
     )

@@ -17,7 +17,7 @@ from rich.markup import escape
 
 from fer_edge.board import Board, read_board, read_health
 from fer_edge.bundle.minisign import PublicKey
-from fer_edge.bundle.trust import trusted_keys
+from fer_edge.bundle.trust import given_keys
 from fer_edge.device.classifier import Classifier
 from fer_edge.device.control import Control
 from fer_edge.device.detectors import open_detector
@@ -138,7 +138,7 @@ def _run(
     )
     with ExitStack() as stack:
         supervisor.status("proving the bundle")
-        keys = trusted_keys(options.keys)
+        keys = given_keys(options.keys)
         classifier = _open_bundle(options, keys, messages)
         if not classifier.verified:
             _warn(
@@ -155,6 +155,12 @@ def _run(
         outputs += _outputs(options, vitals, messages)
         for output in outputs:
             stack.enter_context(output)
+        if classifier.verified and classifier.signer is None:
+            # only now, since whatever is wrong with the input is to be told in two lines
+            _warn(
+                f"{classifier.name}: no signature was checked; --key FILE.pub asks for one",
+                messages,
+            )
         taken = stack.enter_context(closing(source.frames()))
         rate = Rate()
 
@@ -198,7 +204,9 @@ def _run(
     return summary, ended
 
 
-def _open_bundle(options: RunOptions, keys: Sequence[PublicKey], messages: Console) -> Classifier:
+def _open_bundle(
+    options: RunOptions, keys: Sequence[PublicKey] | None, messages: Console
+) -> Classifier:
     classifier = open_chosen(
         options.bundle,
         threads=options.threads,
@@ -292,7 +300,7 @@ def _check(options: RunOptions) -> None:
         )
 
 
-def _finder(options: RunOptions, keys: Sequence[PublicKey]) -> Finder:
+def _finder(options: RunOptions, keys: Sequence[PublicKey] | None) -> Finder:
     detector = open_detector(options.detector, min_face=options.min_face, keys=keys)
     if options.images is not None:
         return EachFrame(detector)

@@ -28,6 +28,7 @@ from fer_edge.errors import FerEdgeError
 from fer_edge.face import HAAR, CropRule, crop_faces
 from fer_edge.labels import LABELS
 from fer_edge.runtime import load_model
+from fer_edge.shipped import find_shipped
 
 
 def _run_json(capsys: pytest.CaptureFixture[str], **options) -> tuple[int, list[dict]]:
@@ -173,6 +174,14 @@ def test_frames_in_the_place_of_a_bundle_are_told_their_option(name, option, tmp
     assert f"fer-edge run {option} {tmp_path / name}" in caught.value.hint
 
 
+def test_a_picture_in_the_place_of_a_bundle_is_not_called_damaged(clip, tmp_path):
+    for name in ("a.jpg", "a.png", "a.bmp", "a.tiff", "a.webp"):
+        cv2.imwrite(str(tmp_path / name), np.zeros((9, 9), np.uint8))
+        with pytest.raises(FerEdgeError, match=f"{name} is a picture, not a bundle") as caught:
+            run(RunOptions(bundle=tmp_path / name, video=clip.path))
+        assert "--images" in caught.value.hint
+
+
 def test_max_frames_ends_a_run_early_and_its_video_is_whole(bundle, clip, tmp_path, capsys):
     target = tmp_path / "new" / "out.mp4"
     code = run(RunOptions(bundle=bundle, video=clip.path, max_frames=7, save=target))
@@ -264,6 +273,31 @@ def test_a_run_folder_given_as_bundle_is_pointed_to_export(tmp_path, clip):
     assert "fer-edge export" in caught.value.hint
 
 
+def test_a_bundle_that_nobody_named_is_told_and_so_is_why_a_damaged_one_was_tried(
+    bundle, clip, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "stray.fer").write_bytes(bundle.read_bytes())
+    run(RunOptions(video=clip.path, max_frames=1))
+    told = capsys.readouterr().err.splitlines()[0]
+    assert told.startswith("using ./stray.fer, the newest here;")
+    assert "edge-small" in told
+    (tmp_path / "bundles").mkdir()
+    (tmp_path / "bundles" / "cut.fer").write_bytes(bundle.read_bytes()[:-100])
+    with pytest.raises(FerEdgeError) as caught:
+        run(RunOptions(video=clip.path))
+    assert "is damaged" in caught.value.message
+    assert "./bundles/cut.fer is the newest in ./bundles" in caught.value.message
+    assert "edge-small" in caught.value.hint
+
+
+def test_a_run_says_when_no_signature_was_checked(bundle, clip, capsys):
+    run(RunOptions(bundle=bundle, video=clip.path, max_frames=1))
+    assert "no signature was checked" in capsys.readouterr().err
+    run(RunOptions(bundle=find_shipped(Path("edge-nano")), video=clip.path, max_frames=1))
+    assert "signature" not in capsys.readouterr().err
+
+
 def test_the_newest_bundle_is_taken_when_none_is_named(tmp_path):
     with pytest.raises(FerEdgeError, match="no bundle was named"):
         newest_bundle([tmp_path / "bundles", tmp_path])
@@ -352,6 +386,7 @@ def test_a_closed_pipe_ends_the_run_quietly(bundle, long_clip):
         it.stdout.readline()
         it.stdout.close()
         assert it.wait(timeout=30) == 0
+        assert "no signature was checked" in it.stderr.readline()
         assert it.stderr.read() == ""
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
-from fer_edge.bundle.trust import trusted_keys
+from fer_edge.bundle.trust import given_keys
 from fer_edge.device.bench.compare import compare, print_comparison
 from fer_edge.device.bench.document import Point, Session, document
 from fer_edge.device.bench.frames import Frames, read_frames
@@ -74,7 +74,7 @@ class _Bench:
         self._plan = plan
         self._stopped = stopped
         self._messages = messages
-        self._keys = trusted_keys(options.keys)
+        self._keys = given_keys(options.keys)
         self._sensors = Sensors(options.root)
         self._models: tuple[Classifier, ...] = ()
         self._opened_s: tuple[float, ...] = ()

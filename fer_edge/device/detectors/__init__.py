@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fer_edge.bundle.minisign import PublicKey
+from fer_edge.bundle.trust import with_package_key
 from fer_edge.device.detectors.base import Detector
 from fer_edge.device.detectors.haar import HaarDetector
 from fer_edge.device.detectors.own import OwnDetector
@@ -53,7 +54,10 @@ def open_detector(
     if choice == "yunet":
         return YuNetDetector(stored(YUNET_FILE), min_face=min_face, name="yunet")
     if choice == "own":
-        return OwnDetector(_own(), min_face=min_face, name="own", keys=keys)
+        path = _own()
+        # what --key names is for the bundle that is run; the detector beside it ships
+        keys = None if keys is None else with_package_key(path, keys)
+        return OwnDetector(path, min_face=min_face, name="own", keys=keys)
     path = Path(choice)
     if path.suffix == ".xml":
         return HaarDetector(min_face=min_face, cascade=path)

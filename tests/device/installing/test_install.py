@@ -14,7 +14,7 @@ import pytest
 from installed import name_of, names_in
 from maker import Maker
 
-from fer_edge.bundle import golden
+from fer_edge.bundle import golden, trust
 from fer_edge.bundle.minisign import SecretKey, new_key
 from fer_edge.bundle.signing import sign_bundle
 from fer_edge.cli import main
@@ -29,6 +29,7 @@ from fer_edge.device.install import (
     rollback,
 )
 from fer_edge.errors import FerEdgeError
+from fer_edge.shipped import DETECTOR_FILE, FOLDER
 
 
 def test_the_first_installation_makes_the_folder(folder: Path, bundles: list[Path]) -> None:
@@ -131,17 +132,75 @@ def test_a_downgrade_is_refused_unless_it_is_asked_for(
     folder: Path, bundles: list[Path], key: SecretKey, tmp_path: Path
 ) -> None:
     old, new = (
-        _signed(bundle, key, tmp_path / f"{version}.fer", version)
-        for bundle, version in zip(bundles[:2], (3, 4), strict=True)
+        _signed(bundles[0], key, tmp_path / f"{version}.fer", version) for version in (3, 4)
     )
     install(new, folder)
-    for bundle, said in ((old, "has version 3; 4 is installed"), (bundles[2], "no version")):
+    said_of = ((old, "has version 3; 4 of first is installed"), (bundles[0], "no version"))
+    for bundle, said in said_of:
         with pytest.raises(FerEdgeError, match=said) as caught:
             install(bundle, folder)
         assert "--allow-downgrade" in caught.value.hint
         assert names_in(folder) == ["000001.fer", CURRENT]
     assert install(old, folder, allow_downgrade=True).version == 3
     assert rollback(folder).version == 4
+
+
+def test_versions_of_bundles_with_other_names_do_not_compare(
+    folder: Path, bundles: list[Path], key: SecretKey, tmp_path: Path
+) -> None:
+    older, newer = (
+        _signed(bundles[0], key, tmp_path / f"{version}.fer", version) for version in (8, 9)
+    )
+    other = _signed(bundles[1], key, tmp_path / "other.fer", 1)
+    install(newer, folder)
+    assert install(other, folder).name == "second"
+    with pytest.raises(FerEdgeError, match="9 of first is installed"):
+        install(older, folder)
+    assert install(newer, folder).name == "first"
+    assert install(bundles[2], folder).name == "third"
+
+
+def test_what_came_with_the_package_is_installed_beside_a_trusted_key_and_runs(
+    folder: Path,
+    bundles: list[Path],
+    key: SecretKey,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    makers = new_key()
+    package, trusted = tmp_path / "package", trust.user_keys()
+    for place, public in ((package / "release.pub", makers), (trusted / "ours.pub", key)):
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text(public.public.to_text())
+    monkeypatch.setattr("fer_edge.shipped.FOLDER", package)
+    for number, bundle in enumerate(bundles[:2]):
+        install(_signed(bundle, makers, package / f"{number}.fer", 1), folder)
+    assert open_installed(folder).signer == makers.public.id
+    assert rollback(folder).name == "first"
+    elsewhere = _signed(bundles[2], makers, tmp_path / "elsewhere.fer", 1)
+    with pytest.raises(FerEdgeError, match="is not trusted here") as caught:
+        install(elsewhere, folder)
+    assert str(package / "release.pub") in caught.value.hint
+    with pytest.raises(FerEdgeError, match="is not trusted here"):
+        install(package / "1.fer", folder, keys=[key.public])
+
+
+def test_what_is_refused_is_named_and_not_its_copy(folder: Path, maker: Maker) -> None:
+    wrong = maker.bundle("wrong.fer", golden_shift=1)
+    detector = FOLDER / DETECTOR_FILE
+    for bundle in (wrong, detector):
+        with pytest.raises(FerEdgeError, match=str(bundle)) as caught:
+            install(bundle, folder)
+        assert str(folder) not in str(caught.value)
+
+
+def test_a_copy_that_the_card_did_not_keep_is_not_installed(
+    folder: Path, bundles: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(installing, "_forget_cached", _spoil)
+    with pytest.raises(FerEdgeError, match="the card or the disk fails"):
+        install(bundles[0], folder)
+    assert names_in(folder) == []
 
 
 def test_with_a_trusted_key_nothing_else_is_installed(
