@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import pytest
@@ -19,6 +21,30 @@ from fer_edge.data.ferplus import VOTE_COLUMNS
 from fer_edge.labels import LABELS, label_index
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
+WANTING = re.compile("install|could not import|takes no plugins")
+"""In the reason of a skip: a tool that continuous integration has to have."""
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Where ``FER_EDGE_ALL_TOOLS`` is set, fail a test that is skipped for want of a tool."""
+    return _without_excuse((yield))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """The same of a whole file of tests."""
+    return _without_excuse((yield))
+
+
+def _without_excuse(report: Report) -> Report:
+    reason = str(report.longrepr)
+    if report.skipped and os.environ.get("FER_EDGE_ALL_TOOLS") and WANTING.search(reason):
+        report.outcome = "failed"
+        report.longrepr = f"skipped, but FER_EDGE_ALL_TOOLS is set: {reason}"
+    return report
 
 
 def blobs(count: int, seed: int, contrast: int = 130) -> tuple[np.ndarray, np.ndarray]:
