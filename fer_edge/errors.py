@@ -42,7 +42,7 @@ def require_extra(module: str, extra: str) -> None:
         )
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
+def nearest(name: str, known: Iterable[str], alike: float = 0.6) -> str:
     """``did you mean 'x'?`` for the known name that is most like ``name``; empty if none is."""
-    found = difflib.get_close_matches(name, list(known), n=1)
+    found = difflib.get_close_matches(name, list(known), n=1, cutoff=alike)
     return f"did you mean '{found[0]}'?" if found else ""

@@ -139,7 +139,7 @@ def open_judged(
     source = data or subject.data
     if source is None:
         raise FerEdgeError("no dataset given", "name one with --data PATH")
-    dataset = load_dataset(source)
+    dataset = load_dataset(source, own_labels=True)
     known = subject.fingerprint in (None, dataset.fingerprint())
     if known:
         dataset = as_trained(dataset, vars(subject))

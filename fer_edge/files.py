@@ -12,10 +12,22 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from fer_edge.errors import FerEdgeError
+
+PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".pgm", ".ppm")
+"""What the names of pictures end in, wherever some are read."""
+
+
+def is_picture(name: str) -> bool:
+    """Whether a file's name says that it is a picture.
+
+    What macOS puts into an archive beside every picture has the picture's suffix; it is none.
+    """
+    file = PurePosixPath(name).name.lower()
+    return file.endswith(PICTURES) and not file.startswith(".")
 
 
 def explain(error: OSError, target: Path) -> FerEdgeError:

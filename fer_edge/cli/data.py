@@ -1,14 +1,17 @@
-"""``fer-edge data``: look at a dataset, find its leaks, pack it, draw a synthetic one."""
+"""``fer-edge data``: look at a dataset, find its leaks, pack it, draw one, crop photos."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from fer_edge.cli.options import MinFace
+
 data_app = typer.Typer(
-    help="Look at a dataset, find its leaks, pack it, draw a synthetic one.\n\n"
+    help="Look at a dataset, find its leaks, pack it, draw one, crop photos.\n\n"
     "Example: [bold]fer-edge data audit fer2013.tar.gz[/]",
     no_args_is_help=True,
 )
@@ -42,7 +45,7 @@ def inspect(
     from fer_edge.data.report import print_summary
     from fer_edge.data.summary import summarise, write_contact_sheet
 
-    dataset = load_dataset(path, skip_bad=skip_bad, votes=votes)
+    dataset = load_dataset(path, skip_bad=skip_bad, votes=votes, own_labels=True)
     if sheet is not None:
         write_contact_sheet(dataset, sheet)
     print_summary(summarise(dataset), as_json=as_json, **({"sheet": str(sheet)} if sheet else {}))
@@ -63,7 +66,8 @@ def audit(
     from fer_edge.data.audit import audit as audit_dataset
     from fer_edge.data.report import print_audit
 
-    print_audit(audit_dataset(load_dataset(path, skip_bad=skip_bad), near=near), as_json=as_json)
+    dataset = load_dataset(path, skip_bad=skip_bad, own_labels=True)
+    print_audit(audit_dataset(dataset, near=near), as_json=as_json)
 
 
 @data_app.command()
@@ -83,7 +87,7 @@ def pack(
     from fer_edge.data.report import print_summary
     from fer_edge.data.summary import summarise
 
-    dataset = load_dataset(path, skip_bad=skip_bad, votes=votes)
+    dataset = load_dataset(path, skip_bad=skip_bad, votes=votes, own_labels=True)
     write_packed(dataset, output)
     facts = {"file": str(output), "bytes": output.stat().st_size}
     print_summary(summarise(dataset), as_json=as_json, **facts)
@@ -109,6 +113,30 @@ def synth(
     write_packed(dataset, output)
     facts = {"file": str(output), "bytes": output.stat().st_size}
     print_summary(summarise(dataset), as_json=as_json, **facts)
+
+
+@data_app.command()
+def crop(
+    photos: Annotated[
+        Path, typer.Argument(metavar="PHOTOS", help="A folder or archive, as LABEL/*.jpg.")
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write.")],
+    min_face: MinFace = 0.15,
+    as_json: _AsJson = False,
+) -> None:
+    """Cut the faces out of photos as a device does, into the same folders, to train on.
+
+    Example: [bold]fer-edge data crop my-photos -o my-faces[/]
+    """
+    from fer_edge.data.cropping import crop_photos, print_cropped
+    from fer_edge.device.detectors import open_detector
+    from fer_edge.device.sources.images import Pictures
+
+    done = crop_photos(photos, Pictures(photos), open_detector(min_face=min_face), output)
+    if as_json:
+        print(json.dumps(done.to_dict(), indent=2))
+    else:
+        print_cropped(done)
 
 
 @data_app.command()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 from fer_edge.archives import Entry
 from fer_edge.data.dataset import Dataset
@@ -27,13 +27,13 @@ def is_ckplus(pictures: Sequence[Entry]) -> bool:
     return all(_FILE.fullmatch(PurePosixPath(entry.name).name) for entry in pictures)
 
 
-def read_ckplus(pictures: Sequence[Entry], rejects: Rejects) -> Dataset:
+def read_ckplus(entries: Sequence[Entry], path: Path, rejects: Rejects) -> Dataset:
     """Read CK+48 with its own label list and its subjects.
 
     Raises:
         FerEdgeError: as ``read_pictures``.
     """
-    return read_pictures(pictures, NAME, rejects, CKPLUS_LABELS, _subject)
+    return read_pictures(entries, path, rejects, CKPLUS_LABELS, name=NAME, subject_of=_subject)
 
 
 def _subject(file: str) -> str:

@@ -7,6 +7,7 @@ later version of scikit-learn may draw other numbers.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
@@ -57,6 +58,8 @@ def divide(dataset: Dataset, division: Division) -> Dataset:
         FerEdgeError: the dataset does not say who is in its pictures, or is too small.
     """
     require_extra("sklearn", "train")
+    if not division.test_share:
+        raise FerEdgeError("a test share of 0 leaves no faces to test on", "set data.test_share")
     if division.leaky:
         dataset = oversample(dataset, division.seed)
     try:
@@ -64,8 +67,9 @@ def divide(dataset: Dataset, division: Division) -> Dataset:
     except ValueError as error:
         raise FerEdgeError(
             f"cannot divide {dataset.name} {division.how.replace('-', ' ')} with a test share of "
-            f"{division.test_share:g}: {error}",
-            "take a larger dataset or another data.test_share",
+            f"{division.test_share:g}: {_fewest(dataset)}",
+            f"give at least {_needed(division)} of each label, better some dozens, or take another "
+            "data.test_share",
         ) from error
     splits = np.full(len(dataset), TRAINING)
     splits[test] = TEST
@@ -91,6 +95,19 @@ def describe_division(roles: Mapping[str, Any]) -> str:
     if recorded["how"] == "by-subject":
         return "divided by subject: nobody stands on both sides"
     return "divided by image: the same people may stand on both sides"
+
+
+def _needed(division: Division) -> int:
+    """Faces of a label of which one at least goes to either side."""
+    return math.ceil(1 / min(division.test_share, 1 - division.test_share))
+
+
+def _fewest(dataset: Dataset) -> str:
+    """How many faces the label has of which there are fewest."""
+    counts = np.bincount(dataset.targets, minlength=len(dataset.labels))
+    label = int(np.where(counts, counts, len(dataset) + 1).argmin())
+    faces = "1 face" if counts[label] == 1 else f"{counts[label]:,} faces"
+    return f"it has {faces} of '{dataset.labels[label]}'"
 
 
 def _by_image(dataset: Dataset, division: Division) -> np.ndarray:

@@ -3,31 +3,33 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
 from fer_edge.archives import Entry
 from fer_edge.data.dataset import Dataset
-from fer_edge.data.images import MAX_BYTES, SUFFIXES, decode_face
-from fer_edge.data.rejects import Rejects
+from fer_edge.data.images import MAX_BYTES, OblongError, as_face, read_gray
+from fer_edge.data.own_labels import LABELS_FILE, meant
+from fer_edge.data.photographs import Photographs, crop_command
+from fer_edge.data.rejects import Rejects, log
 from fer_edge.data.splits import UNSPLIT, split_name
 from fer_edge.errors import FerEdgeError
+from fer_edge.face import Pixels
+from fer_edge.files import PICTURES, is_picture
 from fer_edge.labels import LABELS, label_index
-
-
-def is_picture(entry: Entry) -> bool:
-    """Whether a file's name says that it is a picture."""
-    return entry.basename.endswith(SUFFIXES)
 
 
 def read_pictures(
     entries: Sequence[Entry],
-    name: str,
+    path: Path,
     rejects: Rejects,
     labels: tuple[str, ...] = LABELS,
+    *,
+    name: str | None = None,
     subject_of: Callable[[str], str] | None = None,
 ) -> Dataset:
     """Read labelled pictures, ordered by path with numbers in counting order.
@@ -36,27 +38,38 @@ def read_pictures(
     FER2013's (``PrivateTest_10131219.jpg``), else from the nearest folder above that is named like
     a split, else from the folder above the label where there are several such, else it is "all".
 
+    Pictures that look like photographs, and files that are no pictures, are told in warnings.
+
     Args:
-        entries: the pictures (see ``is_picture``) of a folder or archive.
-        name: the dataset's name.
+        entries: the files of a folder or archive.
+        path: which that is.
         rejects: what to do with pictures that cannot be read and folders that are no label.
         labels: the dataset's, in index order.
+        name: the dataset's; None takes the path's.
         subject_of: who is in the picture of a file's name, where the names say so.
 
     Raises:
         FerEdgeError: no usable picture, or a bad one that is not to be skipped.
     """
-    pictures = [_place(entry, labels) for entry in entries]
-    _refuse_unknown_labels(pictures, labels, rejects)
+    name = name or path.resolve().name.split(".")[0]
+    pictures = [_place(entry, labels) for entry in entries if is_picture(entry.name)]
+    _tell_of_others(entries, {picture.folder for picture in pictures}, labels)
+    _refuse_unknown_labels(pictures, labels, rejects, path)
     pictures = [picture for picture in pictures if picture.target is not None]
     several = len({picture.group for picture in pictures}) > 1
     faces, names, files, targets, splits = [], [], [], [], []
+    photographs = Photographs()
     for picture in pictures:  # in the source's order: going back in a packed tar costs a restart
         try:
-            faces.append(_read_face(picture.entry))
+            gray = _read_gray(picture.entry)
         except ValueError as reason:
-            rejects.add(picture.entry.where, str(reason), "--skip-bad leaves such pictures out")
+            hint = "--skip-bad leaves such pictures out"
+            if isinstance(reason, OblongError):
+                hint = f"cut the faces out with: {crop_command(path)}"
+            rejects.add(picture.entry.where, str(reason), hint)
             continue
+        photographs.add(gray)
+        faces.append(as_face(gray))
         names.append(_counting_order(picture.entry.name))
         files.append(PurePosixPath(picture.entry.name).name)
         targets.append(picture.target)
@@ -66,6 +79,7 @@ def read_pictures(
             f"{name} holds no picture in a folder named after an expression",
             f"expected <split>/<label>/*.jpg with the labels {', '.join(labels)}",
         )
+    photographs.warn(path)
     order = sorted(range(len(names)), key=names.__getitem__)
     everything = Dataset(
         name,
@@ -98,22 +112,58 @@ def _place(entry: Entry, labels: tuple[str, ...]) -> _Picture:
     return _Picture(entry, folder, above[-1] if above else "", label_index(folder, labels), split)
 
 
+def _tell_of_others(entries: Sequence[Entry], folders: set[str], labels: tuple[str, ...]) -> None:
+    """Warn of files beside the pictures, or in a label's folder, whose names are no picture's."""
+    others = []
+    for entry in entries:
+        folder = PurePosixPath(entry.name).parent.name
+        beside = folder in folders or label_index(folder, labels) is not None
+        hidden = entry.basename.startswith(".")
+        if folder and beside and not hidden and not is_picture(entry.name):
+            others.append(entry)
+    others = [entry for entry in others if entry.basename != LABELS_FILE]
+    if others:
+        log.warning(
+            "%s left out, such as %s: pictures end in %s",
+            "1 other file was" if len(others) == 1 else f"{len(others):,} other files were",
+            others[0].where,
+            ", ".join(PICTURES),
+        )
+
+
 def _refuse_unknown_labels(
-    pictures: Sequence[_Picture], labels: tuple[str, ...], rejects: Rejects
+    pictures: Sequence[_Picture], labels: tuple[str, ...], rejects: Rejects, path: Path
 ) -> None:
     strangers: dict[str, list[_Picture]] = {}
     for picture in pictures:
         if picture.target is None:
             strangers.setdefault(picture.folder, []).append(picture)
-    hint = (
-        f"labels are {', '.join(labels)}; others can be listed in labels.txt beside the folders, "
-        "and --skip-bad leaves them out"
-    )
+    some = any(picture.target is not None for picture in pictures)
     for folder, lost in strangers.items():
-        reason = f"'{folder}' is no known label" if folder else "not in a label's folder"
+        named = folder and split_name(folder) is None
+        reason = f"'{folder}' is no known label" if named else "not in a label's folder"
         number = f" ({len(lost):,} such pictures)" if len(lost) > 1 and not rejects.skip else ""
+        hint = (
+            _hint(folder, labels, path, some)
+            if named
+            else "put it into a folder named after its label"
+        )
         for picture in lost:
             rejects.add(picture.entry.where, reason + number, hint)
+
+
+def _hint(folder: str, labels: tuple[str, ...], path: Path, some: bool) -> str:
+    """What to do about a folder that is no label; ``some``: others are."""
+    if question := meant(folder, labels):
+        return (
+            f"{question} if not, list all labels in {LABELS_FILE} beside the folders, a line each"
+        )
+    if labels != LABELS:
+        return f"labels are {', '.join(labels)}; --skip-bad leaves others out"
+    command = f"fer-edge train --from edge-small --data {shlex.quote(str(path))}"
+    if some:
+        return f"--skip-bad leaves such folders out; to learn labels of your own: {command}"
+    return f"a network learns labels of your own by: {command}"
 
 
 def _counting_order(name: str) -> list[tuple[int, str]]:
@@ -122,9 +172,9 @@ def _counting_order(name: str) -> list[tuple[int, str]]:
     ]
 
 
-def _read_face(entry: Entry) -> np.ndarray:
+def _read_gray(entry: Entry) -> Pixels:
     with entry.open() as stream:
         data = stream.read(MAX_BYTES + 1)
     if len(data) > MAX_BYTES:
         raise ValueError(f"over {MAX_BYTES >> 20} MiB")
-    return decode_face(data)
+    return read_gray(data)

@@ -1,4 +1,4 @@
-"""One JPEG or PNG becomes one face, or a reason why not."""
+"""One picture becomes one face, or a reason why not."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ import zlib
 
 import numpy as np
 
+from fer_edge.chatter import silenced_stderr
 from fer_edge.errors import require_extra
-from fer_edge.face import FACE_SIZE, CropRule, crop_face
-
-SUFFIXES = (".jpg", ".jpeg", ".png")
+from fer_edge.face import FACE_SIZE, CropRule, Pixels, crop_face
 
 SMALLEST_SIDE = FACE_SIZE // 2
 """Pixels; enlarging a smaller picture more than twofold would invent a face."""
@@ -25,28 +24,45 @@ _MAX_PIXELS = 64_000_000
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _JPEG = b"\xff\xd8"
+_OTHERS = (b"BM", b"RIFF", b"II*\0", b"MM\0*", b"P2", b"P3", b"P5", b"P6")
+"""How BMP, WebP, TIFF, PGM and PPM begin, whose decoders notice what is missing."""
 _WHOLE_PICTURE = CropRule("whole picture")
 
 
-def decode_face(data: bytes) -> np.ndarray:
-    """A picture of one cropped face as (48, 48) uint8 grayscale.
+class OblongError(ValueError):
+    """A picture too long for its width to be that of a cropped face."""
+
+
+def read_gray(data: bytes) -> Pixels:
+    """The gray plane of a picture of one cropped face, (H, W) uint8.
+
+    Colour becomes ITU-R 601 luma; Exif orientation is applied.
+
+    Raises:
+        OblongError: it is too oblong.
+        ValueError: no picture of a kind in ``fer_edge.files.PICTURES``, damaged, truncated, too
+            small or too large.
+        FerEdgeError: no decoder is installed (OpenCV or Pillow).
+    """
+    size = _check(data)
+    if size is not None:
+        _check_size(*size)
+    gray = _decode_gray(data)
+    if size is None:
+        _check_size(*gray.shape[::-1])
+    return gray
+
+
+def as_face(gray: Pixels) -> Pixels:
+    """A picture of one cropped face as (48, 48) uint8.
 
     A 48×48 picture is taken pixel by pixel. Another size goes through the crop rule with the whole
     picture as the face box: area-averaged when shrinking, linear when enlarging, and made square
-    by repeating its border. Colour becomes ITU-R 601 luma; Exif orientation is applied.
+    by repeating its border.
 
     Raises:
-        ValueError: neither JPEG nor PNG, damaged, truncated, too small, too large or too oblong.
-        FerEdgeError: no decoder is installed (OpenCV or Pillow).
+        FerEdgeError: it is of another size, and OpenCV is not installed.
     """
-    width, height = _check(data)
-    if min(width, height) < SMALLEST_SIDE:
-        raise ValueError(f"{width}×{height} pixels, under {SMALLEST_SIDE} on a side")
-    if max(width, height) > LONGEST_OVER_SHORTEST * min(width, height):
-        raise ValueError(f"{width}×{height} pixels, too oblong for a cropped face")
-    if width * height > _MAX_PIXELS:
-        raise ValueError(f"{width}×{height} pixels, too many")
-    gray = _decode_gray(data)
     if gray.shape == (FACE_SIZE, FACE_SIZE):
         return gray
     require_extra("cv2", "device")
@@ -54,32 +70,46 @@ def decode_face(data: bytes) -> np.ndarray:
     return crop_face(gray, (0, 0, columns, rows), _WHOLE_PICTURE)
 
 
-def _decode_gray(data: bytes) -> np.ndarray:
+def _check_size(width: int, height: int) -> None:
+    if min(width, height) < SMALLEST_SIDE:
+        raise ValueError(f"{width}×{height} pixels, under {SMALLEST_SIDE} on a side")
+    if max(width, height) > LONGEST_OVER_SHORTEST * min(width, height):
+        raise OblongError(f"{width}×{height} pixels, too oblong for a cropped face")
+    if width * height > _MAX_PIXELS:
+        raise ValueError(f"{width}×{height} pixels, too many")
+
+
+def _decode_gray(data: bytes) -> Pixels:
     if importlib.util.find_spec("cv2") is None:
         return _decode_gray_with_pillow(data)
     import cv2
 
-    gray = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE)
+    with silenced_stderr():  # the decoders print their complaints themselves
+        try:
+            gray: Pixels | None = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE)
+        except cv2.error:  # of more pixels than OpenCV takes
+            gray = None
     if gray is None:
         raise ValueError("the picture cannot be decoded")
-    return np.asarray(gray)
+    return gray
 
 
-def _decode_gray_with_pillow(data: bytes) -> np.ndarray:
+def _decode_gray_with_pillow(data: bytes) -> Pixels:
     require_extra("PIL", "train")
     from PIL import Image, ImageOps
 
     try:
         with Image.open(io.BytesIO(data)) as image:
             return np.array(ImageOps.exif_transpose(image).convert("L"))
-    except (OSError, SyntaxError, ValueError) as error:
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise ValueError("the picture cannot be decoded") from error
 
 
-def _check(data: bytes) -> tuple[int, int]:
-    """Width and height of an undamaged picture.
+def _check(data: bytes) -> tuple[int, int] | None:
+    """Width and height of an undamaged JPEG or PNG; None of another picture.
 
-    Decoders fill up what a truncated file lacks and say nothing, so it is looked for here.
+    These two's decoders fill up what a truncated file lacks and say nothing, so it is looked for
+    here.
     """
     if not data:
         raise ValueError("an empty file")
@@ -87,7 +117,9 @@ def _check(data: bytes) -> tuple[int, int]:
         return _check_png(data)
     if data.startswith(_JPEG):
         return _check_jpeg(data)
-    raise ValueError("neither JPEG nor PNG")
+    if data.startswith(_OTHERS):
+        return None
+    raise ValueError("no picture: neither JPEG, PNG, BMP, WebP, TIFF, PGM nor PPM")
 
 
 def _check_png(data: bytes) -> tuple[int, int]:

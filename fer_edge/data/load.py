@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from io import BytesIO
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
@@ -14,12 +14,15 @@ from fer_edge.data.ckplus import is_ckplus, read_ckplus
 from fer_edge.data.dataset import Dataset
 from fer_edge.data.fer2013 import has_labels, read_fer2013
 from fer_edge.data.ferplus import MOST_VOTES, join_votes
-from fer_edge.data.image_folder import is_picture, read_pictures
+from fer_edge.data.image_folder import read_pictures
+from fer_edge.data.own_labels import LABELS_FILE, folder_labels, listed_labels
 from fer_edge.data.packed import is_packed, read_packed
 from fer_edge.data.rejects import Rejects, log
 from fer_edge.data.splits import TEST, TRAINING
 from fer_edge.data.synthetic import synthetic_faces
 from fer_edge.errors import FerEdgeError
+from fer_edge.files import is_picture
+from fer_edge.labels import LABELS
 
 SYNTHETIC = "synthetic"
 """Stands for a path and names the built-in set."""
@@ -31,11 +34,6 @@ _HALVES = {"train.csv": TRAINING, "test.csv": TEST}
 
 _VOTES = "fer2013new.csv"
 
-_LABELS = "labels.txt"
-"""Beside folders of pictures: labels of one's own, a line each, in index order."""
-
-_MOST_LABELS = 100
-
 _EXPECTED = (
     "expected fer2013.csv, icml_face_data.csv, train.csv and test.csv, "
     "pictures as <split>/<label>/*.jpg, or a packed dataset"
@@ -43,7 +41,11 @@ _EXPECTED = (
 
 
 def load_dataset(
-    path: str | Path, *, skip_bad: bool = False, votes: str | Path | None = None
+    path: str | Path,
+    *,
+    skip_bad: bool = False,
+    votes: str | Path | None = None,
+    own_labels: bool = False,
 ) -> Dataset:
     """Read labelled faces, whatever they come in.
 
@@ -56,6 +58,8 @@ def load_dataset(
         votes: FER+'s ``fer2013new.csv``, or a folder or archive that it lies in, to be joined row
             by row. Not needed where it lies in the same folder or archive as FER2013's CSV, or
             beside that archive.
+        own_labels: where pictures lie in folders that are not all named after known labels, and no
+            labels.txt lists others, take the folders' names for the labels; see ``folder_labels``.
 
     Raises:
         FerEdgeError: nothing there that is recognised, or something bad in it; the message names
@@ -68,7 +72,7 @@ def load_dataset(
     with open_source(path, complete=_WHOLE.__contains__) as entries:
         # before the faces, where they stand before them: going back in a packed tar costs a restart
         near = None if votes is not None else _votes_of(entries)
-        dataset = _read(path, entries, rejects)
+        dataset = _read(path, entries, rejects, own_labels)
         dataset = replace(dataset, skipped=rejects.report())
         if votes is None and dataset.name == "fer2013" and not is_packed(entries):
             near = near or _votes_of(entries.look_on()) or _votes_beside(path, entries)
@@ -115,7 +119,7 @@ def _votes_named(path: Path) -> _Votes:
             return _Votes(stream.read(MOST_VOTES), entries[0].where)
 
 
-def _read(path: Path, entries: list[Entry], rejects: Rejects) -> Dataset:
+def _read(path: Path, entries: list[Entry], rejects: Rejects, own_labels: bool) -> Dataset:
     name = path.resolve().name.split(".")[0]
     if is_packed(entries):
         return read_packed(entries, path.name)
@@ -132,29 +136,18 @@ def _read(path: Path, entries: list[Entry], rejects: Rejects) -> Dataset:
         )
     if len(entries) == 1 and (path.is_file() or entries[0].basename.endswith(".csv")):
         return _read_csv(entries[0], name, rejects)
-    pictures = [entry for entry in entries if is_picture(entry)]
+    pictures = [entry for entry in entries if is_picture(entry.name)]
     if not pictures:
         raise FerEdgeError(f"{path} holds no faces: {_shown(entries)}", _EXPECTED)
     if is_ckplus(pictures):
-        return read_ckplus(pictures, rejects)
-    if _LABELS in by_name:
-        return read_pictures(pictures, name, rejects, _own_labels(by_name[_LABELS]))
-    return read_pictures(pictures, name, rejects)
-
-
-def _own_labels(entry: Entry) -> tuple[str, ...]:
-    try:
-        with entry.open() as stream:
-            lines = stream.read(100_000).decode("utf-8-sig").split("\n")
-    except UnicodeDecodeError as error:
-        raise FerEdgeError(f"{entry.where} is not text", "write a label a line") from error
-    labels = [line.strip().lower() for line in lines if line.strip()]
-    if not 2 <= len(labels) <= _MOST_LABELS or len(set(labels)) < len(labels):
-        raise FerEdgeError(
-            f"{entry.where} has {len(labels)} labels, {len(set(labels))} of them different",
-            f"write from 2 to {_MOST_LABELS}, each once, a line each",
-        )
-    return tuple(labels)
+        return read_ckplus(entries, path, rejects)
+    labels = LABELS
+    if LABELS_FILE in by_name:
+        labels = listed_labels(by_name[LABELS_FILE])
+    elif own_labels:
+        folders = (PurePosixPath(entry.name).parent.name for entry in pictures)
+        labels = folder_labels(folders, str(path))
+    return read_pictures(entries, path, rejects, labels)
 
 
 def _shown(entries: list[Entry]) -> str:

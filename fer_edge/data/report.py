@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from fer_edge.data.audit import AuditReport
@@ -39,6 +40,8 @@ def print_summary(summary: Summary, *, as_json: bool = False, **more: Any) -> No
         console.print("FER+ votes   joined")
     if summary.skipped:
         console.print(f"left out     {summary.skipped:,} bad rows or pictures")
+    for shortcoming in summary.shortcomings:
+        console.print(f"[yellow]note:[/] {escape(shortcoming)}", highlight=False, soft_wrap=True)
     for name, value in more.items():
         console.print(f"{name:<12} {value}", soft_wrap=True)
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from fer_edge.data.dataset import Dataset
+from fer_edge.data.learnable import shortcomings
 from fer_edge.errors import FerEdgeError, require_extra
 from fer_edge.face import FACE_SIZE
 from fer_edge.files import atomic_path
@@ -32,6 +33,8 @@ class Summary:
     """Whether FER+ votes are joined."""
     skipped: int
     """Bad rows and pictures left out."""
+    shortcomings: tuple[str, ...]
+    """What a network that is trained on it would lack."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -53,6 +56,7 @@ def summarise(dataset: Dataset) -> Summary:
         counts=counts,
         votes=dataset.votes is not None,
         skipped=len(dataset.skipped),
+        shortcomings=shortcomings(dataset),
     )
 
 

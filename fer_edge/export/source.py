@@ -227,7 +227,7 @@ def _temperature(run: Path, head: str | None) -> float | None:
 
 
 def _same_dataset(path: str, described: dict[str, Any]) -> Dataset:
-    dataset = load_dataset(path)
+    dataset = load_dataset(path, own_labels=True)
     fingerprint = dataset.fingerprint()
     if fingerprint != described["fingerprint"]:
         raise FerEdgeError(

@@ -16,6 +16,7 @@ from fer_edge.data import load_dataset
 from fer_edge.data.dataset import Dataset
 from fer_edge.data.division import TEST, divide
 from fer_edge.data.ferplus import by_majority, require_votes
+from fer_edge.data.learnable import require_learnable
 from fer_edge.data.sampling import oversample
 from fer_edge.data.splits import TRAINING, UNSPLIT
 from fer_edge.errors import FerEdgeError
@@ -134,7 +135,8 @@ def train(
         from fer_edge.train.detection.run import train_detector
 
         return Run(*train_detector(recipe, str(data), place, recorded, chosen))
-    dataset = load_dataset(data, skip_bad=skip_bad)
+    # a run that goes on may have begun --from a network
+    dataset = load_dataset(data, skip_bad=skip_bad, own_labels=start is not None or resume)
     if start is not None:
         recipe = starting_from(recipe, start, dataset)
     fingerprint = dataset.fingerprint()
@@ -149,6 +151,7 @@ def train(
     check_options(recipe.model.name, recipe.model.options)
     described = recorded or _described(recipe, dataset, str(data), roles, votes)
     training = dataset.select(recipe.data.train)
+    require_learnable(training)
     if recipe.data.oversample == "training":
         training = oversample(training, recipe.data.divide_seed)
     validation = dataset.select(recipe.data.validation) if recipe.data.validation else None

@@ -8,8 +8,9 @@ import pytest
 from data_samples import pack, small_dataset, spread
 
 from fer_edge.data import images, load_dataset
-from fer_edge.data.images import decode_face
+from fer_edge.data.images import as_face, read_gray
 from fer_edge.errors import FerEdgeError
+from fer_edge.files import PICTURES
 from fer_edge.labels import LABELS
 
 FACES = small_dataset(8).faces
@@ -17,6 +18,10 @@ FACES = small_dataset(8).faces
 
 def encoded(face: np.ndarray, kind: str = ".png") -> bytes:
     return cv2.imencode(kind, face)[1].tobytes()
+
+
+def decode_face(data: bytes) -> np.ndarray:
+    return as_face(read_gray(data))
 
 
 def smooth(rows: int, columns: int) -> np.ndarray:
@@ -113,9 +118,31 @@ def test_pictures_that_lie_in_no_labels_folder_are_refused(tmp_path: Path) -> No
         load_dataset(tmp_path, skip_bad=True)
 
 
+@pytest.mark.parametrize("kind", [suffix for suffix in PICTURES if suffix != ".ppm"])
+def test_pictures_of_all_kinds_that_run_reads_are_read(kind: str, tmp_path: Path) -> None:
+    files = {f"sad/{n}{kind.upper()}": encoded(smooth(96, 96), kind) for n in range(2)}
+    loaded = load_dataset(spread(tmp_path, files))
+    assert np.abs(loaded.faces[:, :24, :24].astype(int) - smooth(48, 48)[:24, :24]).max() < 8
+    whole = files[f"sad/0{kind.upper()}"]
+    spread(tmp_path, {f"sad/cut{kind}": whole[: len(whole) * 2 // 3]})
+    with pytest.raises(FerEdgeError, match=rf"sad/cut{kind}: .*(truncated|cannot be decoded)"):
+        load_dataset(tmp_path)
+
+
+def test_other_files_in_a_labels_folder_are_counted_and_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    pictures = {"sad/1.png": encoded(FACES[0]), "__MACOSX/sad/._1.png": b"Mac OS X"}
+    others = dict.fromkeys(("sad/x.txt", "sad/2.heic", "happy/3.avif"), b"")
+    elsewhere = dict.fromkeys(("README.md", "sad/.hidden", "licence/mit.txt"), b"")
+    loaded = load_dataset(pack(tmp_path / "my.zip", pictures | others | elsewhere))
+    assert len(loaded) == 1
+    assert "3 other files were left out, such as my.zip:sad/x.txt" in caplog.text
+
+
 BAD_PICTURES = {
     "empty": (b"", "an empty file"),
-    "text": (b"not a picture at all", "neither JPEG nor PNG"),
+    "text": (b"not a picture at all", "no picture: neither JPEG, PNG"),
     "truncated jpg": (encoded(FACES[0], ".jpg")[:-200], "a truncated JPEG"),
     "truncated png": (encoded(FACES[0])[:-200], "a truncated PNG"),
     "damaged png": (

@@ -5,16 +5,21 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
+import pytest
 
 from fer_edge.chatter import import_keras
 from fer_edge.data.dataset import Dataset
+from fer_edge.errors import FerEdgeError
+from fer_edge.evaluate import evaluate_path
 
 import_keras()
 
 from fer_edge.data.division import Division  # noqa: E402
 from fer_edge.train.models import build_model  # noqa: E402
 from fer_edge.train.recipe import load_recipe, override  # noqa: E402
+from fer_edge.train.run import train  # noqa: E402
 from fer_edge.train.starting import starting_from  # noqa: E402
 
 
@@ -29,3 +34,34 @@ def test_a_dataset_without_splits_is_divided_as_the_recipe_was_set(
     assert data.division == Division("by-image", 0.4, 5)
     assert (data.drop_leaks, data.oversample) == (True, "training")
     assert (data.train, data.validation, data.test) == (["Training"], [], ["Test"])
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    """Pictures with labels of one's own, listed nowhere."""
+    for number, label in enumerate(["up", "down", "level"] * 4):
+        folder = tmp_path / "faces" / "test" / label
+        folder.mkdir(parents=True, exist_ok=True)
+        picture = np.random.default_rng(number).integers(0, 256, (48, 48)).astype(np.uint8)
+        cv2.imwrite(str(folder / f"{number}.png"), picture)
+    return tmp_path / "faces"
+
+
+def test_folders_of_pictures_name_the_labels_of_what_is_evaluated(
+    pictures: Path, tmp_path: Path
+) -> None:
+    build_model("compact", 3, {"width": 1}).save(tmp_path / "model.keras")
+    result = evaluate_path(tmp_path / "model.keras", str(pictures))
+    assert result.whole.labels == ("down", "level", "up")
+
+
+def test_pictures_of_one_label_are_refused_before_anything_is_trained(
+    pictures: Path, tmp_path: Path
+) -> None:
+    build_model("compact", 7, {"width": 1}).save(tmp_path / "model.keras")
+    (tmp_path / "one").mkdir()
+    (pictures / "test" / "up").rename(tmp_path / "one" / "up")
+    start = str(tmp_path / "model.keras")
+    with pytest.raises(FerEdgeError, match="of the label 'up': there is nothing to tell apart"):
+        train(None, str(tmp_path / "one"), start=start, output=tmp_path / "run")
+    assert not (tmp_path / "run" / "data.json").exists()

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from fer_edge.data.detection.photos import PICTURES, split_by_name
+from fer_edge.data.detection.photos import split_by_name
 from fer_edge.errors import FerEdgeError
+from fer_edge.files import is_picture
 
 _MOST_PIXELS = 1600
 """Along the longer side, to which a picture is reduced; a frame takes a part of it."""
@@ -64,13 +65,14 @@ def load_backgrounds(folders: Sequence[str], splits: Sequence[str] | None = None
         found = [folder] if folder.is_file() else sorted(folder.rglob("*"))
         files |= {
             str(path.relative_to(folder.parent)): path
-            for path in _one_of_each_size(p for p in found if p.suffix.lower() in PICTURES)
+            for path in _one_of_each_size(p for p in found if is_picture(p.name))
         }
     if not folders:
         return Backgrounds()
     if not files:
         raise FerEdgeError(
-            f"there is no picture in {', '.join(map(str, folders))}", "give JPEG, PNG or WebP files"
+            f"there is no picture in {', '.join(map(str, folders))}",
+            "give pictures such as *.jpg or *.png",
         )
     names = tuple(files)
     if splits is not None and len(names) >= _FEWEST:
@@ -91,7 +93,7 @@ def load_backgrounds(folders: Sequence[str], splits: Sequence[str] | None = None
     if not pictures:
         raise FerEdgeError(
             f"none of the {len(names)} pictures in {', '.join(map(str, folders))} can be read",
-            "give JPEG, PNG or WebP files",
+            "give pictures such as *.jpg or *.png",
         )
     return Backgrounds(tuple(pictures), digest.hexdigest())
 

@@ -11,10 +11,10 @@ import numpy as np
 
 from fer_edge.archives import open_source
 from fer_edge.chatter import silenced_stderr
-from fer_edge.data.detection.photos import COLUMNS, PICTURES
+from fer_edge.data.detection.photos import COLUMNS
 from fer_edge.detection.measuring import overlaps
 from fer_edge.errors import FerEdgeError, require_extra
-from fer_edge.files import atomic_path
+from fer_edge.files import atomic_path, is_picture
 
 LEAST_SCORE = 0.5
 SCALE = 0.75
@@ -50,7 +50,7 @@ def label_photos(photos: Path, yunet: Path, target: Path) -> tuple[int, int, int
     rows: list[list[Any]] = []
     count = agreed = 0
     with open_source(photos, complete=lambda name: False) as entries:
-        pictures = [entry for entry in entries if entry.name.lower().endswith(PICTURES)]
+        pictures = [entry for entry in entries if is_picture(entry.name)]
         for entry in sorted(pictures, key=lambda entry: entry.name):
             with entry.open() as stream:
                 content = np.frombuffer(stream.read(), np.uint8)

@@ -21,6 +21,7 @@ from fer_edge.data.detection.photo_drawing import drawn_photos
 from fer_edge.data.splits import TEST, TRAINING, VALIDATION
 from fer_edge.detection import LANDMARKS
 from fer_edge.errors import FerEdgeError, require_extra
+from fer_edge.files import is_picture
 
 COLUMNS = (
     "photo",
@@ -33,8 +34,6 @@ HELD_OUT = 500
 """Photos of validation, and as many of the test; of few photos a tenth each."""
 CERTAIN = 0.8
 """Score of a face that is taught; a fainter one is neither face nor background."""
-PICTURES = (".jpg", ".jpeg", ".png", ".webp")
-"""What the names of pictures end in."""
 _EXAMPLE = "see docs/detector.md for how to make one"
 
 
@@ -227,7 +226,7 @@ def _read_pictures(path: Path, wanted: set[str]) -> tuple[list[str], dict[str, n
 
     found: dict[str, np.ndarray] = {}
     with open_source(path, complete=lambda name: False) as entries:
-        pictures = [entry for entry in entries if entry.name.lower().endswith(PICTURES)]
+        pictures = [entry for entry in entries if is_picture(entry.name)]
         for entry in sorted(pictures, key=lambda entry: entry.name):
             if entry.name not in wanted:
                 continue

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Generator
 from contextlib import ExitStack
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 
@@ -15,8 +15,9 @@ from fer_edge.device.opencv import load_opencv
 from fer_edge.device.sources.base import Frame, Source, SourceCounts
 from fer_edge.errors import FerEdgeError
 from fer_edge.face import Pixels
+from fer_edge.files import PICTURES, is_picture
 
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".pgm", ".ppm"})
+SUFFIXES = frozenset(PICTURES)
 
 _LARGEST = 256 << 20
 """Bytes of a picture's file, beyond which it is not read."""
@@ -46,7 +47,7 @@ class Pictures(Source):
             if self.path.is_file() and [each.name for each in entries] == [self.path.name]:
                 self._entries = list(entries)  # its content tells whether it is a picture
             else:
-                self._entries = [each for each in entries if _is_picture(each.name)]
+                self._entries = [each for each in entries if is_picture(each.name)]
             if not self._entries:
                 raise FerEdgeError(
                     f"no pictures in {self.path}",
@@ -111,12 +112,6 @@ def decode_picture(data: bytes) -> Pixels | None:
         except cv2.error:
             return None
     return picture
-
-
-def _is_picture(name: str) -> bool:
-    path = PurePosixPath(name)
-    # what macOS puts into an archive beside every picture has the picture's suffix
-    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
 
 
 def _content(entry: Entry) -> bytes:

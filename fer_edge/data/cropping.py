@@ -1,0 +1,124 @@
+"""Faces cut out of photographs as the device cuts them out of its frames."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from fer_edge.data.images import SMALLEST_SIDE
+from fer_edge.data.own_labels import LABELS_FILE
+from fer_edge.errors import FerEdgeError
+from fer_edge.face import Pixels, crop_face
+from fer_edge.files import atomic_folder
+
+if TYPE_CHECKING:
+    from fer_edge.device.detectors import Detector
+    from fer_edge.device.sources import Source
+
+
+@dataclass(frozen=True)
+class Cropped:
+    """What became of some photographs.
+
+    Attributes:
+        folder: that holds the faces.
+        photos: how many there were.
+        faces: how many gave one.
+        several: how many showed more than one, of which the largest was taken.
+        without: names of those in which no face was found, or only one too small.
+        unreadable: remarks on those that could not be read.
+    """
+
+    folder: Path
+    photos: int
+    faces: int
+    several: int
+    without: tuple[str, ...]
+    unreadable: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        return asdict(self) | {"folder": str(self.folder)}
+
+
+def crop_photos(photos: Path, source: Source, detector: Detector, folder: Path) -> Cropped:
+    """Write the largest face of each photograph as 48×48 gray PNG, under the photograph's path.
+
+    Args:
+        photos: the folder or archive, or the one photograph; a folder's labels.txt is copied.
+        source: gives its pictures.
+        detector: finds the faces; its crop rule frames them as FER2013 does.
+        folder: to be written, whole or not at all; must not exist, or be empty.
+
+    Raises:
+        FerEdgeError: no face in any of them, none can be read, or the folder cannot be written.
+    """
+    _require_empty(folder, photos)
+    faces: dict[str, Pixels] = {}
+    several, without = 0, []
+    with source:
+        for frame in source.frames():
+            name = frame.name or f"{frame.index}"
+            boxes = detector.detect(frame.gray)
+            if not boxes or max(boxes[0][2:]) * detector.crop_rule.scale < SMALLEST_SIDE:
+                without.append(name)
+                continue
+            several += len(boxes) > 1
+            tilt = detector.tilts[0] if detector.tilts else 0.0
+            faces[name] = crop_face(frame.gray, boxes[0], detector.crop_rule, tilt)
+        unreadable = source.counts.notes
+    count = len(faces) + len(without) + len(unreadable)
+    if not faces:
+        raise FerEdgeError(
+            f"no face was found in any of the {count:,} pictures in {photos}",
+            "smaller faces are found with a lower --min-face, such as 0.05",
+        )
+    with atomic_folder(folder) as temporary:
+        for name, file in _files(faces).items():
+            _write(faces[name], temporary / file)
+        if (labels := photos / LABELS_FILE).is_file():
+            shutil.copyfile(labels, temporary / LABELS_FILE)
+    return Cropped(folder, count, len(faces), several, tuple(without), unreadable)
+
+
+def print_cropped(done: Cropped) -> None:
+    """Print the counts and the names of what was left out."""
+    for name in done.without:
+        print(f"no face found: {name}")
+    for remark in done.unreadable:
+        print(remark)
+    print(f"{done.faces:,} faces out of {done.photos:,} pictures: {done.folder}")
+    print(f"  {len(done.without):,} without a face, {len(done.unreadable):,} unreadable, left out")
+    print(f"  {done.several:,} with several faces, of which the largest was taken")
+
+
+def _require_empty(folder: Path, photos: Path) -> None:
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise FerEdgeError(f"{folder} is there already", "name another folder with -o")
+    if photos.is_dir() and folder.resolve().is_relative_to(photos.resolve()):
+        raise FerEdgeError(
+            f"{folder} lies inside of {photos}, whose pictures it would add to",
+            "name a folder elsewhere with -o",
+        )
+
+
+def _files(names: Iterable[str]) -> dict[str, PurePosixPath]:
+    """Where each picture's face goes; two that differ in their suffixes alone keep these."""
+    taken: dict[PurePosixPath, str] = {}
+    for name in names:
+        # an archive's names may lead anywhere
+        parts = [part for part in PurePosixPath(name).parts if part not in ("/", "..")]
+        whole = PurePosixPath(*parts)
+        file = whole.with_suffix(".png")
+        taken[whole.with_name(f"{whole.name}.png") if file in taken else file] = name
+    return {name: file for file, name in taken.items()}
+
+
+def _write(face: Pixels, file: Path) -> None:
+    import cv2
+
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(cv2.imencode(".png", face)[1].tobytes())

@@ -1,0 +1,72 @@
+"""Labels of one's own: listed in labels.txt, or the names of the folders that pictures lie in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from fer_edge.archives import Entry
+from fer_edge.data.rejects import log
+from fer_edge.data.splits import split_name
+from fer_edge.errors import FerEdgeError, nearest
+from fer_edge.labels import LABELS, SPELLINGS, label_index
+
+LABELS_FILE = "labels.txt"
+"""Beside folders of pictures: labels of one's own, a line each, in index order."""
+
+MOST_LABELS = 100
+
+ALIKE = 0.75
+"""From this likeness on (``difflib``'s ratio) a folder's name is a known label misspelt: ``hapy``,
+``suprise`` and ``nuetral`` are, ``bored`` and ``hungry`` are not."""
+
+
+def listed_labels(entry: Entry) -> tuple[str, ...]:
+    """Those that a labels.txt lists, in its order and lower case.
+
+    Raises:
+        FerEdgeError: it is not text, lists one twice, or fewer than two or too many.
+    """
+    try:
+        with entry.open() as stream:
+            lines = stream.read(100_000).decode("utf-8-sig").split("\n")
+    except UnicodeDecodeError as error:
+        raise FerEdgeError(f"{entry.where} is not text", "write a label a line") from error
+    labels = [line.strip().lower() for line in lines if line.strip()]
+    if not 2 <= len(labels) <= MOST_LABELS or len(set(labels)) < len(labels):
+        raise FerEdgeError(
+            f"{entry.where} has {len(labels)} labels, {len(set(labels))} of them different",
+            f"write from 2 to {MOST_LABELS}, each once, a line each",
+        )
+    return tuple(labels)
+
+
+def folder_labels(folders: Iterable[str], where: str) -> tuple[str, ...]:
+    """The known labels where all folders are called like those, else the folders' names, sorted.
+
+    Where a name is a known one misspelt, it is the known labels too, so that it will be refused.
+    What is taken from the folders is said in a warning.
+
+    Args:
+        folders: that pictures lie in; "" where one lies in none, and names of splits do not count.
+        where: to call the dataset in messages.
+
+    Raises:
+        FerEdgeError: too many different ones.
+    """
+    names = {name.strip().lower() for name in folders if name and split_name(name) is None}
+    own = {name for name in names if label_index(name) is None}
+    if not own or any(meant(name) for name in own):
+        return LABELS
+    if len(names) > MOST_LABELS:
+        raise FerEdgeError(
+            f"{where} has pictures in {len(names)} folders of different names, too many for labels",
+            f"a picture's label is the folder that it lies in; at most {MOST_LABELS} may differ",
+        )
+    log.warning("%s: its labels are its folders' names: %s", where, ", ".join(sorted(names)))
+    return tuple(sorted(names))
+
+
+def meant(folder: str, labels: tuple[str, ...] = LABELS) -> str:
+    """``did you mean 'happy'?`` where a folder's name is nearly a label's; else empty."""
+    known = {*labels, *(word for word, label in SPELLINGS.items() if label in labels)}
+    return nearest(folder.strip().lower(), sorted(known), ALIKE)

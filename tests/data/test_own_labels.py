@@ -1,0 +1,74 @@
+"""Labels that nobody but the user knows: in labels.txt, or as the names of folders."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from data_samples import spread
+
+from fer_edge.data import load_dataset
+from fer_edge.errors import FerEdgeError
+from fer_edge.labels import LABELS
+
+FACE = cv2.imencode(".png", np.arange(2304, dtype=np.uint8).reshape(48, 48))[1].tobytes()
+
+
+def folders(where: Path, *names: str) -> Path:
+    return spread(where, {f"{name}/1.png": FACE for name in names})
+
+
+@pytest.mark.parametrize(
+    ("names", "labels"),
+    [
+        (("laughing", "Cross", "astonished"), ("astonished", "cross", "laughing")),
+        (("happy", "bored", "hungry"), ("bored", "happy", "hungry")),
+        (("train/up", "train/down", "test/down"), ("down", "up")),
+        (("happy", "sadness", "calm"), LABELS),
+    ],
+)
+def test_folders_that_are_not_all_known_labels_name_the_labels(
+    names: tuple[str, ...],
+    labels: tuple[str, ...],
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    assert load_dataset(folders(tmp_path, *names), own_labels=True).labels == labels
+    assert (", ".join(labels) in caplog.text) is (labels != LABELS)
+
+
+@pytest.mark.parametrize("own_labels", [True, False])
+@pytest.mark.parametrize("wrong", ["hapy", "suprise", "Nuetral", "happyness"])
+def test_a_known_label_misspelt_is_no_label_of_ones_own(
+    wrong: str, own_labels: bool, tmp_path: Path
+) -> None:
+    path = folders(tmp_path, "sad", wrong)
+    with pytest.raises(FerEdgeError, match=f"'{wrong}' is no known label") as refused:
+        load_dataset(path, own_labels=own_labels)
+    meant = {"hapy": "happy", "suprise": "surprise", "Nuetral": "neutral"}
+    assert f"did you mean '{meant.get(wrong, 'happiness')}'?" in refused.value.hint
+    (path / "labels.txt").write_text(f"{wrong}\nsad\n")
+    assert load_dataset(path, own_labels=own_labels).labels == (wrong.lower(), "sad")
+
+
+def test_without_asking_for_own_labels_the_command_that_learns_them_is_named(
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(FerEdgeError, match="'astonished' is no known label") as refused:
+        load_dataset(folders(tmp_path, "laughing", "astonished"))
+    assert refused.value.hint.endswith(f"fer-edge train --from edge-small --data {tmp_path}")
+
+
+def test_pictures_beside_the_folders_or_in_a_splits_folder_have_no_label(tmp_path: Path) -> None:
+    for number, file in enumerate(("1.png", "train/1.png")):
+        path = spread(folders(tmp_path / str(number), "up", "down"), {file: FACE})
+        with pytest.raises(FerEdgeError, match="not in a label's folder"):
+            load_dataset(path, own_labels=True)
+
+
+def test_more_folders_than_labels_can_be_are_refused(tmp_path: Path) -> None:
+    path = folders(tmp_path, *(f"person {number}" for number in range(101)))
+    with pytest.raises(FerEdgeError, match="101 folders of different names, too many"):
+        load_dataset(path, own_labels=True)
