@@ -25,7 +25,9 @@ class Entry:
         judged_by: ``labels`` or ``FER+ majority``, on so many ``images`` of the ``splits``.
         accuracy, macro_f1, calibration_error: estimates, ``value``, ``low`` and ``high`` in 0..1.
         min_confidence: under which an answer is called uncertain.
-        sha256: of the bundle.
+        sha256: of the bundle; the same as ``bundle_sha256``.
+        bundle_bytes, bundle_sha256: of the bundle's file.
+        model_sha256: of the int8 TFLite in it, which ``run`` and ``bench`` tell of a model.
         signed_by: id of the key; None where nobody signed. Not checked here.
     """
 
@@ -41,6 +43,9 @@ class Entry:
     calibration_error: dict[str, float] | None
     min_confidence: float | None
     sha256: str
+    bundle_bytes: int
+    bundle_sha256: str
+    model_sha256: str
     signed_by: str | None
 
 
@@ -69,10 +74,10 @@ def print_catalogue(entries: list[Entry], *, as_json: bool = False) -> None:
         )
         return
     table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    table.add_column("model", no_wrap=True)
-    for column in ("kB", "MACs", "accuracy", "F1", "ECE"):
+    table.add_column("name", no_wrap=True)
+    for column in ("model", "MACs", "accuracy", "F1", "ECE"):
         table.add_column(column, justify="right", no_wrap=True)
-    for column in ("by", "SHA-256", "key"):
+    for column in ("by", "bundle", "key"):
         table.add_column(column, no_wrap=True)
     for each in entries:
         table.add_row(
@@ -90,7 +95,8 @@ def print_catalogue(entries: list[Entry], *, as_json: bool = False) -> None:
     console.print(
         "int8 on the held-out split, in percent, by labels or by the majority of FER+'s\n"
         "votes; ±: half of the 95% interval; F1: macro; ECE: expected calibration error;\n"
-        "key: the first digits of who signed it\n"
+        "model: kB of the int8 TFLite alone; bundle: the first digits of the whole file's\n"
+        "SHA-256; key: those of who signed it\n"
         "more: fer-edge bundle show NAME"
     )
 
@@ -99,6 +105,7 @@ def _entry(name: str, bundle: Bundle) -> Entry:
     manifest = bundle.manifest
     int8: dict[str, Any] = manifest.metrics.get("int8") or {}
     signature = signature_facts(bundle)
+    digest = sha256(bundle.path)
     macs = manifest.export.get("multiply_accumulates")
     return Entry(
         name=name,
@@ -112,7 +119,10 @@ def _entry(name: str, bundle: Bundle) -> Entry:
         macro_f1=int8.get("macro_f1"),
         calibration_error=int8.get("calibration_error"),
         min_confidence=manifest.min_confidence,
-        sha256=sha256(bundle.path),
+        sha256=digest,
+        bundle_bytes=bundle.path.stat().st_size,
+        bundle_sha256=digest,
+        model_sha256=manifest.files[INT8_TFLITE],
         signed_by=None if signature is None else signature["key"],
     )
 

@@ -133,14 +133,30 @@ def with_majority_truth(dataset: Dataset, train_splits: Sequence[str]) -> Datase
     Raises:
         FerEdgeError: the dataset has no votes, or other labels than FER2013.
     """
-    targets = majority_targets(require_votes(dataset))
+    votes = require_votes(dataset, otherwise="judge by the labels: --labels")
+    targets = majority_targets(votes)
     training = np.isin(dataset.splits, list(train_splits))
     judged = replace(dataset, targets=np.where(training, dataset.targets, targets))
     return judged.subset(training | (targets != NO_MAJORITY))
 
 
-def require_votes(dataset: Dataset) -> np.ndarray:
+def how_to_join(dataset: Dataset) -> str:
+    """How a dataset gets its votes; empty where there are none for it."""
+    if dataset.name != "fer2013":
+        return ""
+    return "put fer2013new.csv beside fer2013.csv, or pack them: fer-edge data pack --votes"
+
+
+def require_votes(
+    dataset: Dataset,
+    otherwise: str = "train on the labels alone: --set 'targets.heads=[]' --set "
+    "'distill.teachers=[]'",
+) -> np.ndarray:
     """The dataset's votes, (N, 10) uint8.
+
+    Args:
+        dataset: has them.
+        otherwise: what to do without.
 
     Raises:
         FerEdgeError: it has none, or other labels than FER2013.
@@ -148,8 +164,7 @@ def require_votes(dataset: Dataset) -> np.ndarray:
     if dataset.votes is None:
         raise FerEdgeError(
             f"dataset {dataset.name} has no FER+ votes",
-            "put fer2013new.csv beside fer2013.csv, or pack them: fer-edge data pack --votes; to "
-            "train on the labels alone: --set 'targets.heads=[]' --set 'distill.teachers=[]'",
+            "; or ".join(filter(None, (how_to_join(dataset), otherwise))),
         )
     if dataset.labels != LABELS:
         raise FerEdgeError(

@@ -40,7 +40,13 @@ from fer_edge.device.smoothing import NO_SMOOTHING, Smoothing
 from fer_edge.device.sources import open_source, option_for
 from fer_edge.device.summary import Tally, print_summary
 from fer_edge.device.supervisor import Supervisor
-from fer_edge.device.tracking import DETECT_EVERY, EachFrame, FaceTracker, Finder
+from fer_edge.device.tracking import (
+    DETECT_EVERY,
+    EachFrame,
+    FaceTracker,
+    Finder,
+    check_detect_every,
+)
 from fer_edge.device.vitals import Rate, Vitals
 from fer_edge.errors import FerEdgeError
 
@@ -287,6 +293,7 @@ def _check(options: RunOptions) -> None:
     for name, value in (("--threads", options.threads), ("--max-frames", options.max_frames)):
         if value is not None and value < 1:
             raise FerEdgeError(f"{name} is at least 1, got {value}", f"for example {name} 4")
+    check_detect_every(options.detect_every)
     bundle, sources = options.bundle, (options.video, options.images, options.camera)
     if bundle is not None and not any(sources) and (option := option_for(bundle)):
         raise FerEdgeError(

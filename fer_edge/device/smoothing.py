@@ -31,14 +31,14 @@ class Smoothing:
     def __post_init__(self) -> None:
         if not 0 <= self.time_constant <= 60:
             raise FerEdgeError(
-                f"smoothing is a time constant in seconds, 0 to 60, got {self.time_constant:g}",
+                f"--smoothing is a time constant in seconds, 0 to 60, got {self.time_constant:g}",
                 "for example 0.2; 0 takes each frame by itself",
             )
         for name, usual in (("min_confidence", MIN_CONFIDENCE), ("margin", type(self).margin)):
             value = getattr(self, name)
             if value is not None and not 0 <= value <= 1:
                 raise FerEdgeError(
-                    f"{name.replace('_', ' ')} is a probability, 0 to 1, got {value:g}",
+                    f"--{name.replace('_', '-')} is a probability, 0 to 1, got {value:g}",
                     f"for example {usual:g}",
                 )
 

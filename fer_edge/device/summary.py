@@ -94,7 +94,10 @@ class Tally:
             "model": {
                 "file": classifier.name,
                 "runtime": classifier.model.runtime,
+                "member": classifier.member,
                 "sha256": classifier.sha256,
+                "model_sha256": classifier.sha256,
+                "bundle_sha256": classifier.bundle_sha256,
                 "verified": classifier.verified,
             },
             "machine": board.to_dict(),

@@ -48,6 +48,14 @@ class Sightings:
     """Tracks that have ended with this frame, for good."""
 
 
+def check_detect_every(frames: int) -> None:
+    """Raise FerEdgeError unless it is a number of frames from one detection to the next."""
+    if frames < 1:
+        raise FerEdgeError(
+            f"--detect-every is at least 1, got {frames}", f"for example {DETECT_EVERY}"
+        )
+
+
 class Finder(Protocol):
     """Finds the faces of every frame, in order."""
 
@@ -118,11 +126,7 @@ class FaceTracker:
         Raises:
             FerEdgeError: it is less than 1.
         """
-        if detect_every < 1:
-            raise FerEdgeError(
-                f"detection runs in every N-th frame, N at least 1, got {detect_every}",
-                f"for example {DETECT_EVERY}",
-            )
+        check_detect_every(detect_every)
         self.detector = detector
         self.detections = 0
         self._every = detect_every

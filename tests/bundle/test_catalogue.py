@@ -12,6 +12,7 @@ from maker import Maker
 from fer_edge import shipped
 from fer_edge.bundle.catalogue import catalogue, print_catalogue
 from fer_edge.device import opening
+from fer_edge.device.classifier import open_classifier
 from fer_edge.device.opening import open_chosen
 from fer_edge.errors import FerEdgeError
 from fer_edge.files import sha256
@@ -72,7 +73,9 @@ def test_the_list_says_what_the_manifests_measured(
     assert (small.macs, small.judged_by, small.images) == (37_300_000, "FER+ majority", 3137)
     assert small.accuracy == small.calibration_error == ESTIMATE
     assert (small.min_confidence, small.signed_by) == (0.6, None)
-    assert small.sha256 == sha256(models / "edge-small.fer")
+    assert small.sha256 == small.bundle_sha256 == sha256(models / "edge-small.fer")
+    assert small.bundle_bytes == (models / "edge-small.fer").stat().st_size > small.model_bytes
+    assert small.model_sha256 == open_classifier(models / "edge-small.fer").sha256
     assert entries["edge-nano"].accuracy is None
     print_catalogue(list(entries.values()), as_json=True)
     assert {each["name"] for each in json.loads(capsys.readouterr().out)} == set(entries)

@@ -26,6 +26,7 @@ from fer_edge.device.sources import open_source
 from fer_edge.device.tracking import EachFrame, FaceTracker
 from fer_edge.errors import FerEdgeError
 from fer_edge.face import HAAR, CropRule, crop_faces
+from fer_edge.files import sha256
 from fer_edge.labels import LABELS
 from fer_edge.runtime import load_model
 from fer_edge.shipped import find_shipped
@@ -60,6 +61,8 @@ def test_every_frame_and_face_is_accounted_for(bundle, clip, capsys):
     assert summary["detector"]["name"] == "own"
     assert 1 < summary["detector"]["detections"] < 10
     assert summary["model"]["verified"] is True
+    assert summary["model"]["sha256"] == summary["model"]["model_sha256"]
+    assert summary["model"]["bundle_sha256"] == sha256(bundle)
     assert summary["interrupted"] is False
     assert summary["fps"] > 0
     for stage in ("capture", "detect", "crop", "infer", "total", "output"):
@@ -311,11 +314,17 @@ def test_the_newest_bundle_is_taken_when_none_is_named(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("option", "value"), [("threads", 0), ("max_frames", 0), ("max_frames", -3)]
+    ("option", "value"),
+    [("threads", 0), ("max_frames", 0), ("max_frames", -3), ("detect_every", 0), ("min_face", 7)],
 )
 def test_impossible_numbers_are_refused_by_name(option, value, clip):
     with pytest.raises(FerEdgeError, match=f"--{option.replace('_', '-')}.*{value}"):
-        run(RunOptions(video=clip.path, **{option: value}))
+        run(RunOptions(video=clip.path, bundle=find_shipped(Path("edge-nano")), **{option: value}))
+
+
+def test_a_number_for_tracking_is_checked_where_nothing_is_tracked_as_well(tmp_path):
+    with pytest.raises(FerEdgeError, match="--detect-every is at least 1, got 0"):
+        run(RunOptions(images=tmp_path, detect_every=0))
 
 
 def _command(*arguments: object) -> list[str]:

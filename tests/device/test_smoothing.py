@@ -90,9 +90,9 @@ def test_a_clock_that_goes_back_changes_nothing_but_that_frames_weight():
 @pytest.mark.parametrize(
     ("changes", "named"),
     [
-        ({"time_constant": -1}, "-1"),
+        ({"time_constant": -1}, "--smoothing.*-1"),
         ({"time_constant": float("nan")}, "nan"),
-        ({"min_confidence": 35}, "min confidence.*35"),
+        ({"min_confidence": 35}, "--min-confidence.*35"),
         ({"margin": -0.1}, "margin.*-0.1"),
     ],
 )

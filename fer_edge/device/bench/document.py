@@ -116,6 +116,8 @@ def _model(classifier: Classifier, opened_s: float) -> dict[str, Any]:
         "format": classifier.model.format,
         "runtime": classifier.model.runtime,
         "sha256": classifier.sha256,
+        "model_sha256": classifier.sha256,
+        "bundle_sha256": classifier.bundle_sha256,
         "verified": classifier.verified,
         "opened_s": round(opened_s, 3),
     }

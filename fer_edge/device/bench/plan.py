@@ -11,7 +11,7 @@ from pathlib import Path
 from fer_edge.device.bench.frames import Draw
 from fer_edge.device.bench.rule import SINGLE_STREAM, Rule
 from fer_edge.device.bench.table import SCENARIOS
-from fer_edge.device.tracking import DETECT_EVERY
+from fer_edge.device.tracking import DETECT_EVERY, check_detect_every
 from fer_edge.errors import FerEdgeError
 from fer_edge.files import explain
 
@@ -86,6 +86,7 @@ def make_plan(options: BenchOptions) -> Plan:
         raise FerEdgeError(
             "frames were named, but the model alone takes none", "leave them or --scenario out"
         )
+    check_detect_every(options.detect_every)
     if options.output is not None:
         check_output(options.output)
     return Plan(_thread_counts(options.threads), scenarios, options.bundles or (None,))

@@ -106,7 +106,7 @@ def _facts(document: dict[str, Any]) -> Iterator[str]:
         proof = "verified on this machine" if model["verified"] else "nothing verified"
         yield (
             f"{letter and letter + ': '}{model['file']}{inside}, {model['format']}, {proof}, "
-            f"SHA-256 {model['sha256']}"
+            f"the model's SHA-256 {model['sha256']}"
         )
     name = machine["model"] or machine["cpu"] or machine["architecture"]
     cpu = f", {machine['cpu']}" if machine["model"] and machine["cpu"] else ""

@@ -42,7 +42,7 @@ def check_min_face(fraction: float) -> float:
     """Return ``fraction``; FerEdgeError unless it is above 0 and at most 1."""
     if not 0 < fraction <= 1:
         raise FerEdgeError(
-            f"the smallest face is a fraction of the frame, got {fraction:g}",
+            f"--min-face is a fraction of the frame, got {fraction:g}",
             "give a number above 0 and at most 1, such as 0.15",
         )
     return fraction
