@@ -7,12 +7,12 @@ umask 022 # the service reads what root installs
 
 usage() {
     cat <<'END'
-sudo device/install.sh [--wheel FILE | --version N] [--bundle FILE]
+sudo device/install.sh [--wheel FILE | --version N] [--bundle NAME | --bundle FILE]
 sudo device/install.sh --uninstall [--purge]
 
   --wheel FILE   install this wheel, not the version of this checkout from the package index
   --version N    install another version from the package index
-  --bundle FILE  install this bundle as well, and start the service
+  --bundle NAME  have the service run this bundle, a model that ships or a file, not edge-small
   --uninstall    remove program and service; configuration and bundles stay
   --purge        remove those, too
 END
@@ -57,7 +57,8 @@ main() {
     local suite
     suite=$(known_suite)
     [[ -z $wheel || -f $wheel ]] || refuse "no such wheel: $wheel"
-    [[ -z $bundle || -f $bundle ]] || refuse "no such bundle: $bundle"
+    # what ships is known once it is installed; a name is no path
+    [[ -z $bundle || -f $bundle || $bundle =~ ^[A-Za-z0-9_-]+$ ]] || refuse "no such bundle: $bundle"
     install_packages
     install_program "$suite" "$wheel" "$version"
     install_settings
@@ -191,11 +192,7 @@ install_bundle() {
 }
 
 start() {
-    if [[ ! -e $state/bundles/current.fer ]]; then
-        rm -f "$pending"
-        say "installed; it starts with a bundle: sudo fer-edge bundle install FILE &&" \
-            "sudo systemctl restart fer-edge"
-    elif ! booted; then
+    if ! booted; then
         rm -f "$pending"
         say "installed; it starts with the next boot"
     elif [[ ! -e $pending ]] && systemctl --quiet is-active fer-edge.service; then

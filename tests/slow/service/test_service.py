@@ -76,9 +76,10 @@ def root(
 @pytest.fixture(scope="module")
 def system(root: Path, camera: MjpegServer, address: str) -> Iterator[Container]:
     """The booted system, with the service installed before."""
-    done = _before_boot(root, *_install(root), "--bundle", str(SOURCE / "one.fer"))
-    assert done.returncode == 0, done.stderr
-    assert "it starts with the next boot" in done.stdout
+    for more in ((), ("--bundle", str(SOURCE / "one.fer"))):
+        done = _before_boot(root, *_install(root), *more)
+        assert done.returncode == 0, done.stderr
+        assert "it starts with the next boot" in done.stdout
     _configure(root, camera.url, address)
     quick = root / "etc/systemd/system/fer-edge.service.d/quick.conf"
     quick.parent.mkdir()
@@ -142,6 +143,7 @@ def test_what_it_cannot_be_installed_on_is_refused_in_one_line(root: Path):
         assert f"this is {named}: " in _refused(root, install)
     release.unlink()
     release.symlink_to(kept)
+    assert "no such bundle: absent.fer" in _refused(root, install, "--bundle", "absent.fer")
     assert "no such wheel: absent.whl" in _refused(root, install, "--wheel", "absent.whl")
     assert "--purge goes with --uninstall" in _refused(root, install, "--purge")
     assert not (root / "opt/fer-edge").exists()
@@ -236,6 +238,24 @@ def test_a_bundle_that_went_bad_gives_way_to_the_one_before(service: Container):
     assert "using the bundle before it, /var/lib/fer-edge/bundles/000001.fer" in service.journal()
     done = service.run("fer-edge", "bundle", "rollback")
     assert done.returncode == 0, done.stderr
+
+
+def test_what_ships_runs_where_nothing_is_installed_and_is_installed_by_its_name(
+    service: Container,
+):
+    installed = service.root / "var/lib/fer-edge/bundles"
+    aside = installed.rename(installed.with_name("aside"))
+    try:
+        service.run("systemctl", "restart", "fer-edge")
+        service.wait_until("StatusText", "models/edge-small.fer")
+        done = service.run("fer-edge", "bundle", "install", "edge-nano")
+        assert "edge-nano, version" in done.stdout, done.stderr
+        service.run("systemctl", "restart", "fer-edge")
+        service.wait_until("StatusText", "bundles/000001.fer")
+    finally:
+        shutil.rmtree(installed, ignore_errors=True)
+        aside.rename(installed)
+        service.run("systemctl", "restart", "fer-edge")
 
 
 def test_the_real_picamera2_works_behind_the_units_fences(service: Container):
