@@ -63,6 +63,8 @@ def train(
 ) -> None:
     """Train a network by a recipe, or a finished one on other faces; the result is a run folder.
 
+    With --from, pictures in folders my-faces/LABEL may have labels of your own.
+
     Example: [bold]fer-edge train triwijoyo --data fer2013.csv[/]
     Example: [bold]fer-edge train --from edge-small --data my-faces[/]
     """
