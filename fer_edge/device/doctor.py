@@ -24,6 +24,8 @@ from fer_edge.bundle import open_bundle
 from fer_edge.device.install import CURRENT, installed_folder, installed_keys
 from fer_edge.device.model_store import MODELS, YUNET_FILE, fetch, stored
 from fer_edge.device.opencv import PIN, load_opencv
+from fer_edge.device.sources.picamera import find_ribbon_cameras
+from fer_edge.device.sources.v4l2 import find_usb_cameras
 from fer_edge.errors import FerEdgeError
 from fer_edge.runtime import import_runtime
 from fer_edge.shipped import default_model, shipped_detector
@@ -201,7 +203,7 @@ def _stage(topic: str, extra: str, modules: tuple[str, ...]) -> Finding:
 
 def _pi_camera(board: Board) -> Finding:
     if version := _version("picamera2", "picamera2"):
-        return Finding("Pi camera", "ok", f"picamera2 {version}")
+        return _ribbon_cameras(f"picamera2 {version}")
     if board.model is None or "Raspberry Pi" not in board.model:
         return Finding("Pi camera", "absent", "no picamera2; only a Raspberry Pi needs it")
     return Finding(
@@ -212,10 +214,27 @@ def _pi_camera(board: Board) -> Finding:
     )
 
 
+def _ribbon_cameras(library: str) -> Finding:
+    try:
+        sensors = find_ribbon_cameras()
+    except FerEdgeError as error:
+        return Finding("Pi camera", "missing", error.message, error.hint)
+    if sensors:
+        return Finding("Pi camera", "ok", f"{', '.join(sensors)}, through {library}")
+    return Finding(
+        "Pi camera",
+        "absent",
+        f"{library}, which finds no sensor",
+        "if one is wanted, check its ribbon cable: 'rpicam-hello --list-cameras' shows what is "
+        "connected",
+    )
+
+
 def _usb_cameras(root: Path) -> Finding:
     nodes = sorted((root / "dev").glob("video*"))
-    if not nodes:
-        return Finding("USB cameras", "absent", "no /dev/video*", "plug one in, if one is wanted")
+    if found := find_usb_cameras(root):
+        cameras = ", ".join(f"{node} ({name})" for node, name in found.items())
+        return Finding("USB cameras", "ok", cameras)
     names = ", ".join(node.name for node in nodes)
     if not all(os.access(node, os.R_OK | os.W_OK) for node in nodes):
         return Finding(
@@ -224,7 +243,8 @@ def _usb_cameras(root: Path) -> Finding:
             f"{names}, not readable by this user",
             "sudo usermod -aG video $USER, then log in again",
         )
-    return Finding("USB cameras", "ok", names)
+    none = f"none of {names} is one" if nodes else "no /dev/video*"
+    return Finding("USB cameras", "absent", none, "plug one in, if one is wanted")
 
 
 def _memory(board: Board) -> Finding:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,3 +108,33 @@ def lay_out(name: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> LaidOut
     BOARDS[name](board)
     monkeypatch.setenv("PATH", f"{root / 'bin'}:/usr/bin:/bin")
     return board
+
+
+def video_nodes(root: Path, monkeypatch: pytest.MonkeyPatch, **nodes: tuple[str, str, int]) -> None:
+    """Lay out video nodes that answer VIDIOC_QUERYCAP with a driver, a card and capabilities."""
+    (root / "dev").mkdir(exist_ok=True)
+    for name in nodes:
+        (root / "dev" / name).touch()
+
+    def answer(descriptor: int, request: int, into: bytearray) -> None:
+        assert request == 0x80685600
+        driver, card, capabilities = nodes[Path(f"/proc/self/fd/{descriptor}").readlink().name]
+        struct.pack_into("=16s32s40xI", into, 0, driver.encode(), card.encode(), capabilities)
+
+    monkeypatch.setattr("fcntl.ioctl", answer)
+
+
+PI_NODES = {
+    "video0": ("unicam", "unicam", 0x1),
+    "video10": ("bcm2835-codec", "bcm2835-codec-decode", 0x4000),
+    "video13": ("bcm2835-isp", "bcm2835-isp", 0x2),
+    "video14": ("bcm2835-isp", "bcm2835-isp", 0x1),
+    "video20": ("pispbe", "pispbe", 0x1000),
+    "video31": ("bcm2835-codec", "bcm2835-codec-image_fx", 0x4000),
+}
+"""Video nodes of a Raspberry Pi without a USB camera: driver, card, capabilities."""
+USB_NODES = {
+    "video8": ("uvcvideo", "HD Webcam C920", 0x1),
+    "video9": ("uvcvideo", "HD Webcam C920", 0x800000),
+}
+"""A USB camera's: its pictures, and their metadata."""

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from fer_edge.device.doctor import Finding, examine
 from fer_edge.device.sources import LiveSource
 from fer_edge.device.sources.camera import CameraStalled
 from fer_edge.device.sources.picamera import SIZE, PiCamera
@@ -293,6 +294,27 @@ def test_a_picamera2_that_does_not_load_is_one_line(error, monkeypatch):
     with pytest.raises(FerEdgeError, match="installed but does not load") as caught:
         PiCamera().open()
     assert str(error) in caught.value.message
+
+
+def test_doctor_names_the_sensors_and_says_where_there_is_none(picamera2, monkeypatch):
+    def told() -> Finding:
+        return next(each for each in examine().findings if each.topic == "Pi camera")
+
+    monkeypatch.setattr("fer_edge.device.doctor._version", lambda module, name: "0.3.31")
+    usb = {"Model": "C920", "Id": "/base/scb/pcie@7d500000/pci@0,0/usb@0,0-1.4:1.0-046d:0825"}
+    ribbon = {"Model": "imx708", "Id": "/base/soc/i2c0mux/i2c@1/imx708@1a"}
+    picamera2.global_camera_info = staticmethod(lambda: [ribbon, usb])
+    assert (told().state, told().detail) == ("ok", "imx708, through picamera2 0.3.31")
+    picamera2.global_camera_info = staticmethod(lambda: [usb])
+    assert (told().state, told().detail) == ("absent", "picamera2 0.3.31, which finds no sensor")
+    assert "ribbon cable" in told().remedy
+
+    def fails() -> None:
+        raise RuntimeError("failed to start camera manager")
+
+    picamera2.global_camera_info = staticmethod(fails)
+    assert told().state == "missing"
+    assert "failed to start camera manager" in told().detail
 
 
 def test_no_camera_a_busy_one_and_one_of_another_kind_are_told_apart(picamera2):

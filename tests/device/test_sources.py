@@ -10,7 +10,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from boards import PI_NODES, USB_NODES, video_nodes
 
+from fer_edge.device.doctor import Finding, examine
 from fer_edge.device.sources import Source, find_camera, open_source
 from fer_edge.device.sources.camera import CameraStalled
 from fer_edge.device.sources.images import Pictures, decode_picture
@@ -212,14 +214,29 @@ def test_no_such_folder_is_named(tmp_path):
         _drain(Pictures(tmp_path / "gone"))
 
 
-def test_no_camera_is_said_at_once_with_the_nodes_that_exist(tmp_path):
+def test_no_camera_is_said_at_once_with_the_nodes_that_exist(tmp_path, monkeypatch):
     (tmp_path / "dev").mkdir()
-    with pytest.raises(FerEdgeError, match="no camera at /dev/video0"):
-        UsbCamera("/dev/video0", root=tmp_path).open()
-    (tmp_path / "dev/video7").touch()
+    with pytest.raises(FerEdgeError, match="no camera at /dev/video1"):
+        UsbCamera("/dev/video1", root=tmp_path).open()
+    video_nodes(tmp_path, monkeypatch, **PI_NODES)
     with pytest.raises(FerEdgeError) as caught:
-        UsbCamera("/dev/video0", root=tmp_path).open()
-    assert "/dev/video7" in caught.value.hint
+        UsbCamera("/dev/video1", root=tmp_path).open()
+    assert "/dev/video" not in caught.value.hint
+    video_nodes(tmp_path, monkeypatch, **PI_NODES, **USB_NODES)
+    with pytest.raises(FerEdgeError) as caught:
+        UsbCamera("/dev/video1", root=tmp_path).open()
+    assert caught.value.hint == "there is /dev/video8 (HD Webcam C920)"
+
+
+def test_of_a_pis_video_nodes_only_the_cameras_are_told(tmp_path, monkeypatch):
+    def told() -> Finding:
+        return next(each for each in examine(tmp_path).findings if each.topic == "USB cameras")
+
+    assert told().state == "absent"
+    video_nodes(tmp_path, monkeypatch, **PI_NODES)
+    assert told().state == "absent"
+    video_nodes(tmp_path, monkeypatch, **PI_NODES, **USB_NODES)
+    assert (told().state, told().detail) == ("ok", "/dev/video8 (HD Webcam C920)")
 
 
 def test_a_node_that_is_no_camera_and_one_that_is_busy_are_told_apart(tmp_path, capfd, monkeypatch):
@@ -229,11 +246,7 @@ def test_a_node_that_is_no_camera_and_one_that_is_busy_are_told_apart(tmp_path, 
     with pytest.raises(FerEdgeError, match="/dev/video41 is not a camera"):
         camera.open()
 
-    def answer(descriptor, request, into):
-        assert request == 0x80685600  # VIDIOC_QUERYCAP
-        into[88] = 1  # V4L2_CAP_VIDEO_CAPTURE
-
-    monkeypatch.setattr("fcntl.ioctl", answer)
+    video_nodes(tmp_path, monkeypatch, video41=("uvcvideo", "Webcam", 1))
     with pytest.raises(FerEdgeError, match="/dev/video41 is busy"):
         camera.open()
     assert capfd.readouterr().err == ""

@@ -29,6 +29,38 @@ def picamera2_available() -> bool:
     return importlib.util.find_spec("picamera2") is not None
 
 
+def find_ribbon_cameras() -> list[str]:
+    """The models of the sensors that libcamera finds, such as imx708; USB cameras are none.
+
+    Raises:
+        FerEdgeError: picamera2 does not load, or libcamera does not answer.
+    """
+    picamera2 = _load()
+    try:
+        found = picamera2.global_camera_info()
+    except RuntimeError as error:
+        raise FerEdgeError(
+            f"libcamera does not say which cameras there are: {error}",
+            "see what 'rpicam-hello --list-cameras' says",
+        ) from error
+    return [str(camera["Model"]) for camera in found if "usb" not in str(camera.get("Id")).lower()]
+
+
+def _load() -> Any:
+    """The class ``Picamera2``; raises FerEdgeError: it is installed but does not load."""
+    os.environ.setdefault("LIBCAMERA_LOG_LEVELS", "*:FATAL")
+    logging.getLogger("picamera2").setLevel(logging.CRITICAL)  # ours say what matters
+    try:
+        from picamera2 import Picamera2
+    except (ImportError, ValueError) as error:  # numpy says ValueError of another numpy's users
+        raise FerEdgeError(
+            f"picamera2 is installed but does not load: {error}",
+            "it goes with apt's numpy: use an environment made by device/install.sh, or one "
+            "with --system-site-packages and no numpy of its own",
+        ) from error
+    return Picamera2
+
+
 class PiCamera(Camera):
     """Camera ``number`` of libcamera, its luma plane used in place."""
 
@@ -46,20 +78,10 @@ class PiCamera(Camera):
 
     def open(self) -> None:
         """Configure and start the camera; raises FerEdgeError: none, busy, or of another kind."""
-        os.environ.setdefault("LIBCAMERA_LOG_LEVELS", "*:FATAL")
-        logging.getLogger("picamera2").setLevel(logging.CRITICAL)  # ours say what matters
-        try:
-            from picamera2 import Picamera2
-        except (ImportError, ValueError) as error:  # numpy says ValueError of another numpy's users
-            raise FerEdgeError(
-                f"picamera2 is installed but does not load: {error}",
-                "it goes with apt's numpy: use an environment made by device/install.sh, or one "
-                "with --system-site-packages and no numpy of its own",
-            ) from error
-
+        picamera2 = _load()
         self._exposed = None
         try:
-            self._camera = Picamera2(self._number)
+            self._camera = picamera2(self._number)
         except (RuntimeError, IndexError) as error:
             cause = str(error.__cause__ or error).partition(" - ")[0]
             if "busy" in cause.lower():

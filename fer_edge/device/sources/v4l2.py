@@ -19,6 +19,8 @@ SIZE = (640, 480)
 _QUERYCAP = 0x80685600
 """The V4L2 request that every video node answers, with 104 bytes about itself."""
 _VIDEO_CAPTURE = 1
+_RIBBON_DRIVERS = frozenset({"unicam", "rp1-cfe", "bcm2835-isp", "pispbe"})
+"""Of a Raspberry Pi: their nodes capture, but what libcamera makes pictures of."""
 _BELIEVABLE_S = 10.0
 
 
@@ -45,7 +47,7 @@ class UsbCamera(CaptureCamera):
         os.environ.setdefault("OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT", str(max(1, round(self.timeout))))
         cv2 = load_opencv()
         if not self._path.exists():
-            found = sorted(str(path) for path in (self._root / "dev").glob("video*"))
+            found = [f"{node} ({name})" for node, name in find_usb_cameras(self._root).items()]
             raise FerEdgeError(
                 f"no camera at {self.name}",
                 f"there is {', '.join(found)}"
@@ -64,7 +66,7 @@ class UsbCamera(CaptureCamera):
         return capture
 
     def _why_not(self) -> FerEdgeError:
-        if _takes_pictures(self._path):
+        if _camera_name(self._path) is not None:
             return FerEdgeError(
                 f"{self.name} is busy",
                 f"close the program that uses it; 'fuser {self.name}' shows which",
@@ -82,19 +84,35 @@ class UsbCamera(CaptureCamera):
         return time.clock_gettime_ns(time.CLOCK_BOOTTIME) - round(age * 1e9)
 
 
-def _takes_pictures(node: Path) -> bool:
-    """Ask a video node whether it is one that captures; others decode, or carry metadata."""
+def find_usb_cameras(root: Path = Path("/")) -> dict[str, str]:
+    """What the nodes below /dev that are cameras call themselves, by node.
+
+    Most of a Raspberry Pi's nodes are none: its codecs, and the parts of a ribbon camera.
+    """
+    nodes = sorted((root / "dev").glob("video*"), key=lambda node: (len(node.name), node.name))
+    named = {f"/dev/{node.name}": _camera_name(node) for node in nodes}
+    return {node: name for node, name in named.items() if name is not None}
+
+
+def _camera_name(node: Path) -> str | None:
+    """Ask a video node what it calls itself; None of one that decodes, or carries metadata."""
     answer = bytearray(104)
     try:
         descriptor = os.open(node, os.O_RDWR | os.O_NONBLOCK)
     except OSError:
-        return False
+        return None
     try:
         fcntl.ioctl(descriptor, _QUERYCAP, answer)
     except OSError:
-        return False
+        return None
     finally:
         os.close(descriptor)
     # struct v4l2_capability: driver, card, bus, version, capabilities, those of this very node
-    (capabilities,) = struct.unpack_from("=I", answer, 88)
-    return bool(capabilities & _VIDEO_CAPTURE)
+    driver, card, capabilities = struct.unpack_from("=16s32s40xI", answer)
+    if not capabilities & _VIDEO_CAPTURE or _text(driver) in _RIBBON_DRIVERS:
+        return None
+    return _text(card) or node.name
+
+
+def _text(field: bytes) -> str:
+    return field.partition(b"\0")[0].decode("utf-8", "replace")
