@@ -10,6 +10,7 @@ from fer_edge.bundle.minisign import PublicKey, SecretKey, new_key, write_secret
 from fer_edge.bundle.opening import MANIFEST, SIGNATURE, Bundle, open_bundle, write_signed
 from fer_edge.errors import FerEdgeError
 from fer_edge.files import atomic_path, write_text
+from fer_edge.shipped import comes_with_package
 
 LARGEST_VERSION = (1 << 63) - 1
 
@@ -30,7 +31,8 @@ def sign_bundle(
         The signed bundle, opened and checked with the key's public part.
 
     Raises:
-        FerEdgeError: the bundle is damaged or cannot be written, or the version is out of range.
+        FerEdgeError: the bundle is damaged, comes with the package or cannot be written there, or
+            the version is out of range.
     """
     now = int(time.time())
     number = now if version is None else version
@@ -39,10 +41,26 @@ def sign_bundle(
             f"a version is from 0 to {LARGEST_VERSION}, got {number}", "count from 1"
         )
     bundle = open_bundle(path, keys=())
+    if target is None and comes_with_package(path):
+        raise FerEdgeError(
+            f"{path.stem} comes with the package, signed by those who made it",
+            f"sign a copy: -o {path.name}",
+        )
+    if target is not None:
+        _check_target(target)
     comment = f"timestamp:{now}\tfile:{MANIFEST}\thashed\tversion:{number}"
     target = target or path
     write_signed(target, bundle, key.sign(bundle.written, comment))
     return open_bundle(target, keys=(key.public,))
+
+
+def _check_target(target: Path) -> None:
+    if target.is_dir():
+        raise FerEdgeError(f"{target} is a folder", "name a file with -o, such as signed.fer")
+    if not target.parent.is_dir():
+        raise FerEdgeError(
+            f"there is no folder {target.parent}", "make it, or name another with -o"
+        )
 
 
 def make_keys(secret: Path, public: Path, password: str) -> PublicKey:

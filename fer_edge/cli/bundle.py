@@ -66,7 +66,7 @@ def verify(bundle: _BundlePath, key: Keys = None, as_json: _AsJson = False) -> N
 
 @bundle_app.command()
 def sign(
-    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="A .fer file.")],
+    bundle: _BundlePath,
     secret_key: Annotated[
         Path, typer.Option("--secret-key", "-s", help="minisign's secret key file.")
     ] = Path("fer-edge.key"),

@@ -127,6 +127,36 @@ def test_a_key_with_the_same_number_does_not_pass_for_the_trusted_one(
         )
 
 
+def test_a_shipped_model_is_signed_by_its_name_into_a_file_that_can_be_written(
+    bundle: Path,
+    ours: Signer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    models, mine = tmp_path / "models", tmp_path / "mine"
+    for folder in (models, mine):
+        folder.mkdir()
+    (models / "tiny.fer").write_bytes(bundle.read_bytes())
+    monkeypatch.setattr(shipped, "FOLDER", models)
+    monkeypatch.chdir(mine)
+    monkeypatch.setattr("fer_edge.bundle.minisign.read_secret_key", lambda *given: ours.key)
+
+    def complaint(*options: str) -> list[str]:
+        assert _fer_edge(monkeypatch, "bundle", "sign", "tiny", *options) == 2
+        return capsys.readouterr().err.splitlines()
+
+    assert complaint() == [
+        "fer-edge: tiny comes with the package, signed by those who made it",
+        "  → sign a copy: -o tiny.fer",
+    ]
+    assert complaint("-o", ".")[0] == "fer-edge: . is a folder"
+    assert complaint("-o", "none/x.fer")[0] == "fer-edge: there is no folder none"
+    assert not list(mine.iterdir())
+    assert _fer_edge(monkeypatch, "bundle", "sign", "tiny", "-o", "x.fer") == 0
+    assert open_bundle(mine / "x.fer", keys=[ours.key.public]).signer is not None
+
+
 @pytest.mark.parametrize("comment", ["", "version:", "version:-1", "version:" + "9" * 9000, "x"])
 def test_a_signature_without_a_usable_version_has_none(
     bundle: Path, ours: Signer, tmp_path: Path, comment: str
