@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import os
-import signal
 import sys
 import threading
 from typing import Annotated
@@ -18,6 +17,7 @@ import typer
 from fer_edge import __version__
 from fer_edge.cli import bench, bundle, data, demo, device, export, models, train
 from fer_edge.errors import FerEdgeError
+from fer_edge.signals import end_as_by_ctrl_c
 
 app = typer.Typer(
     name="fer-edge",
@@ -61,10 +61,11 @@ app.command()(demo.demo)
 def main() -> None:
     """Run the command line; a FerEdgeError becomes one line and its exit code.
 
-    SIGTERM ends a command as Ctrl-C does, so that what it has begun is finished properly.
+    SIGTERM and a terminal that hangs up end a command as Ctrl-C does, so that what it has begun is
+    finished properly.
     """
     code: str | int | None
-    signal.signal(signal.SIGTERM, _interrupt)
+    end_as_by_ctrl_c()
     if isinstance(sys.stdout, io.TextIOWrapper):
         # a file's name need not be UTF-8; standard error takes any already
         sys.stdout.reconfigure(errors="backslashreplace")
@@ -91,7 +92,3 @@ def main() -> None:
         sys.stderr.flush()
         os._exit(code)
     sys.exit(code)
-
-
-def _interrupt(number: int, frame: object) -> None:
-    raise KeyboardInterrupt

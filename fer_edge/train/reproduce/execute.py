@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,7 @@ from types import MappingProxyType
 from typing import Protocol
 
 from fer_edge.errors import FerEdgeError, require_extra
+from fer_edge.signals import PARENT
 
 INTERRUPTED = 130
 _POLL_SECONDS = 2.0
@@ -41,10 +42,14 @@ class Task:
     output: Path | None = None
 
 
+Ended = Generator[tuple[Task, int], None, None]
+"""Tasks and their exit codes, as they end; whoever closes it early ends those that run."""
+
+
 class Executor(Protocol):
     """Runs tasks and hands back each with its exit code as it ends."""
 
-    def run(self, tasks: Sequence[Task], tick: Callable[[], None]) -> Iterator[tuple[Task, int]]:
+    def run(self, tasks: Sequence[Task], tick: Callable[[], None]) -> Ended:
         """Run all; ``tick`` is called every few seconds meanwhile."""
         ...
 
@@ -66,7 +71,7 @@ class LocalExecutor:
         for job in range(jobs if len(gpus) > 1 else 0):
             self._gpus.put(gpus[job % len(gpus)])
 
-    def run(self, tasks: Sequence[Task], tick: Callable[[], None]) -> Iterator[tuple[Task, int]]:
+    def run(self, tasks: Sequence[Task], tick: Callable[[], None]) -> Ended:
         """Run all; when interrupted, each running task is interrupted too and waited for."""
         pool = ThreadPoolExecutor(self.jobs)
         waiting = {pool.submit(self._one, task): task for task in tasks}
@@ -102,7 +107,7 @@ class RayExecutor:
         require_extra("ray", "ray")
         self.jobs = jobs
 
-    def run(self, tasks: Sequence[Task], tick: Callable[[], None]) -> Iterator[tuple[Task, int]]:
+    def run(self, tasks: Sequence[Task], tick: Callable[[], None]) -> Ended:
         """Run all, ``jobs`` at a time on each node, or on each GPU where every node has one."""
         import ray
 
@@ -153,13 +158,15 @@ def _start(
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=log,
-            # a terminal's Ctrl-C goes to us, and we pass it on once
+            # a terminal's Ctrl-C goes to us, and we pass it on once; should we be killed, PARENT
+            # has it end as well
             start_new_session=True,
             env=os.environ
             | {
                 "OMP_NUM_THREADS": number,
                 "TF_NUM_INTRAOP_THREADS": number,
                 "TF_NUM_INTEROP_THREADS": "1",
+                PARENT: str(os.getpid()),
                 **environment,
             },
         )
