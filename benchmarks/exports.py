@@ -19,6 +19,7 @@ from fer_edge.bundle import INT8_TFLITE, Manifest, open_bundle
 from fer_edge.data.ckplus import CKPLUS_LABELS
 from fer_edge.files import write_text
 from fer_edge.instructions import PROCESSORS, counted, in_millions, read_instructions
+from fer_edge.markdown import markdown_table
 from fer_edge.subject import BY_LABEL
 
 HEADER = (
@@ -83,8 +84,7 @@ def table(bundles: Sequence[Path], instructions: Mapping[str, Mapping[str, float
     introduction = INTRODUCTION.format(
         median=median(drop for drop, _ in drops), largest=largest, worst=worst
     )
-    lines = (HEADER, ("---",) * len(HEADER), *rows)
-    return introduction + "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+    return introduction + markdown_table(HEADER, rows)
 
 
 def _judge(manifest: Manifest) -> str:

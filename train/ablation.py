@@ -18,6 +18,7 @@ from typing import Any
 
 from fer_edge.errors import FerEdgeError
 from fer_edge.files import write_text
+from fer_edge.markdown import markdown_table
 from fer_edge.train.folders import differing_table, finished_metrics, recorded_run
 from fer_edge.train.recipe import Recipe, load_recipe, override
 from fer_edge.train.reproduce.execute import LocalExecutor, Task
@@ -108,15 +109,15 @@ def figures(metrics: Mapping[str, Any], heads: Sequence[str]) -> dict[str, float
 
 def table(found: Mapping[str, Sequence[Mapping[str, float]]]) -> str:
     """A row an ingredient: the mean over the seeds, smallest and largest, in percent."""
-    lines = ["| | " + " | ".join(COLUMNS) + " | seeds |", "|---" * (len(COLUMNS) + 2) + "|"]
+    rows = []
     for name, runs in found.items():
         cells = []
         for column in COLUMNS:
             values = [100 * run[column] for run in runs if column in run]
             spread = f" ({min(values):.1f} – {max(values):.1f})" if len(values) > 1 else ""
             cells.append(f"{mean(values):.1f}{spread}" if values else "–")
-        lines.append(f"| {name} | " + " | ".join(cells) + f" | {len(runs)} |")
-    return "\n".join(lines)
+        rows.append((name, *cells, str(len(runs))))
+    return markdown_table(("", *COLUMNS, "seeds"), rows)
 
 
 def page(recipe: str, epochs: int, command: str, rows: str) -> str:
@@ -130,8 +131,7 @@ learns fast; a difference within the spread means nothing. Written by
 
     {command}
 
-{rows}
-"""
+{rows}"""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -172,7 +172,7 @@ def _ablate(options: argparse.Namespace) -> int:
         f"--epochs {options.epochs} --seeds {seeds}"
     )
     write_text(options.report, page(options.recipe, options.epochs, command, rows))
-    print(rows)
+    print(rows, end="")
     return 1 if failed else 0
 
 
