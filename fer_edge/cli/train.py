@@ -127,7 +127,8 @@ def reproduce(
 ) -> None:
     """Train the papers' networks by their recipes; set what was reported beside what is measured.
 
-    Finished runs are skipped and cut-off ones go on, so the same command may be given again.
+    Finished runs are skipped and cut-off ones go on, so the same command may be given again. What
+    the report has as finished elsewhere is skipped as well, unless its recipe is named.
 
     Example: [bold]fer-edge reproduce kusno --data CK+48.zip --data fer2013.tar.gz[/]
     """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import zipfile
 import zlib
 from dataclasses import asdict, dataclass, field
@@ -77,6 +78,30 @@ class Checkpoints:
                 "start the run in a new folder",
             )
         return state
+
+    def set_damage_aside(self) -> Path | None:
+        """Make room for a new beginning where no training can go on from what there is.
+
+        Returns:
+            The folder that holds the damaged checkpoints now; None where they are sound, or none.
+        """
+        try:
+            if (state := self.load_state()) is None or self._is_whole(state.epoch):
+                return None
+        except FerEdgeError:
+            pass  # which is damage
+        aside = self.folder.with_name(f"{self.folder.name}-damaged")
+        shutil.rmtree(aside, ignore_errors=True)
+        self.folder.replace(aside)
+        return aside
+
+    def _is_whole(self, epoch: int) -> bool:
+        """Whether the checkpoint's bytes are those that were written, by its own checksums."""
+        try:
+            with zipfile.ZipFile(self.path(epoch)) as checkpoint:
+                return checkpoint.testzip() is None
+        except _DAMAGE:
+            return False
 
     def load_model(self, epoch: int) -> keras.Model:
         """The training model as it was after ``epoch`` epochs, its optimizer included.

@@ -70,6 +70,15 @@ def is_free(folder: Path) -> bool:
     return not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))
 
 
+def is_held(folder: Path) -> bool:
+    """Whether a process works on a run's folder at this moment."""
+    try:
+        with sole_use(folder):
+            return False
+    except FerEdgeError:
+        return True
+
+
 def newest_run(recipe_name: str | None) -> Path:
     """The run in ``runs/`` that was begun last, of a recipe where one is named.
 

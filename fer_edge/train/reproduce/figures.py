@@ -17,7 +17,6 @@ CURVES = {
     "mondal": "Mondal, Figures 3 to 5: shallow, improved, deep",
     "kusno": "Kusno, Figures 1 to 4: models 1 to 4 on FER2013",
 }
-CONFUSION = "Kumar: confusion with the leaky protocol and with the honest one"
 
 
 def draw_figures(records: Sequence[Result], folder: Path) -> dict[str, str]:
@@ -48,8 +47,17 @@ def draw_figures(records: Sequence[Result], folder: Path) -> dict[str, str]:
         target = folder / "kumar.png"
         if not target.exists() or any(isinstance(each, Record) for each in confusions):
             _confusions(confusions, target)
-        drawn[CONFUSION] = f"{folder.name}/{target.name}"
+        drawn[_confusions_title(confusions)] = f"{folder.name}/{target.name}"
     return drawn
+
+
+def _confusions_title(records: Sequence[Result]) -> str:
+    sides = ("left: ", "right: ") if len(records) == 2 else ("",) * len(records)
+    protocols = (
+        f"{side}the {'leaky' if record.experiment.recipe.data.leaky else 'honest'} protocol"
+        for side, record in zip(sides, records, strict=True)
+    )
+    return f"Kumar: confusion; {', '.join(protocols)}"
 
 
 def _curves(records: Sequence[Result], target: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
@@ -24,7 +25,8 @@ PAPERS = {
     "kusno": "Kusno, Chowanda, CommIT 18(2), 2024",
     "kumar": "Kumar, Reddy, Lovely Professional University",
 }
-
+DATASETS = {"fer2013": "FER2013", "ck+48": "CK+48"}
+"""Those that the papers used: how recipes and datasets name them, and people."""
 
 DESCRIBING = {"name", "description", "paper"}
 """Of a recipe, what determines nothing."""
@@ -104,9 +106,9 @@ def plan(papers: Sequence[str] = (), epochs_scale: float = 1.0) -> list[Experime
         epochs_scale: each recipe's epochs are multiplied by it, and are at least 1.
 
     Raises:
-        FerEdgeError: no such paper or recipe, or a scale that is not positive.
+        FerEdgeError: no such paper or recipe, or a scale that is no number above 0.
     """
-    if epochs_scale <= 0:
+    if not (math.isfinite(epochs_scale) and epochs_scale > 0):
         raise FerEdgeError(f"--epochs-scale is {epochs_scale:g}", "give a number above 0")
     recipes = [recipe for recipe in map(load_recipe, shipped_recipes()) if recipe.paper]
     # a recipe may bear its paper's name

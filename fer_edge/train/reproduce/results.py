@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from fer_edge.errors import FerEdgeError
 from fer_edge.files import read_json
 from fer_edge.train.reproduce.cost import Cost, cost, training_faces
-from fer_edge.train.reproduce.plan import Experiment, Source, find_run, is_finished
+from fer_edge.train.reproduce.plan import DATASETS, Experiment, Source, find_run, is_finished
 
 
 class Result(Protocol):
@@ -23,7 +24,10 @@ class Result(Protocol):
     def dataset(self) -> str: ...
 
     @property
-    def cost(self) -> Cost: ...
+    def fingerprint(self) -> str: ...
+
+    @property
+    def cost(self) -> Cost | None: ...
 
     @property
     def epochs(self) -> int: ...
@@ -31,14 +35,9 @@ class Result(Protocol):
     @property
     def finished(self) -> bool: ...
 
-    @property
-    def command(self) -> str: ...
-
     def history(self) -> list[dict[str, float]]: ...
 
     def metrics(self) -> dict[str, Any]: ...
-
-    def to_dict(self) -> dict[str, Any]: ...
 
 
 @dataclass(frozen=True)
@@ -65,6 +64,11 @@ class Record:
     def dataset(self) -> str:
         """Its name."""
         return self.source.dataset.name
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the dataset."""
+        return self.source.fingerprint
 
     @property
     def state(self) -> str:
@@ -150,6 +154,11 @@ class Elsewhere:
         return str(self.content["dataset"])
 
     @property
+    def fingerprint(self) -> str:
+        """Of the dataset."""
+        return str(self.content["dataset_fingerprint"])
+
+    @property
     def cost(self) -> Cost:
         """Of its network and training."""
         return Cost(**self.content["cost"])
@@ -181,10 +190,34 @@ class Elsewhere:
         return self.content
 
 
+@dataclass(frozen=True)
+class Untrained:
+    """One experiment of which nothing is known, so that nobody takes the rest for the whole.
+
+    Attributes:
+        experiment: what was to be trained.
+    """
+
+    experiment: Experiment
+
+    dataset = fingerprint = ""
+    cost = None
+    epochs = 0
+    finished = False
+
+    def history(self) -> list[dict[str, float]]:
+        """None."""
+        return []
+
+    def metrics(self) -> dict[str, Any]:
+        """None."""
+        return {}
+
+
 def with_those_elsewhere(
     records: Sequence[Record], experiments: Sequence[Experiment], earlier: Sequence[dict[str, Any]]
 ) -> list[Result]:
-    """The records, and the finished runs that an earlier report has and that are not here.
+    """The records, an earlier report's finished runs that are not here, and the untrained rest.
 
     Of runs that differ in their number of epochs alone, the finished one of the most is taken.
 
@@ -196,7 +229,7 @@ def with_those_elsewhere(
     """
     datasets = {record.experiment.paper.dataset: record.source.fingerprint for record in records}
     here = {record.experiment.fingerprint: record for record in records}
-    done = [each for each in earlier if each.get("recipe_fingerprint") and each["state"] == "done"]
+    done = _done(earlier)
     results: list[Result] = []
     for experiment in experiments:
         given = datasets.get(experiment.paper.dataset)
@@ -209,8 +242,56 @@ def with_those_elsewhere(
         if (record := here.get(experiment.fingerprint)) is not None:
             found.append(record)
         # the last of equals is the one that is here
-        results += sorted(found, key=lambda each: (each.finished, each.epochs))[-1:]
+        found.sort(key=lambda each: (each.finished, each.epochs))
+        results.append(found[-1] if found else Untrained(experiment))
     return results
+
+
+def finished_elsewhere(records: Iterable[Record], earlier: Sequence[dict[str, Any]]) -> set[str]:
+    """Fingerprints of experiments not finished here, which an earlier report has as finished.
+
+    With the same recipe and dataset, that is, and as many epochs at least.
+    """
+    done = _done(earlier)
+    return {
+        record.experiment.fingerprint
+        for record in records
+        if not record.finished
+        and any(
+            entry["dataset_fingerprint"] == record.fingerprint
+            and entry["epochs_of_recipe"] >= record.experiment.recipe.fit.epochs
+            and _same_but_for_epochs(record.experiment, entry)
+            for entry in done
+        )
+    }
+
+
+def require_the_reports_datasets(
+    sources: dict[str, Source], earlier: Sequence[dict[str, Any]], report: Path
+) -> None:
+    """Raise FerEdgeError where a report has finished runs of another dataset than the one given.
+
+    A page that held both would compare what cannot be compared.
+    """
+    for kind, source in sources.items():
+        others = [
+            entry
+            for entry in _done(earlier)
+            if entry["reported"]["dataset"] == kind
+            and entry["dataset_fingerprint"] != source.fingerprint
+        ]
+        if others:
+            name, runs = DATASETS[kind], "runs" if len(others) > 1 else "run"
+            theirs = f"{others[0]['dataset']} {others[0]['dataset_fingerprint'][:12]}"
+            raise FerEdgeError(
+                f"{report} has {len(others)} finished {runs} of another {name}, {theirs}; "
+                f"{source.path} is {source.dataset.name} {source.fingerprint[:12]}",
+                "give another --report",
+            )
+
+
+def _done(earlier: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [each for each in earlier if each.get("recipe_fingerprint") and each["state"] == "done"]
 
 
 def _same_but_for_epochs(experiment: Experiment, entry: dict[str, Any]) -> Experiment | None:

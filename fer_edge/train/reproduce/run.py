@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import os
+from collections.abc import Collection, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,8 +14,9 @@ from rich.console import Console
 
 from fer_edge.data import load_dataset
 from fer_edge.errors import FerEdgeError
-from fer_edge.files import read_json, write_text
+from fer_edge.files import read_json, sole_use, write_text
 from fer_edge.instructions import read_instructions
+from fer_edge.train.checkpoints import Checkpoints
 from fer_edge.train.reproduce.execute import (
     INTERRUPTED,
     Executor,
@@ -27,9 +30,16 @@ from fer_edge.train.reproduce.exports import (
     read_exports,
 )
 from fer_edge.train.reproduce.figures import draw_figures
-from fer_edge.train.reproduce.plan import Source, free_folder, plan
+from fer_edge.train.reproduce.plan import DATASETS, Experiment, Source, free_folder, plan
 from fer_edge.train.reproduce.progress import Watch
-from fer_edge.train.reproduce.results import Record, look, with_those_elsewhere
+from fer_edge.train.reproduce.results import (
+    Elsewhere,
+    Record,
+    finished_elsewhere,
+    look,
+    require_the_reports_datasets,
+    with_those_elsewhere,
+)
 from fer_edge.train.reproduce.tables import markdown, print_plan
 
 
@@ -66,29 +76,36 @@ def reproduce(options: Options) -> list[Record]:
     """Bring the experiments to their end as far as it goes, and write the results either way.
 
     Raises:
-        FerEdgeError: no such paper, a dataset that no paper uses, or trainings that failed.
+        FerEdgeError: no such paper, a dataset that no paper uses, none for a paper that was named,
+            a folder that cannot be written to, a report of another dataset, or failed trainings.
         KeyboardInterrupt: Ctrl-C; what was trained is kept, and so are the tables.
     """
+    console = Console(stderr=True)
     experiments = plan(options.papers, options.epochs_scale)
+    _require_folder(options.runs, "--output")
+    _require_folder(options.report, "--report")
     sources = _sources(options.data)
+    _require_datasets(experiments, sources, options.papers, console)
+    earlier = read_json(options.report / "results.json").get("runs", [])
+    require_the_reports_datasets(sources, earlier, options.report)
     executor = _executor(options)
     records = look(experiments, sources, options.runs)
-    if not records:
-        needed = sorted({each.paper.dataset for each in experiments})
-        raise FerEdgeError(
-            f"none of the datasets given is that of these papers: they need {', '.join(needed)}",
-            "name it with --data PATH",
-        )
+    skipped = finished_elsewhere(
+        (record for record in records if record.experiment.base not in options.papers), earlier
+    )
     if options.dry_run:
-        earlier = read_json(options.report / "results.json").get("runs", [])
-        results = with_those_elsewhere(records, experiments, earlier)
-        reported = {each.experiment.fingerprint for each in results if each.finished}
-        print_plan(records, reported, options.jobs)
+        print_plan(records, skipped, options.jobs)
         return records
-    console = Console(stderr=True)
+    if skipped:
+        found = options.report / "results.json"
+        _say(
+            console,
+            f"{len(skipped)} finished elsewhere, as {found} says, and not trained again: name a "
+            "recipe to train it here, or give another --report",
+        )
     failed: list[Task] = []
     try:
-        failed += _train(records, options, executor, console)
+        failed += _train(records, skipped, options, executor, console)
         if options.export:
             records = look(experiments, sources, options.runs)
             tasks = export_tasks(records, options.runs)
@@ -96,11 +113,11 @@ def reproduce(options: Options) -> list[Record]:
     finally:
         records = look(experiments, sources, options.runs)
         write_results(records, options.report, options.runs, options.epochs_scale)
-        console.print(f"results: {options.report / 'RESULTS.md'}", highlight=False, soft_wrap=True)
+        _say(console, f"results: {options.report / 'RESULTS.md'}")
     if failed:
         raise FerEdgeError(
             f"{len(failed)} of the runs failed: {', '.join(task.name for task in failed)}",
-            f"see {failed[0].log}; the same command goes on",
+            f"see {failed[0].log}; once its reason is gone, the same command goes on",
         )
     return records
 
@@ -118,7 +135,8 @@ def write_results(
     exports = read_exports(records, runs) + exports_elsewhere(results, earlier.get("exports", []))
     instructions = read_instructions()
     figures = draw_figures(results, report / "figures")
-    content = {"runs": [result.to_dict() for result in results], "exports": exports}
+    trained = [each.to_dict() for each in results if isinstance(each, Record | Elsewhere)]
+    content = {"runs": trained, "exports": exports}
     write_text(report / "results.json", _a_line_each(content))
     write_text(report / "RESULTS.md", markdown(results, exports, figures, instructions))
 
@@ -132,17 +150,77 @@ def _a_line_each(content: dict[str, list[dict[str, Any]]]) -> str:
     return "{\n" + ",\n".join(lists) + "\n}\n"
 
 
+def _say(console: Console, line: str) -> None:
+    console.print(line, highlight=False, soft_wrap=True, markup=False)
+
+
+def _require_folder(folder: Path, option: str) -> None:
+    """Raise FerEdgeError where ``folder`` is none that can be written to, and could not be made."""
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not there.is_dir():
+        raise FerEdgeError(f"{option} {folder}: {there} is a file", "name a folder")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise FerEdgeError(
+            f"{option} {folder}: {there} cannot be written to", "choose a folder you may write to"
+        )
+
+
+def _require_datasets(
+    experiments: Sequence[Experiment],
+    sources: Collection[str],
+    papers: Sequence[str],
+    console: Console,
+) -> None:
+    """Say what cannot be trained for lack of its dataset.
+
+    Raises:
+        FerEdgeError: that is all there is, or all of a paper or recipe that was named.
+    """
+    for name in papers or ("",):
+        asked = [each for each in experiments if name in ("", each.base, each.paper.name)]
+        needed = {each.paper.dataset: DATASETS[each.paper.dataset] for each in asked}
+        if not set(needed) & set(sources):
+            raise FerEdgeError(
+                f"{name or 'the papers'}: no {' or '.join(needed.values())} given",
+                "name it with --data PATH",
+            )
+    for kind, title in DATASETS.items():
+        left = dict.fromkeys(each.base for each in experiments if each.paper.dataset == kind)
+        if left and kind not in sources:
+            _say(console, f"left out, no {title} given: {', '.join(left)}")
+
+
 def _train(
-    records: list[Record], options: Options, executor: Executor, console: Console
+    records: list[Record],
+    skipped: Collection[str],
+    options: Options,
+    executor: Executor,
+    console: Console,
 ) -> list[Task]:
     # the cheapest first, so that most of the table is there early
     missing = sorted(
-        (record for record in records if not record.finished),
+        (
+            record
+            for record in records
+            if not record.finished and record.experiment.fingerprint not in skipped
+        ),
         key=lambda record: record.cost.training_macs,
     )
+    for record in missing:
+        if options.resume and record.folder and (aside := _set_damage_aside(record.folder)):
+            name = record.folder.name
+            _say(console, f"{name} starts anew: its checkpoint is damaged, and in {aside} now")
     watched = [(record, *_training_task(record, options)) for record in missing]
     watch = Watch(console, [(record, folder) for record, folder, _ in watched], options.runs)
     return _run(executor, [task for *_, task in watched], watch)
+
+
+def _set_damage_aside(run: Path) -> Path | None:
+    try:
+        with sole_use(run):
+            return Checkpoints(run).set_damage_aside()
+    except FerEdgeError:
+        return None  # another process trains it
 
 
 def _run(
@@ -150,12 +228,13 @@ def _run(
 ) -> list[Task]:
     """Run all tasks; those that failed."""
     failed = []
-    with watch.bar:
-        for task, code in executor.run(tasks, watch.tick):
+    # closed at once, so that no task outlives what went wrong here
+    with watch.bar, closing(executor.run(tasks, watch.tick)) as ended:
+        for task, code in ended:
             watch.ended(task, code)
             if code == INTERRUPTED:
                 raise KeyboardInterrupt
-            if code not in accepted:
+            if code not in accepted and task.name not in watch.busy:
                 failed.append(task)
     return failed
 

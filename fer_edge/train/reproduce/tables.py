@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
 from itertools import groupby
 from typing import Any, TypeVar
 
@@ -12,9 +13,10 @@ from rich.console import Console
 from rich.table import Table
 
 from fer_edge.instructions import PROCESSORS, counted, in_millions
-from fer_edge.train.reproduce.cost import probe_speed, speed_of
-from fer_edge.train.reproduce.plan import PAPERS
-from fer_edge.train.reproduce.results import Record, Result
+from fer_edge.markdown import markdown_table
+from fer_edge.train.reproduce.cost import Cost, probe_speed, speed_of
+from fer_edge.train.reproduce.plan import DATASETS, PAPERS
+from fer_edge.train.reproduce.results import Elsewhere, Record, Result
 
 R = TypeVar("R", bound=Result)
 
@@ -25,7 +27,9 @@ Written by `fer-edge reproduce`; do not edit. Accuracies are on held-out images 
 with a 95% bootstrap interval; over several seeds, the mean with the smallest and the largest.
 *Training* is the running accuracy of the last epoch, as the papers report it: dropout and
 augmentation are on. *Never seen* leaves out held-out images of which an identical one stands in the
-training part. A row says how many epochs were run where they are fewer than the recipe's.
+training part. A row says how many epochs were run where they are fewer than the recipe's, and what
+was not trained. A dataset's number is the beginning of its fingerprint, which is the SHA-256 of its
+faces, labels and splits.
 """
 
 TYPICAL_MACS = 90_000_000
@@ -57,14 +61,22 @@ _CK48 = (
     "epochs",
     "minutes",
 )
+_LOSSES = (
+    "loss of",
+    "reported training",
+    "training",
+    "reported held out",
+    "validation",
+    "test",
+)
 
 
-def print_plan(records: Sequence[Record], reported: Collection[str], jobs: int) -> None:
+def print_plan(records: Sequence[Record], skipped: Collection[str], jobs: int) -> None:
     """Print every experiment with its cost, the time to expect and its state, on 80 columns.
 
     Args:
         records: all experiments, trained or not.
-        reported: fingerprints of those that the report has finished, wherever they were run.
+        skipped: fingerprints of those that are finished elsewhere and will not be trained here.
         jobs: trainings at a time.
     """
     speed, source = _speed(records)
@@ -74,15 +86,16 @@ def print_plan(records: Sequence[Record], reported: Collection[str], jobs: int) 
     for name in ("parameters", "M MACs", "to go"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("state", no_wrap=True)
-    total, elsewhere = 0.0, False
+    total = 0.0
     for group in _by_recipe_and_variant(records):
         first = group[0]
-        left = sum(_training_seconds(record, speed) for record in group)
+        waiting = [each for each in group if each.experiment.fingerprint not in skipped]
+        left = sum(_training_seconds(record, speed) for record in waiting)
         total += left
         done = sum(record.finished for record in group)
         state = first.state if len(group) == 1 else f"{done} of {len(group)} done"
-        if any(not r.finished and r.experiment.fingerprint in reported for r in group):
-            state, elsewhere = f"{state} *", True
+        if len(waiting) < len(group):
+            state += " *"
         table.add_row(
             first.experiment.base,
             first.experiment.variant.removeprefix("by image, "),
@@ -93,8 +106,8 @@ def print_plan(records: Sequence[Record], reported: Collection[str], jobs: int) 
         )
     console = Console()
     console.print(table)
-    if elsewhere:
-        console.print("* finished elsewhere, as the report says; its run folder is not here")
+    if skipped:
+        console.print("* finished elsewhere, as the report says; name its recipe to train it here")
     console.print(
         f"{_duration(total)} to go, one training at a time; expected from {source}"
         + (f" ({jobs} jobs share its cores)" if jobs > 1 else ""),
@@ -117,11 +130,11 @@ def markdown(
         instructions: see ``read_instructions``.
     """
     parts = [INTRODUCTION]
-    for dataset, title in (("fer2013", "FER2013"), ("ck+48", "CK+48")):
+    for dataset in DATASETS:
         chosen = [record for record in records if record.experiment.paper.dataset == dataset]
         if not chosen:
             continue
-        parts.append(f"## {title}\n")
+        parts.append(f"## {_heading(dataset, chosen)}\n")
         for paper, name in PAPERS.items():
             groups = [
                 group
@@ -133,7 +146,8 @@ def markdown(
                     (_fer2013_row, _FER2013) if dataset == "fer2013" else (_ck48_row, _CK48)
                 )
                 parts.append(f"### {name}\n")
-                parts.append(_table(header, [row(group) for group in groups]))
+                parts.append(markdown_table(header, [row(group) for group in groups]))
+                parts += _losses(groups)
                 parts += _claims(groups)
     if exports:
         parts.append(_exports(exports, instructions))
@@ -144,26 +158,27 @@ def markdown(
     return "\n".join(parts)
 
 
+def _heading(dataset: str, records: Sequence[Result]) -> str:
+    """Which dataset it really was: drawn faces may stand in the place of others."""
+    known = next((record for record in records if record.fingerprint), None)
+    title = DATASETS[dataset]
+    if known is None:
+        return title
+    of = title if known.dataset == dataset else f"{known.dataset}, in the place of {title}"
+    return f"{of} ({known.fingerprint[:12]})"
+
+
 def _fer2013_row(group: list[Result]) -> list[str]:
     record = group[0]
     paper, metrics = record.experiment.paper, record.metrics()
     test = metrics.get("test")
-    held_out = [
-        f"{_share(value)} {name}"
-        for name, value in (
-            ("validation", paper.validation_accuracy),
-            ("test", paper.test_accuracy),
-        )
-        if value is not None
-    ]
     leaky = " (**leaky**)" if record.experiment.recipe.data.leaky else ""
     return [
         f"{record.experiment.base}{leaky}",
-        f"{record.cost.parameters:,}",
-        f"{record.cost.macs / 1e6:,.1f} M",
+        *_size(record.cost),
         _share(paper.train_accuracy),
-        _share(_training_accuracy(record)),
-        ", ".join(held_out) or "–",
+        _share(_last(record, "accuracy")),
+        _reported(_share, paper.validation_accuracy, paper.test_accuracy),
         _accuracy(metrics.get("validation"), "whole"),
         _accuracy(test, "whole"),
         _never_seen(test),
@@ -176,16 +191,15 @@ def _ck48_row(group: list[Result]) -> list[str]:
     first = group[0]
     paper, done = first.experiment.paper, [record for record in group if record.finished]
     tests = [record.metrics()["test"]["whole"]["accuracy"]["value"] for record in done]
-    training = [record.history()[-1]["accuracy"] for record in done]
+    training = [row[-1]["accuracy"] for record in done if (row := record.history())]
     seconds = [record.metrics()["seconds"] for record in done]
     papers_split = first.experiment.recipe.data.divide == "by-image"
     return [
         first.experiment.base.removesuffix("-ck48"),
-        f"{first.cost.parameters:,}",
-        f"{first.cost.macs / 1e6:,.1f} M",
+        *_size(next((record.cost for record in group if record.cost), None)),
         first.experiment.variant,
         _share(paper.train_accuracy) if papers_split else "–",
-        _share(np.mean(training)) if training else "–",
+        _share(float(np.mean(training))) if training else "–",
         _share(paper.test_accuracy) if papers_split else "–",
         f"{np.mean(tests):.1%} ({min(tests):.1%} – {max(tests):.1%})" if tests else "–",
         f"{len(done)} of {len(group)}",
@@ -242,7 +256,7 @@ def _exports(
         "Keras model on the same held-out images; latency is the p50 of one face on one thread, "
         "float and int8 TFLite in turns in one run; A72 and A76: million instructions of one "
         "inference, float / int8, counted in emulation (`benchmarks/arm/count.py`), which are not "
-        "time; remedy: the last that the export needed.\n\n" + _table(header, rows)
+        "time; remedy: the last that the export needed.\n\n" + markdown_table(header, rows)
     )
 
 
@@ -260,18 +274,64 @@ def _reasons(refusal: str) -> str:
 
 def _claims(groups: list[list[Result]]) -> list[str]:
     said = [
-        f"- {group[0].experiment.base}: {group[0].experiment.paper.claim}."
+        f"- {group[0].experiment.base}: {group[0].experiment.paper.claim}.{_tested(group[0])}"
         for group in groups
         if group[0].experiment.paper.claim
     ]
     return ["Said in words:\n\n" + "\n".join(said) + "\n"] if said else []
 
 
+def _tested(record: Result) -> str:
+    """What was measured of that which a paper says in words; empty where nothing was."""
+    claim = record.experiment.paper.claim
+    if named := re.search(r"epoch (\d+)|(\d+) epochs", claim):
+        epoch = int(named[1] or named[2])
+        for row in record.history():
+            if row["epoch"] == epoch:
+                return (
+                    f" Measured at epoch {epoch}: training accuracy {_share(row['accuracy'])}, "
+                    f"loss {_nats(row['loss'])}."
+                )
+    validation = record.metrics().get("validation")
+    if "validation" in claim and validation:
+        figure = validation["whole"]["accuracy"]["value"]
+        return f" Measured: {_share(figure)} for validation after {record.epochs} epochs."
+    return ""
+
+
+def _losses(groups: list[list[Result]]) -> list[str]:
+    """A table of the trained networks whose losses were reported, if there are any."""
+    rows = []
+    for group in groups:
+        experiment = group[0].experiment
+        paper = experiment.paper
+        told = (paper.train_loss, paper.validation_loss, paper.test_loss)
+        done = [record for record in group if record.finished]
+        # by subject is our division, not the papers'
+        if not done or told == (None,) * 3 or experiment.recipe.data.divide == "by-subject":
+            continue
+        parts = [record.metrics() for record in done]
+        held_out = [
+            _spread([each[part]["loss"] for each in parts if each.get(part)])
+            for part in ("validation", "test")
+        ]
+        rows.append(
+            [
+                experiment.base.removesuffix("-ck48"),
+                _reported_loss(paper.train_loss),
+                _spread([_last(record, "loss") for record in done]),
+                _reported(_reported_loss, paper.validation_loss, paper.test_loss),
+                *held_out,
+            ]
+        )
+    return [markdown_table(_LOSSES, rows)] if rows else []
+
+
 def _how(records: Sequence[Result]) -> str:
     machines: dict[str, None] = {}
-    for record in records:
-        environment = record.to_dict()["environment"]
-        if record.finished and environment:
+    done = [each for each in records if each.finished and isinstance(each, Record | Elsewhere)]
+    for record in done:
+        if environment := record.to_dict()["environment"]:
             board = environment["board"]
             where = board["model"] or board["cpu"]
             machines[
@@ -280,7 +340,7 @@ def _how(records: Sequence[Result]) -> str:
                 f"{environment['dtype_policy']}"
             ] = None
     commands = []
-    for group in _by_recipe_and_variant([record for record in records if record.finished]):
+    for group in _by_recipe_and_variant(done):
         others = ", ".join(str(record.experiment.recipe.fit.seed) for record in group[1:])
         commands.append(group[0].command + (f"  # and seeds {others}" if others else ""))
     return (
@@ -324,17 +384,51 @@ def _duration(seconds: float) -> str:
     return f"{minutes // 60} h {minutes % 60:02} min" if minutes >= 60 else f"{max(minutes, 1)} min"
 
 
-def _training_accuracy(record: Result) -> float | None:
+def _last(record: Result, name: str) -> float | None:
+    """The accuracy or the loss of the last epoch of training."""
     history = record.history()
-    return history[-1]["accuracy"] if history else None
+    return history[-1][name] if history else None
 
 
 def _epochs(record: Result) -> str:
     wanted = record.experiment.epochs_shipped
+    if not record.epochs:
+        return "**not trained**"
     return str(wanted) if record.epochs == wanted else f"**{record.epochs} of {wanted}**"
 
 
-def _share(value: Any) -> str:
+def _size(cost: Cost | None) -> list[str]:
+    """Parameters and multiply-accumulates."""
+    return [f"{cost.parameters:,}", f"{cost.macs / 1e6:,.1f} M"] if cost else ["–", "–"]
+
+
+def _reported(
+    written: Callable[[float | None], str], validation: float | None, test: float | None
+) -> str:
+    """What a paper reports of held-out images, with the split's name."""
+    both = {"validation": validation, "test": test}
+    told = [f"{written(value)} {name}" for name, value in both.items() if value is not None]
+    return ", ".join(told) or "–"
+
+
+def _reported_loss(value: float | None) -> str:
+    """To as many digits as the paper has."""
+    return "–" if value is None else str(value)
+
+
+def _nats(value: float) -> str:
+    return f"{value:.3f}"
+
+
+def _spread(losses: Sequence[float | None]) -> str:
+    """The mean, with the smallest and the largest where there are several."""
+    values = [loss for loss in losses if loss is not None]
+    if len(values) < 2:
+        return _nats(values[0]) if values else "–"
+    return f"{_nats(float(np.mean(values)))} ({_nats(min(values))} – {_nats(max(values))})"
+
+
+def _share(value: float | None) -> str:
     return "–" if value is None else f"{value:.1%}"
 
 
@@ -351,8 +445,3 @@ def _never_seen(test: dict[str, Any] | None) -> str:
     images = test["whole"]["images"]
     twins = f"{test['leaked'] / images:.0%} of the test images stand in training"
     return f"{_accuracy(test, 'unleaked')}; {twins}"
-
-
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
