@@ -15,6 +15,7 @@ import numpy as np
 from fer_edge.data import load_dataset
 from fer_edge.data.audit import leaked
 from fer_edge.data.dataset import Dataset
+from fer_edge.data.division import describe_division
 from fer_edge.data.ferplus import with_majority_truth
 from fer_edge.data.shared_labels import with_shared_labels
 from fer_edge.errors import FerEdgeError, require_extra
@@ -40,6 +41,8 @@ class Evaluation:
         unleaked: without the leaked ones; None when none is left or nothing is known.
         truth: what they were judged by, ``labels`` or ``FER+ majority``.
         note: for people, where that is not what the model has learned.
+        division: how training and held-out images were divided anew, in words; empty where the
+            dataset's own splits served, or nothing is known.
     """
 
     runtime: str
@@ -51,10 +54,12 @@ class Evaluation:
     unleaked: Report | None
     truth: str = BY_LABEL
     note: str = ""
+    division: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready."""
-        return {
+        said = {"division": self.division} if self.division else {}
+        return said | {
             "runtime": self.runtime,
             "splits": list(self.splits),
             "truth": self.truth,
@@ -78,6 +83,7 @@ class Judged:
         train_splits: what training saw; none where it saw another dataset.
         truth: ``labels`` or ``FER+ majority``.
         note: for people, where that is not what the model has learned.
+        division: as ``Evaluation`` has it.
     """
 
     subject: Subject
@@ -86,6 +92,7 @@ class Judged:
     train_splits: tuple[str, ...]
     truth: str
     note: str = ""
+    division: str = ""
 
 
 def evaluate_path(
@@ -122,7 +129,7 @@ def evaluate_path(
         train_splits=judged.train_splits,
         labels=judged.subject.labels,
     )
-    return replace(result, truth=judged.truth, note=judged.note)
+    return replace(result, truth=judged.truth, note=judged.note, division=judged.division)
 
 
 def open_judged(
@@ -158,7 +165,9 @@ def open_judged(
     note = "" if votes else _note(subject, dataset)
     if votes:
         dataset = with_majority_truth(dataset, sorted({*train_splits} - {*chosen}))
-    return Judged(subject, dataset, chosen, train_splits, BY_MAJORITY if votes else BY_LABEL, note)
+    truth = BY_MAJORITY if votes else BY_LABEL
+    division = describe_division(vars(subject)) if known else ""
+    return Judged(subject, dataset, chosen, train_splits, truth, note, division)
 
 
 def _note(subject: Subject, dataset: Dataset) -> str:
@@ -290,5 +299,7 @@ def print_evaluation(result: Evaluation, *, as_json: bool = False) -> None:
         else f"{result.leaked:,} held-out images stand in the training splits as well"
     )
     console.print(f"{seen}; intervals are 95%, bootstrap; {result.seconds:.1f} s", highlight=False)
+    if result.division:
+        console.print(result.division, highlight=False)
     if result.note:
         console.print(f"[yellow]note:[/] {result.note}", highlight=False)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
+from fer_edge.data.division import describe_division
 from fer_edge.detection.evaluating import print_detection
 from fer_edge.train.recipe import load_recipe, shipped_recipes
 
@@ -36,6 +37,9 @@ def print_run(run: Run, *, as_json: bool = False) -> None:
                 print_detection(metrics[part], part)
     else:
         _print_classifier(metrics, title, console)
+        division = run.recipe.data.division
+        if said := describe_division({"division": division and division.to_dict()}):
+            console.print(said, highlight=False)
     folder = shlex.quote(str(run.folder))
     if run.interrupted:
         console.print(

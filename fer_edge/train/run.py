@@ -50,6 +50,7 @@ from fer_edge.train.temperature import calibrate
 
 BATCH_NORM_SAMPLE = 2000
 """Training images on which training-mode and inference-mode accuracy are compared."""
+ANOTHER_DATASET = "it was trained on another dataset"
 
 
 @dataclass(frozen=True)
@@ -113,6 +114,8 @@ def train(
         recipe, recorded = recorded_run(output)
         check_same(recipe, recipe_name, overrides, output)
         if (metrics := finished_metrics(output)) is not None:
+            if data is not None:
+                _check_data(output, recipe, recorded, data, skip_bad)
             # the test split is looked at once
             state = Checkpoints(output).load_state() or State()
             return Run(output, recipe, state, metrics, interrupted=False)
@@ -140,8 +143,7 @@ def train(
     if start is not None:
         recipe = starting_from(recipe, start, dataset)
     fingerprint = dataset.fingerprint()
-    other = "it was trained on another dataset"
-    _check_recorded(output, recorded, "fingerprint", fingerprint, other)
+    _check_recorded(output, recorded, "fingerprint", fingerprint, ANOTHER_DATASET)
     votes = _fingerprint_of_votes(dataset) if recipe.targets.use_votes else None
     other = "its faces had other FER+ votes"
     _check_recorded(output, recorded, "votes_fingerprint", votes, other)
@@ -178,6 +180,20 @@ def train(
         with placed_on(chosen[:1]):
             metrics = _finish(folder, recipe, dataset, training, state, interrupted)
     return Run(folder, recipe, state, metrics, interrupted)
+
+
+def _check_data(
+    folder: Path, recipe: Recipe, recorded: dict[str, Any], data: str, skip_bad: bool
+) -> None:
+    """Raise FerEdgeError where a finished run was trained on other faces than those of ``data``."""
+    if recipe.task == "detect":
+        from fer_edge.data.detection.photos import load_photos
+
+        fingerprint = load_photos(data).fingerprint()
+    else:
+        # it may have begun --from a network, on labels of one's own
+        fingerprint = load_dataset(data, skip_bad=skip_bad, own_labels=True).fingerprint()
+    _check_recorded(folder, recorded, "fingerprint", fingerprint, ANOTHER_DATASET)
 
 
 def _check_recorded(

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,21 +15,27 @@ import numpy as np
 import pytest
 
 from fer_edge.chatter import import_keras
+from fer_edge.cli import app
 from fer_edge.data.dataset import Dataset
 from fer_edge.data.packed import write_packed
 from fer_edge.errors import FerEdgeError
+from fer_edge.evaluate import evaluate_path, print_evaluation
+from fer_edge.files import sole_use
 from fer_edge.labels import CKPLUS_LABELS
+from fer_edge.signals import PARENT
 
 keras = import_keras()
 
 from fer_edge.instructions import read_instructions  # noqa: E402
 from fer_edge.macs import multiply_accumulates  # noqa: E402
+from fer_edge.train.checkpoints import Checkpoints  # noqa: E402
 from fer_edge.train.models import build_model  # noqa: E402
+from fer_edge.train.report import print_run  # noqa: E402
 from fer_edge.train.reproduce import Options, reproduce  # noqa: E402
 from fer_edge.train.reproduce.cost import training_faces  # noqa: E402
 from fer_edge.train.reproduce.execute import LocalExecutor, Task  # noqa: E402
 from fer_edge.train.reproduce.plan import Source, find_run, plan  # noqa: E402
-from fer_edge.train.reproduce.results import look  # noqa: E402
+from fer_edge.train.reproduce.results import look, with_those_elsewhere  # noqa: E402
 from fer_edge.train.reproduce.run import write_results  # noqa: E402
 from fer_edge.train.reproduce.tables import markdown  # noqa: E402
 from fer_edge.train.run import train  # noqa: E402
@@ -63,6 +70,8 @@ def test_papers_and_recipes_can_be_chosen_and_cut_short() -> None:
         (["kusnow"], 1.0, "'kusnow'", "did you mean 'kusno'?"),
         (["compact"], 1.0, "'compact'", ""),
         ([], 0.0, "--epochs-scale is 0", "above 0"),
+        ([], float("nan"), "--epochs-scale is nan", "above 0"),
+        ([], float("inf"), "--epochs-scale is inf", "above 0"),
     ],
 )
 def test_a_plan_that_makes_no_sense_is_refused(
@@ -143,7 +152,7 @@ def test_a_run_trained_by_hand_counts_and_is_reported_as_leaky(
     assert state == {"kumar": "not started", "kumar-leaky": "done"}
     write_results(records, tmp_path / "report", trained, 1 / 32)
     page = (tmp_path / "report" / "RESULTS.md").read_text()
-    (row,) = (line for line in page.splitlines() if line.startswith("| kumar-leaky"))
+    (row,) = (line for line in page.splitlines() if line.startswith("| kumar-leaky (**leaky**)"))
     leaked = json.loads((trained / "by-hand" / "metrics.json").read_text())["test"]
     twins = leaked["leaked"] / leaked["whole"]["images"]
     assert twins > 0.3
@@ -153,12 +162,26 @@ def test_a_run_trained_by_hand_counts_and_is_reported_as_leaky(
     assert f"{leaked['whole']['accuracy']['value']:.1%} (" in row
     assert f"{twins:.0%} of the test images stand in training" in row
     assert "fer-edge train kumar-leaky --data faces.npz --set fit.epochs=1" in page
+    assert f"## blobs, in the place of FER2013 ({faces.fingerprint()[:12]})" in page
+    assert "Kumar: confusion; the leaky protocol" in page
     assert (tmp_path / "report" / "figures" / "kumar.png").stat().st_size > 5000
     content = json.loads((tmp_path / "report" / "results.json").read_text())
     measured = next(run for run in content["runs"] if run["recipe"] == "kumar-leaky")
     assert measured["reported"]["test_accuracy"] == 0.83
     assert measured["test"] == leaked
     assert measured["environment"]["board"]["cores"] >= 1
+
+
+def test_a_leaky_run_says_so_wherever_its_figures_are_printed(
+    by_hand: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
+    print_run(train(None, None, output=by_hand, resume=True))
+    result = evaluate_path(by_hand, None)
+    print_evaluation(result)
+    said = "LEAKY: oversampled before dividing, copies of one picture stand on both sides"
+    assert capsys.readouterr().out.splitlines().count(said) == 2
+    assert result.to_dict()["division"] == said
 
 
 def test_a_report_keeps_the_runs_of_another_machine(
@@ -342,6 +365,21 @@ def test_jobs_take_turns_on_the_gpus_that_are_named(
     assert sorted(seen) == ["4", "7"]
 
 
+def test_a_task_is_told_whose_end_is_to_be_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told, start = [], subprocess.Popen
+
+    def spy(*arguments: Any, **options: Any) -> subprocess.Popen[bytes]:
+        told.append(options["env"][PARENT])
+        return start(*arguments, **options)
+
+    monkeypatch.setattr(subprocess, "Popen", spy)
+    (ended,) = LocalExecutor(1).run([task("version", tmp_path, "--version")], lambda: None)
+    assert ended[1] == 0
+    assert told == [str(os.getpid())]
+
+
 def test_ctrl_c_ends_the_running_task_and_starts_no_other(tmp_path: Path) -> None:
     marker = tmp_path / "second.npz"
     slow = ("data", "synth", "-o", str(tmp_path / "first.npz"), "--faces", "100000")
@@ -379,3 +417,273 @@ def test_a_refused_export_takes_one_line_of_the_table() -> None:
     page = markdown([], [entry | {"refused": "\n  ".join(said)}], {}, {})
     (row,) = [line for line in page.splitlines() if line.startswith("| kumar")]
     assert row.endswith(f"| **refused**: {reasons[0]}; 2 more in results.json |")
+
+
+EXPORTED = {
+    "reference": {"accuracy": {"value": 0.5, "low": 0.4, "high": 0.6}},
+    "ladder": {"needed": "rewrites", "float_layers": []},
+    "formats": [
+        {
+            "name": name,
+            "size": 9000,
+            "whole": {"accuracy": {"value": 0.5, "low": 0.4, "high": 0.6}},
+            "drop": {
+                "accuracy": {"value": 0.0, "low": -0.1, "high": 0.1},
+                "agreement": 0.9,
+                "mean_difference": 0.0,
+                "largest_difference": 0.0,
+            },
+            "latency": {"p50": 1.0},
+        }
+        for name in ("model.int8.tflite", "model.float32.tflite")
+    ],
+}
+"""Of what ``fer-edge export --json`` prints, that which is looked at."""
+
+
+class Here:
+    """Trains by the command line's own code, where Keras is imported already; exports nothing.
+
+    Attributes:
+        done: the first words of every task.
+    """
+
+    def __init__(self) -> None:
+        self.done: list[tuple[str, ...]] = []
+
+    def run(self, tasks: Sequence[Task], tick: Callable[[], None]) -> Iterator[tuple[Task, int]]:
+        for task in tasks:
+            tick()
+            self.done.append(task.arguments[:2])
+            task.log.parent.mkdir(parents=True, exist_ok=True)
+            if task.arguments[0] == "export":
+                assert task.output is not None
+                task.output.write_text(json.dumps(EXPORTED))
+                yield task, 0
+                continue
+            try:
+                yield task, app([*task.arguments], standalone_mode=False) or 0
+            except FerEdgeError as error:
+                task.log.write_text(error.message)
+                yield task, 2
+
+
+@dataclass(frozen=True)
+class CutOff:
+    """A reproduction that was interrupted, to be gone on with as often as one likes.
+
+    Attributes:
+        options: as it was asked for.
+        here: the executor.
+    """
+
+    options: Options
+    here: Here
+
+    @property
+    def half(self) -> Path:
+        """The run that has one epoch of two."""
+        return self.options.runs / "kusno-4_2"
+
+    def states(self) -> dict[str, str]:
+        """Recipe to state, as the report has them."""
+        content = json.loads((self.options.report / "results.json").read_text())
+        return {run["recipe"]: run["state"] for run in content["runs"]}
+
+    def go_on(self) -> list[tuple[str, ...]]:
+        """Call it again; the tasks that this took."""
+        self.here.done.clear()
+        reproduce(self.options)
+        return list(self.here.done)
+
+
+@pytest.fixture(scope="module")
+def interrupted(faces: Dataset, tmp_path_factory: pytest.TempPathFactory) -> CutOff:
+    """Kusno's cheapest networks on FER2013's stand-in: one trained, one interrupted halfway."""
+    folder = tmp_path_factory.mktemp("interrupted")
+    write_packed(faces, folder / "faces.npz")
+    data, runs, report = [str(folder / "faces.npz")], folder / "runs", folder / "report"
+    options = Options(["kusno-4", "kusno-8"], data, runs, report, epochs_scale=0.04, export=True)
+    cut, save = CutOff(options, Here()), Checkpoints.save
+
+    def interrupting(self: Checkpoints, model: object, state: Any) -> None:
+        save(self, model, state)  # type: ignore[arg-type]
+        if self.folder.parent == cut.half.absolute():
+            raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("fer_edge.train.reproduce.run._executor", lambda options: cut.here)
+        patched.setattr(Checkpoints, "save", interrupting)
+        with pytest.raises(KeyboardInterrupt):
+            reproduce(options)
+    return cut
+
+
+@pytest.fixture
+def cut_off(interrupted: CutOff, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CutOff:
+    """A copy of it."""
+    for folder in (interrupted.options.runs, interrupted.options.report):
+        shutil.copytree(folder, tmp_path / folder.name)
+    monkeypatch.setattr("fer_edge.train.reproduce.run._executor", lambda options: cut.here)
+    runs, report = tmp_path / "runs", tmp_path / "report"
+    cut = CutOff(replace(interrupted.options, runs=runs, report=report), Here())
+    return cut
+
+
+def test_a_reproduction_that_was_interrupted_goes_on_and_is_done_once(cut_off: CutOff) -> None:
+    assert cut_off.states() == {"kusno-4": "epoch 1 of 2", "kusno-8": "done"}
+    first = Checkpoints(cut_off.half).load_state()
+    assert first is not None
+    assert cut_off.go_on() == [
+        ("train", "--resume"),
+        *(("export", str(cut_off.options.runs / name)) for name in ("kusno-4_2", "kusno-8_2")),
+    ]
+    assert cut_off.states() == {"kusno-4": "done", "kusno-8": "done"}
+    both = Checkpoints(cut_off.half).load_state()
+    assert both is not None
+    assert [row["epoch"] for row in both.history] == [1, 2]
+    assert both.history[0] == first.history[0]
+
+    report = cut_off.options.report
+    content = json.loads((report / "results.json").read_text())
+    assert all(len(run["history"]["accuracy"]) == 2 for run in content["runs"])
+    assert [each["run"] for each in content["exports"]] == ["kusno-4_2", "kusno-8_2"]
+    assert (report / "figures" / "kusno.png").stat().st_size > 5000
+    page = (report / "RESULTS.md").read_text()
+    measured = json.loads((cut_off.half / "metrics.json").read_text())["test"]
+    accuracy, loss = f"{measured['whole']['accuracy']['value']:.1%} (", f"{measured['loss']:.3f}"
+    trained, losses, exported = (
+        line for line in page.splitlines() if line.startswith("| kusno-4 ") and "by" not in line
+    )
+    assert accuracy in trained
+    assert "**2 of 50**" in trained
+    assert f"| 1.0142 | {both.history[-1]['loss']:.3f} | 1.0553 test | – | {loss} |" in losses
+    assert "blobs, as given" in exported
+
+    assert cut_off.go_on() == []
+    assert (report / "RESULTS.md").read_text() == page
+
+
+def test_what_is_finished_elsewhere_is_trained_again_only_by_its_recipes_name(
+    interrupted: CutOff, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    class Idle:
+        def run(self, tasks: Sequence[Task], tick: object) -> Iterator[tuple[Task, int]]:
+            asked.append({task.arguments[1] for task in tasks})
+            yield from ()
+
+    asked: list[set[str]] = []
+    monkeypatch.setattr("fer_edge.train.reproduce.run._executor", lambda options: Idle())
+    report = shutil.copytree(interrupted.options.report, tmp_path / "report")
+    options = replace(interrupted.options, runs=tmp_path / "runs", report=report, export=False)
+    for papers in (["kusno"], ["kusno", "kusno-8"]):
+        reproduce(replace(options, papers=papers))
+    others = {f"kusno-{number}" for number in range(1, 8)}
+    assert asked == [others, others | {"kusno-8"}]
+    (said,) = [line for line in capsys.readouterr().err.splitlines() if "elsewhere" in line]
+    assert said.startswith("1 finished elsewhere, as ")
+    assert "name a recipe to train it here" in said
+
+
+def test_what_nobody_has_trained_stands_in_the_page_as_such(cut_off: CutOff) -> None:
+    page = (cut_off.options.report / "RESULTS.md").read_text().splitlines()
+    for name in ("triwijoyo", "mondal-deep", "kusno-5", "kumar"):
+        assert any(
+            line.startswith(f"| {name} | – | – |") and line.endswith("| **not trained** | – |")
+            for line in page
+        )
+    assert "## CK+48" in page
+
+
+def test_a_run_that_another_process_trains_has_not_failed(
+    cut_off: CutOff, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with sole_use(cut_off.half):
+        cut_off.go_on()
+    assert "kusno-4_2: being trained by another process" in capsys.readouterr().err
+    assert cut_off.states()["kusno-4"] == "epoch 1 of 2"
+
+
+def test_a_run_whose_checkpoint_is_damaged_starts_anew_in_its_place(
+    cut_off: CutOff, capsys: pytest.CaptureFixture[str]
+) -> None:
+    damaged = cut_off.half / "checkpoints" / "epoch-0001.keras"
+    content = damaged.read_bytes()
+    middle = len(content) // 2
+    damaged.write_bytes(content[:middle] + b"?" + content[middle + 1 :])
+    assert cut_off.go_on()[0] == ("train", "--resume")
+    assert cut_off.states()["kusno-4"] == "done"
+    assert "kusno-4_2 starts anew" in capsys.readouterr().err
+    assert (cut_off.half / "checkpoints-damaged" / damaged.name).exists()
+
+
+@pytest.mark.parametrize("content", ['{"epoch": 1', '{"epoch": 2}', '{"epochs": 1}'])
+def test_a_damaged_state_is_set_aside_and_a_sound_one_is_not(cut_off: CutOff, content: str) -> None:
+    checkpoints = Checkpoints(cut_off.half)
+    assert checkpoints.set_damage_aside() is None
+    checkpoints.state_file.write_text(content)
+    assert checkpoints.set_damage_aside() == cut_off.half / "checkpoints-damaged"
+    assert not checkpoints.folder.exists()
+    assert checkpoints.set_damage_aside() is None
+
+
+def test_a_report_of_another_dataset_is_refused_and_left_as_it_is(
+    cut_off: CutOff, faces: Dataset, tmp_path: Path
+) -> None:
+    other = tmp_path / "other.npz"
+    write_packed(replace(faces, faces=255 - faces.faces), other)
+    results = cut_off.options.report / "results.json"
+    before = results.read_bytes()
+    for dry_run in (True, False):
+        options = replace(cut_off.options, data=[str(other)], dry_run=dry_run)
+        message = f"1 finished run of another FER2013, blobs {faces.fingerprint()[:12]}; "
+        with pytest.raises(FerEdgeError, match=message) as refused:
+            reproduce(options)
+        assert refused.value.hint == "give another --report"
+    assert cut_off.here.done == []
+    assert results.read_bytes() == before
+
+
+def test_what_is_left_out_for_lack_of_its_dataset_is_named(
+    cut_off: CutOff, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = replace(cut_off.options, papers=["kusno"], dry_run=True)
+    reproduce(options)
+    assert "left out, no CK+48 given: kusno-1-ck48, kusno-2-ck48, " in capsys.readouterr().err
+    with pytest.raises(FerEdgeError, match=r"kusno-1-ck48: no CK\+48 given"):
+        reproduce(replace(options, papers=["kusno-4", "kusno-1-ck48"]))
+
+
+@pytest.mark.parametrize("option", ["runs", "report"])
+def test_a_folder_that_is_none_is_refused_before_any_training(
+    cut_off: CutOff, option: str, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+    wrong: dict[str, Any] = {option: tmp_path / "file" / "x"}
+    for dry_run in (True, False):
+        with pytest.raises(FerEdgeError, match="file is a file"):
+            reproduce(replace(cut_off.options, dry_run=dry_run, **wrong))
+    assert cut_off.here.done == []
+
+
+def test_a_claim_in_words_stands_beside_what_was_measured_at_its_epoch() -> None:
+    (experiment,) = plan(["triwijoyo"])[:1]
+    columns = {"epoch": [*range(1, 11)], "loss": [0.5] * 9 + [0.206], "accuracy": [0.932] * 10}
+    entry = {
+        "paper": "triwijoyo",
+        "recipe": "triwijoyo",
+        "recipe_fingerprint": experiment.fingerprint,
+        "state": "done",
+        "dataset": "fer2013",
+        "dataset_fingerprint": "b8c7c51efe273263",
+        "epochs": 20,
+        "epochs_of_recipe": 20,
+        "cost": {"parameters": 1, "macs": 1, "training_macs": 1},
+        "history": columns,
+        "seconds": 60,
+        "environment": None,
+        "command": "fer-edge train triwijoyo",
+    }
+    page = markdown(with_those_elsewhere([], [experiment], [entry]), [], {}, {})
+    assert "by epoch 10. Measured at epoch 10: training accuracy 93.2%, loss 0.206." in page
+    assert "## FER2013 (b8c7c51efe27)" in page

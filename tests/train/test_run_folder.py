@@ -75,8 +75,12 @@ def test_a_run_folder_holds_what_the_documentation_lists(
         train(recipe, packed, output=run.folder)
     with pytest.raises(FerEdgeError, match="is a file"):
         train(recipe, packed, output=run.folder / "data.json")
-    again = train(None, None, output=run.folder, resume=True)
+    again = train(None, packed, output=run.folder, resume=True)
     assert again.metrics == metrics, "a finished run is not measured on the test split again"
+    other = str(tmp_path / "other.npz")
+    write_packed(replace(blob_dataset, faces=255 - blob_dataset.faces), Path(other))
+    with pytest.raises(FerEdgeError, match="trained on another dataset"):
+        train(None, other, output=run.folder, resume=True)
 
 
 def test_control_c_leaves_a_usable_run_folder_and_the_test_split_untouched(
