@@ -90,11 +90,55 @@ def test_kusnos_eight_models_have_the_papers_totals(number: int, total: int) -> 
     assert build_model("kusno", 7, {"model": number}).count_params() == total
 
 
+@pytest.mark.parametrize(
+    ("number", "convolutions", "hidden"),
+    [
+        (1, (320, 18_496, 73_856, 295_168, 1_180_160), 525_312),
+        (2, (320, 18_496, 73_856, 295_168), 4_195_328),
+        (3, (640, 36_928, 73_856, 147_584), 2_098_176),
+        (4, (640, 18_464, 18_496, 18_464), 525_312),
+        (5, (320, 18_496, 18_464, 18_496), 1_049_600),
+        (6, (320, 18_496, 73_856, 147_584), 2_098_176),
+        (7, (320, 18_496, 73_856, 295_168), 4_195_328),
+        (8, (320, 9_248, 18_496, 36_928), 1_049_600),
+    ],
+)
+def test_kusnos_models_have_their_parameters_layer_by_layer(
+    number: int, convolutions: tuple[int, ...], hidden: int
+) -> None:
+    batch_norm = () if number == 7 else (4_096,)
+    model = build_model("kusno", 7, {"model": number})
+    assert _layer_counts(model) == [*convolutions, hidden, *batch_norm, 7_175]
+
+
+@pytest.mark.parametrize("number", range(1, 9))
+def test_kusnos_models_drop_out_where_the_printed_summaries_do(number: int) -> None:
+    kinds = {"Conv2D": "conv", "MaxPooling2D": "pool", "Dropout": "drop", "Dense": "dense"}
+    model = build_model("kusno", 7, {"model": number})
+    said = [kinds.get(type(layer).__name__) for layer in model.layers]
+    between = ["conv", "pool"] * (2 if number == 1 else 1)
+    assert [kind for kind in said if kind] == [
+        *("conv", "conv", "pool", "drop"),
+        *between,
+        *("conv", "pool", "drop"),
+        *("dense", "drop", "dense"),
+    ]
+
+
 def test_kusnos_first_model_ends_in_one_pixel() -> None:
     model = build_model("kusno", 7, {"model": 1})
     assert model.get_layer("pool5").output.shape[1:] == (1, 1, 512)
     with pytest.raises(FerEdgeError, match="choose from 1 to 8"):
         build_model("kusno", 7, {"model": 9})
+
+
+def test_kumars_network_has_its_parameters_layer_by_layer_as_it_is_trained() -> None:
+    model = build_model("kumar", 7, {})
+    assert model.count_params() == 690_055
+    assert _layer_counts(model) == [
+        *(320, 128, 18_496, 256, 36_928, 256, 73_856, 512, 147_584, 512),
+        *(409_800, 1_407),
+    ]
 
 
 def test_kumars_network_has_the_papers_sizes_and_total() -> None:
