@@ -25,6 +25,7 @@ from fer_edge.subject import BY_LABEL
 HEADER = (
     "network",
     "judged by",
+    "divided",
     "images",
     "float",
     "int8",
@@ -42,8 +43,10 @@ network, *int8* its TFLite file, on the same held-out images, with the drop's 95
 interval and what its budget allowed. *Agreement* is the share of images that both name alike,
 *largest difference* that of any probability on any image. A72 and A76: million instructions of one
 inference of the untrained network, float32 / int8 TFLite, counted in emulation, which are not time.
-*Remedy* is the last that the
-[ladder](../docs/exporting.md#the-ladder) needed.
+*Remedy* is the last that the [ladder](../docs/exporting.md#the-ladder) needed; with a † the test
+split had refused an earlier one, so that it had a word in the choice. *Divided* by image: of CK+48
+the same people stand on both sides, in the leaky order copies of the same images do
+([findings](../docs/findings.md)).
 
 Median drop {median:.2f} points, largest {largest:.2f} ({worst}).
 
@@ -68,6 +71,7 @@ def table(bundles: Sequence[Path], instructions: Mapping[str, Mapping[str, float
             (
                 manifest.name,
                 _judge(manifest),
+                _division(manifest),
                 f"{sum(map(sum, manifest.metrics['float']['confusion'])):,}",
                 f"{manifest.metrics['float']['accuracy']['value']:.1%}",
                 f"{manifest.metrics['int8']['accuracy']['value']:.1%}",
@@ -94,9 +98,18 @@ def _judge(manifest: Manifest) -> str:
     return "FER2013's labels" if truth == BY_LABEL else truth
 
 
+def _division(manifest: Manifest) -> str:
+    division = manifest.dataset.get("division")
+    if division is None:
+        return "as given"
+    return division["how"].replace("-", " ") + (", leaky" if division["leaky"] else "")
+
+
 def _remedy(ladder: Mapping[str, Any]) -> str:
     kept = len(ladder["float_layers"])
-    return f"{ladder['needed']}, {kept} layers in float" if kept else str(ladder["needed"])
+    consulted = any(rung.get("refused") for rung in ladder["rungs"])
+    layers = f", {kept} layers in float" if kept else ""
+    return f"{ladder['needed']}{layers}{' †' if consulted else ''}"
 
 
 def main() -> None:

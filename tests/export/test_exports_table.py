@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from exported import Exported
 
-from fer_edge.bundle import INT8_TFLITE, open_bundle
+from fer_edge.bundle import INT8_TFLITE, open_bundle, write_bundle
 from fer_edge.instructions import PROCESSORS, counted, in_millions, read_instructions
 from fer_edge.shipped import shipped_models
 from fer_edge.train.recipe import load_recipe, shipped_recipes
@@ -32,6 +33,25 @@ def test_a_row_says_what_the_bundle_records(exported: Exported, tmp_path: Path) 
     assert f"{lost['agreement']:.1%}" in cells
     assert cells.count("– / –") == 2, "nobody counted this network"
     assert manifest.export["ladder"]["needed"] in cells
+    assert "as given" in cells
+
+
+def test_a_row_says_how_the_images_were_divided_and_that_the_test_split_was_asked_twice(
+    exported: Exported, tmp_path: Path
+) -> None:
+    bundle, place = open_bundle(exported.bundle), tmp_path / "leaky.fer"
+    division = {"how": "by-image", "leaky": True}
+    rungs = [{"name": "rewrites", "refused": True}, {"name": "bias correction"}]
+    ladder = {"needed": "bias correction", "float_layers": [], "rungs": rungs}
+    changed = replace(
+        bundle.manifest,
+        dataset={**bundle.manifest.dataset, "division": division},
+        export={**bundle.manifest.export, "ladder": ladder},
+    )
+    write_bundle(place, changed, {name: bundle.read(name) for name in bundle.content})
+    (row,) = [line for line in _page(tmp_path, place).splitlines() if line.startswith("| blobs ")]
+    assert "| by image, leaky |" in row
+    assert "| bias correction † |" in row
 
 
 def test_instructions_of_every_recipes_network_are_known(tmp_path: Path) -> None:

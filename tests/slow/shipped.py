@@ -10,6 +10,7 @@ from exported import Exported
 
 from fer_edge.bundle import INT8_TFLITE, MEMBERS, open_bundle
 from fer_edge.data.synthetic import synthetic_faces
+from fer_edge.shipped import shipped_models
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -40,7 +41,7 @@ class Shipped:
 
 
 def find_shipped(exported: Exported, folder: Path) -> list[Shipped]:
-    """The tests' own small bundle, and every one in the checkout's ``bundles/``.
+    """The tests' own small bundle, those that the package ships, and the checkout's ``bundles/``.
 
     Args:
         exported: whose bundle comes first; its held-out faces are asked about.
@@ -51,7 +52,9 @@ def find_shipped(exported: Exported, folder: Path) -> list[Shipped]:
     models = _unpack(exported.bundle, folder / "exported")
     network = exported.run / "model.keras"
     found = [Shipped(exported.bundle, models, network, held_out, emulated=64, references=16)]
-    for path in sorted((ROOT / "bundles").glob("*.fer")):
+    # of each size one: its other bundle has another head on the same network
+    sizes = [file for name, file in shipped_models().items() if not name.endswith("-fer2013")]
+    for path in (*sizes, *sorted((ROOT / "bundles").glob("*.fer"))):
         models = _unpack(path, folder / path.stem)
         trained = ROOT / "runs" / path.stem / "model.keras"
         network = trained if trained.is_file() else None
