@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import os
+import re
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from fer_edge.cli import main
 
 COMMANDS = ("data", "train", "evaluate", "export", "run", "bench", "doctor", "demo")
 
 
-def _fer_edge(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+def _fer_edge(
+    *arguments: str, cwd: Path | None = None, **options: Any
+) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "fer_edge", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, timeout=60)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options
+    return subprocess.run(command, text=True, cwd=cwd, timeout=60, **pipes)
 
 
 def test_help_answers_in_under_300_milliseconds_of_processor_time() -> None:
@@ -55,3 +63,42 @@ def test_an_error_is_one_line_with_a_remedy_and_exit_code_2(tmp_path: Path) -> N
     assert "shipped recipes are" in second
     assert "Traceback" not in done.stderr
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["models"], ["models", "--json"], ["run", "--print-config"]]
+)
+def test_a_full_disk_behind_standard_output_is_one_line_and_exit_code_2(
+    arguments: list[str], unbuffered: str
+) -> None:
+    with Path("/dev/full").open("w") as full:
+        environment = os.environ | {"PYTHONUNBUFFERED": unbuffered}
+        done = _fer_edge(*arguments, stdout=full, env=environment)
+    assert done.returncode == 2
+    assert done.stderr.splitlines() == [
+        "fer-edge: cannot write to standard output: no space left on device",
+        "  → free some space, or send standard output elsewhere",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["run", "--threads", "x"], "'--threads'.*'x'"),
+        (["run", "--camra"], "no such option: --camra"),
+        (["bench", "--min-face", "big"], "'--min-face'.*'big'"),
+        (["bundle", "show"], "missing argument 'BUNDLE'"),
+        (["evalute"], "no such command 'evalute'"),
+    ],
+)
+def test_a_command_line_that_is_not_understood_is_one_line_with_a_remedy(
+    arguments: list[str], said: str, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["fer-edge", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    first, second = capsys.readouterr().err.splitlines()
+    assert re.match(f"fer-edge: .*{said}", first)
+    assert second.endswith("--help shows what it takes")

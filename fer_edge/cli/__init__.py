@@ -10,12 +10,20 @@ import io
 import os
 import sys
 import threading
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from fer_edge import __version__
 from fer_edge.cli import bench, bundle, data, demo, device, export, models, train
+from fer_edge.cli.ending import (
+    WrongUse,
+    flush_output,
+    is_of_output,
+    tell,
+    tell_unwritten,
+    tell_wrong_use,
+)
 from fer_edge.errors import FerEdgeError
 from fer_edge.signals import end_as_by_ctrl_c
 
@@ -64,31 +72,38 @@ def main() -> None:
     SIGTERM and a terminal that hangs up end a command as Ctrl-C does, so that what it has begun is
     finished properly.
     """
-    code: str | int | None
+    code: Any
     end_as_by_ctrl_c()
     if isinstance(sys.stdout, io.TextIOWrapper):
         # a file's name need not be UTF-8; standard error takes any already
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        code = app()
+        code = app(standalone_mode=False)
     except FerEdgeError as error:
-        print(f"fer-edge: {error.message}", file=sys.stderr)
-        if error.hint:
-            print(f"  → {error.hint}", file=sys.stderr)
+        tell(error.message, error.hint)
         code = error.exit_code
+    except WrongUse as error:
+        code = tell_wrong_use(error)
     except OSError as error:
-        if error.filename is None:
-            raise  # not about a file that somebody named
-        print(f"fer-edge: {error.filename}: {(error.strerror or '').lower()}", file=sys.stderr)
-        print("  → check the path and its permissions", file=sys.stderr)
+        if error.filename is not None:
+            reason = (error.strerror or "").lower()
+            tell(f"{error.filename}: {reason}", "check the path and its permissions")
+            code = 2
+        elif is_of_output(error):
+            code = tell_unwritten(error)
+        else:
+            raise
+    except typer.Abort:
+        tell("standard input ended before a question was answered", "answer it in a terminal")
         code = 2
     except KeyboardInterrupt:
         code = 130
     except SystemExit as ended:
         code = ended.code
+    if (unwritten := flush_output()) and not code:
+        code = tell_unwritten(unwritten)
     if isinstance(code, int) and any(t.name.startswith("camera:") for t in threading.enumerate()):
         # a camera's thread is stuck in its driver; OpenCV aborts a process that ends around it
-        sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
     sys.exit(code)
