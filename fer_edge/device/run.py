@@ -101,7 +101,7 @@ def run(options: RunOptions) -> int:
         FerEdgeError: bad input, or a machine that lacks something. When the source fails in
             mid-run, outputs are finished and the summary is given first.
     """
-    _check(options)
+    check_options(options)
     messages = Console(stderr=True)
     board = read_board()
     with StopRequest() as stop, Supervisor.from_environment() as supervisor:
@@ -152,7 +152,7 @@ def _run(
                 "or its accuracy",
                 messages,
             )
-        finder = _finder(options, keys)
+        finder = make_finder(options, keys)
         supervisor.status(f"opening {source.name}")
         stack.enter_context(source)
         tally, control = Tally(), Control()
@@ -183,7 +183,7 @@ def _run(
             frames,
             finder,
             classifier,
-            smoothing=_smoothing(options).for_model(classifier.min_confidence),
+            smoothing=smoothing_of(options).for_model(classifier.min_confidence),
             fps=None if source.live else source.fps,
         )
         results = stack.enter_context(closing(pipeline))
@@ -289,7 +289,8 @@ def _status(vitals: Vitals, rate: Rate) -> str:
     return ", ".join([*parts, vitals.classifier.name])
 
 
-def _check(options: RunOptions) -> None:
+def check_options(options: RunOptions) -> None:
+    """Raise FerEdgeError where an option is wrong, before anything is opened."""
     for name, value in (("--threads", options.threads), ("--max-frames", options.max_frames)):
         if value is not None and value < 1:
             raise FerEdgeError(f"{name} is at least 1, got {value}", f"for example {name} 4")
@@ -307,14 +308,16 @@ def _check(options: RunOptions) -> None:
         )
 
 
-def _finder(options: RunOptions, keys: Sequence[PublicKey] | None) -> Finder:
+def make_finder(options: RunOptions, keys: Sequence[PublicKey] | None) -> Finder:
+    """What finds the faces: in every picture, or from frame to frame."""
     detector = open_detector(options.detector, min_face=options.min_face, keys=keys)
     if options.images is not None:
         return EachFrame(detector)
     return FaceTracker(detector, detect_every=options.detect_every)
 
 
-def _smoothing(options: RunOptions) -> Smoothing:
+def smoothing_of(options: RunOptions) -> Smoothing:
+    """How expressions are smoothed over time: those of pictures are not."""
     if options.images is None:
         return options.smoothing
     return replace(NO_SMOOTHING, min_confidence=options.smoothing.min_confidence)

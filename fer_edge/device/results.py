@@ -1,0 +1,74 @@
+"""What ``fer_edge.open`` gives: the results of a source, frame by frame."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
+from typing import Self
+
+from fer_edge.bundle.trust import given_keys
+from fer_edge.device.opened import Opened
+from fer_edge.device.opening import open_chosen
+from fer_edge.device.pipeline import Result, run_pipeline
+from fer_edge.device.run import RunOptions, check_options, make_finder, smoothing_of
+from fer_edge.device.sources import open_source
+
+_LOG = logging.getLogger("fer_edge")
+
+
+class Results(Opened):
+    """A context manager that gives every frame's faces, once, as ``fer-edge run`` finds them.
+
+    What ``run`` prints in yellow, such as a camera's faults, goes to the logger ``fer_edge``.
+
+    Attributes:
+        labels: the expressions, in the order of a face's ``probabilities``; once it is open.
+    """
+
+    labels: tuple[str, ...]
+
+    def __init__(self, options: RunOptions) -> None:
+        """Raise FerEdgeError where an option is wrong."""
+        check_options(options)
+        self._options = options
+        self._stack = ExitStack()
+        self._results: Iterator[Result] = iter(())
+
+    def open(self) -> None:
+        """Prove the bundle and open the source; raises FerEdgeError as ``run`` does."""
+        options = self._options
+        with ExitStack() as opening:
+            source = open_source(
+                video=options.video,
+                images=options.images,
+                camera=options.camera,
+                colour=True,
+                report=_LOG.warning,
+            )
+            keys = given_keys(options.keys)
+            classifier = open_chosen(
+                options.bundle, threads=options.threads, keys=keys, say=_LOG.warning
+            )
+            finder = make_finder(options, keys)
+            opening.enter_context(source)
+            pipeline = run_pipeline(
+                opening.enter_context(closing(source.frames())),
+                finder,
+                classifier,
+                smoothing=smoothing_of(options).for_model(classifier.min_confidence),
+                fps=None if source.live else source.fps,
+            )
+            self._results = opening.enter_context(closing(pipeline))
+            self.labels = classifier.labels
+            self._stack = opening.pop_all()
+
+    def close(self) -> None:
+        """Let go of the source."""
+        self._stack.close()
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Result:
+        return next(self._results)

@@ -1,0 +1,91 @@
+"""``fer_edge.open``: the pipeline of ``fer-edge run`` for programs."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import logging
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+import fer_edge
+from fer_edge.cli.device import run as run_command
+from fer_edge.device.run import RunOptions, run
+from fer_edge.device.sources import open_source
+from fer_edge.errors import FerEdgeError
+from fer_edge.labels import LABELS
+
+DOCS = Path(__file__).parents[2] / "docs" / "running.md"
+
+
+def test_a_programs_results_are_those_of_run(bundle, clip, capsys):
+    run(RunOptions(bundle=bundle, video=clip.path, json=True))
+    told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    told = [line for line in told if "label" in line and "event" not in line]
+    with fer_edge.open(bundle, video=str(clip.path)) as results:
+        found = [(result.frame.index, face) for result in results for face in result.faces]
+        assert results.labels == LABELS
+    assert [(index, face.track, list(face.box), face.label) for index, face in found] == [
+        (line["frame"], line["track"], line["box"], line["label"]) for line in told
+    ]
+    assert len(found) > 24
+
+
+def test_the_example_of_the_documentation_works(clip, tmp_path, monkeypatch, capsys):
+    (tmp_path / "holiday").mkdir()
+    with open_source(video=clip.path, colour=True) as source:
+        cv2.imwrite(str(tmp_path / "holiday" / "1.png"), next(source.frames()).colour)
+    monkeypatch.chdir(tmp_path)
+    (example,) = re.findall(r"```python\n(.*?)```", DOCS.read_text(), re.DOTALL)
+    exec(example, {})
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 4
+    assert re.match(r"1\.png \w+ \d+% \(\d+, \d+, \d+, \d+\)", lines[0])
+    assert "'happy':" in lines[1]
+
+
+def test_a_frames_colours_and_pixels_are_there(bundle, tmp_path):
+    cv2.imwrite(str(tmp_path / "blue.png"), np.full((60, 80, 3), (250, 3, 2), np.uint8))
+    with fer_edge.open(bundle, images=tmp_path / "blue.png") as results:
+        (result,) = results
+    assert result.frame.colour[0, 0].tolist() == [250, 3, 2]
+    assert result.frame.gray.shape == (60, 80)
+
+
+def test_what_is_wrong_is_raised_and_what_is_odd_is_logged(bundle, clip, tmp_path, caplog):
+    with pytest.raises(FerEdgeError, match="--threads is at least 1"):
+        fer_edge.open(bundle, video=clip.path, threads=0)
+    with pytest.raises(FerEdgeError, match="name one source"), fer_edge.open(bundle):
+        pass
+    with pytest.raises(FerEdgeError, match="no such video"):
+        fer_edge.open(bundle, video=tmp_path / "gone.mp4").open()
+    installed = tmp_path / "installed"
+    installed.mkdir()
+    (installed / "000001.fer").write_bytes(bundle.read_bytes())
+    (installed / "000002.fer").write_bytes(b"broken")
+    (installed / "current.fer").symlink_to("000002.fer")
+    with caplog.at_level(logging.WARNING), fer_edge.open(installed, video=clip.path) as results:
+        next(results)
+    assert "using the bundle before it" in caplog.text
+
+
+def test_its_options_are_those_of_the_command():
+    command = {
+        name: parameter.default
+        for name, parameter in inspect.signature(run_command).parameters.items()
+    }
+    for name, parameter in inspect.signature(fer_edge.open).parameters.items():
+        if name != "keys":
+            assert command[name] == parameter.default, name
+
+
+def test_the_package_by_itself_imports_nothing_heavy():
+    code = "import sys, fer_edge; print(*{'numpy', 'cv2', 'typer', 'rich'} & {*sys.modules})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.stdout.strip(), done.stderr) == ("", "")
