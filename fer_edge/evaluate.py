@@ -16,7 +16,7 @@ from fer_edge.data import load_dataset
 from fer_edge.data.audit import leaked
 from fer_edge.data.dataset import Dataset
 from fer_edge.data.division import describe_division
-from fer_edge.data.ferplus import with_majority_truth
+from fer_edge.data.ferplus import how_to_join, with_majority_truth
 from fer_edge.data.shared_labels import with_shared_labels
 from fer_edge.errors import FerEdgeError, require_extra
 from fer_edge.files import atomic_path
@@ -177,7 +177,8 @@ def _note(subject: Subject, dataset: Dataset) -> str:
     judged = "it has learned FER+'s votes and is judged by the labels here"
     if dataset.votes is not None:
         return judged
-    return f"{judged}: {dataset.name} has no votes; pack FER2013 with --votes fer2013new.csv"
+    how = how_to_join(dataset)
+    return f"{judged}: {dataset.name} has no votes{how and '; '}{how}"
 
 
 def evaluate(

@@ -18,6 +18,7 @@ from fer_edge.bundle import FLOAT_ONNX, FLOAT_TFLITE, INT8_TFLITE, open_bundle
 from fer_edge.chatter import import_keras
 from fer_edge.cli import main
 from fer_edge.data.dataset import Dataset
+from fer_edge.data.ferplus import how_to_join
 from fer_edge.data.packed import write_packed
 from fer_edge.errors import FerEdgeError
 from fer_edge.evaluate import evaluate_path, print_evaluation
@@ -232,7 +233,11 @@ def test_a_model_of_votes_that_is_judged_by_labels_says_so(
     assert (
         "learned FER+'s votes and is judged by the labels here: blobs has no votes" in result.note
     )
-    assert "--votes fer2013new.csv" in result.note
+    assert result.note.endswith("has no votes"), "FER+ has votes of FER2013 alone"
+    with pytest.raises(FerEdgeError, match=r"has no FER\+ votes") as caught:
+        evaluate_path(run, None, votes=True)
+    assert caught.value.hint == "judge by the labels: --labels"
+    assert "pack --votes" in how_to_join(replace(voted, name="fer2013"))
     assert evaluate_path(exported.run, None).note == ""
     print_evaluation(result)
     shown = " ".join(capfd.readouterr().out.split())
