@@ -53,7 +53,7 @@ def read_pictures(
     """
     name = name or path.resolve().name.split(".")[0]
     pictures = [_place(entry, labels) for entry in entries if is_picture(entry.name)]
-    _tell_of_others(entries, {picture.folder for picture in pictures}, labels)
+    _tell_of_others(entries, labels)
     _refuse_unknown_labels(pictures, labels, rejects, path)
     pictures = [picture for picture in pictures if picture.target is not None]
     several = len({picture.group for picture in pictures}) > 1
@@ -112,14 +112,16 @@ def _place(entry: Entry, labels: tuple[str, ...]) -> _Picture:
     return _Picture(entry, folder, above[-1] if above else "", label_index(folder, labels), split)
 
 
-def _tell_of_others(entries: Sequence[Entry], folders: set[str], labels: tuple[str, ...]) -> None:
-    """Warn of files beside the pictures, or in a label's folder, whose names are no picture's."""
+def _tell_of_others(entries: Sequence[Entry], labels: tuple[str, ...]) -> None:
+    """Warn of files in labels' folders, and in those beside them, whose names are no picture's."""
+    folders = {PurePosixPath(entry.name).parent for entry in entries if is_picture(entry.name)}
+    places = {folder.parent for folder in folders if folder.name}
     others = []
     for entry in entries:
-        folder = PurePosixPath(entry.name).parent.name
-        beside = folder in folders or label_index(folder, labels) is not None
+        folder = PurePosixPath(entry.name).parent
+        is_label = folder.parent in places or label_index(folder.name, labels) is not None
         hidden = entry.basename.startswith(".")
-        if folder and beside and not hidden and not is_picture(entry.name):
+        if folder.name and is_label and not hidden and not is_picture(entry.name):
             others.append(entry)
     others = [entry for entry in others if entry.basename != LABELS_FILE]
     if others:

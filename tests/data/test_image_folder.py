@@ -133,8 +133,8 @@ def test_other_files_in_a_labels_folder_are_counted_and_named(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     pictures = {"sad/1.png": encoded(FACES[0]), "__MACOSX/sad/._1.png": b"Mac OS X"}
-    others = dict.fromkeys(("sad/x.txt", "sad/2.heic", "happy/3.avif"), b"")
-    elsewhere = dict.fromkeys(("README.md", "sad/.hidden", "licence/mit.txt"), b"")
+    others = dict.fromkeys(("sad/x.txt", "sad/2.heic", "bored/3.avif"), b"")
+    elsewhere = dict.fromkeys(("README.md", "sad/.hidden", "docs/licence/mit.txt"), b"")
     loaded = load_dataset(pack(tmp_path / "my.zip", pictures | others | elsewhere))
     assert len(loaded) == 1
     assert "3 other files were left out, such as my.zip:sad/x.txt" in caplog.text
