@@ -151,6 +151,7 @@ TOLERANCE: Shape = {"type": "number", "minimum": 0, "maximum": MOST_TOLERANCE}
 RECIPE = open_object(
     name=NAME,
     sha256=HASH,
+    network=described("SHA-256 of the trained network's file", HASH),
     head=described("which of several the model is of", NAME),
     base=described(
         "the finished network that was fine-tuned",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -40,15 +42,21 @@ def export(
     ] = None,
     budget: Annotated[
         str | None,
-        typer.Option("--budget", help="What int8 may lose: default, strict, prototype or a file."),
+        typer.Option(
+            "--budget", help="What int8 may lose: default, strict, prototype, mcu or a file."
+        ),
     ] = None,
     head: Annotated[
         str | None,
         typer.Option("--head", help="Of a run with several.", show_default="the first"),
     ] = None,
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the bundle.")] = Path(
-        "bundles"
-    ),
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Folder of the bundle.", show_default="bundles"),
+    ] = None,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Overwrite another network's bundle of this name.")
+    ] = False,
     calibration: Annotated[
         int | None,
         typer.Option(
@@ -95,6 +103,20 @@ def export(
         raise FerEdgeError(
             "a bundle holds an int8 model", "say so with: fer-edge export RUN --int8"
         )
+    if explain:
+        given: dict[str, object] = {
+            "--target": target,
+            "--float16": float16,
+            "--dynamic": dynamic,
+            "--slim": slim,
+        }
+        given |= {"--budget": budget, "--report": report, "-o": output, "--replace": replace}
+        given |= {"--no-ladder": not ladder}
+        if unfit := [name for name, value in given.items() if value]:
+            raise FerEdgeError(
+                f"--explain writes no bundle and judges none, so that there is no {unfit[0]}",
+                "leave it out",
+            )
     if plot and not explain:
         raise FerEdgeError("--plot draws what --explain finds", "add --explain")
     if plot:
@@ -110,6 +132,7 @@ def export(
     limits = load_budget(budget or (board.budget if board else None))
     # the converters are TensorFlow's, whatever the network was trained on
     import_keras(backend="tensorflow")
+    from fer_edge.export.exporter import check_writable
     from fer_edge.export.exporter import export as export_run
     from fer_edge.export.showing.explaining import explain_run, print_explanation
     from fer_edge.export.showing.report import print_export
@@ -120,13 +143,19 @@ def export(
     others |= {"--float16": float16, "--dynamic": dynamic, "--recalibrate-bn": recalibrate_bn}
     others |= {"--slim": slim, "--no-balance": not balance, "--no-ladder": not ladder}
     unfit = [name for name, given in others.items() if given]
-    if _export_detector(run, limits, data, output, calibration, ranges, unfit, as_json=as_json):
-        return
+    folder = output or Path("bundles")
+    with _findings_of_a_refusal(as_json=as_json):
+        if _export_detector(
+            run, limits, data, folder, calibration, ranges, unfit, replace=replace, as_json=as_json
+        ):
+            return
     if calibration is None:
         calibration = IMAGES
     if explain:
         from fer_edge.export.showing.plots import layers_plot, save_png
 
+        if plot:
+            check_writable(plot.parent, "--plot")
         found = explain_run(
             run,
             data=data,
@@ -141,23 +170,39 @@ def export(
             save_png(layers_plot(found), plot)
         print_explanation(found, as_json=as_json)
         return
-    result = export_run(
-        run,
-        budget=limits,
-        data=data,
-        head=head,
-        output=output,
-        calibration=calibration,
-        balance=balance,
-        ranges=ranges,
-        ladder=ladder,
-        formats=chosen,
-        target=board,
-        recalibrate_bn=recalibrate_bn,
-        report=report,
-        say=lambda line: typer.echo(line, err=True),
-    )
+    with _findings_of_a_refusal(as_json=as_json):
+        result = export_run(
+            run,
+            budget=limits,
+            data=data,
+            head=head,
+            output=folder,
+            calibration=calibration,
+            balance=balance,
+            ranges=ranges,
+            ladder=ladder,
+            formats=chosen,
+            target=board,
+            recalibrate_bn=recalibrate_bn,
+            report=report,
+            replace=replace,
+            say=lambda line: typer.echo(line, err=True),
+        )
     print_export(result, as_json=as_json)
+
+
+@contextmanager
+def _findings_of_a_refusal(*, as_json: bool) -> Iterator[None]:
+    """Print what a refused export found out, for programs."""
+    from fer_edge.export.findings import Refusal
+    from fer_edge.files import json_text
+
+    try:
+        yield
+    except Refusal as refusal:
+        if as_json:
+            typer.echo(json_text(refusal.findings))
+        raise
 
 
 def _export_detector(
@@ -169,6 +214,7 @@ def _export_detector(
     ranges: str,
     unfit: list[str],
     *,
+    replace: bool,
     as_json: bool,
 ) -> bool:
     """Export a detector's run; False where it is another kind of run."""
@@ -189,6 +235,7 @@ def _export_detector(
         output=output,
         calibration=FRAMES if calibration is None else calibration,
         ranges=ranges,
+        replace=replace,
         say=lambda line: typer.echo(line, err=True),
     )
     print_detector_export(result, as_json=as_json)

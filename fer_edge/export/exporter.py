@@ -12,23 +12,33 @@ import numpy as np
 
 import fer_edge
 from fer_edge import bundle
-from fer_edge.errors import FerEdgeError, GateRefused
+from fer_edge.errors import FerEdgeError
 from fer_edge.export.converters import onnx_model, tflite
+from fer_edge.export.converters.isolating import quantizable
 from fer_edge.export.converters.micro import Micro, measure_arena
-from fer_edge.export.findings import Export, Findings
+from fer_edge.export.converters.tflite_graph import short_name
+from fer_edge.export.findings import Export, Findings, Refusal
 from fer_edge.export.formats import DEFAULT, QUANTIZED
 from fer_edge.export.judging.budget import Budget
 from fer_edge.export.judging.certainty import find_certainty
+from fer_edge.export.judging.counting import count_instructions
 from fer_edge.export.judging.gate import SIZES, Check
-from fer_edge.export.judging.measure import Format, HeldOut, check_parity, hold_out, measure
+from fer_edge.export.judging.layers import explain
+from fer_edge.export.judging.measure import (
+    Format,
+    HeldOut,
+    check_enough,
+    check_parity,
+    hold_out,
+    measure,
+)
 from fer_edge.export.material import Material, prepare
-from fer_edge.export.packing import pack
+from fer_edge.export.packing import check_replaces, pack
 from fer_edge.export.remedies.batch_norm import BatchNorms, check_batch_norms
 from fer_edge.export.remedies.ladder import Candidate, Ladder
 from fer_edge.export.remedies.ranges import AUTO
-from fer_edge.export.showing.explaining import explain
 from fer_edge.export.showing.page import write_page
-from fer_edge.export.source import Source, open_run
+from fer_edge.export.source import Source, bundle_name, open_run
 from fer_edge.export.targets import Target, wants_micro
 from fer_edge.macs import multiply_accumulates
 from fer_edge.metrics import reliability
@@ -56,6 +66,7 @@ def export(
     target: Target | None = None,
     recalibrate_bn: bool = False,
     report: Path | None = None,
+    replace: bool = False,
     say: Say = lambda line: None,
 ) -> Export:
     """Convert a run's network, hold the int8 models against the float one, write the bundle.
@@ -78,16 +89,24 @@ def export(
         target: the board that they are for, whose checks are made.
         recalibrate_bn: estimate the statistics of batch norms anew where they are off.
         report: folder of a page about the export; written whatever the gate says.
+        replace: overwrite a bundle of another network that has the same name.
         say: told what is being done.
 
     Raises:
-        GateRefused: an int8 model lost more than the budget allows; nothing was written.
-        FerEdgeError: the run is not finished, the dataset is another one, a layer cannot be
-            converted, or a float export does not compute what Keras does.
+        Refusal: an int8 model lost more than the budget allows; nothing was written.
+        FerEdgeError: the run is not finished, the dataset is another one, too few images are held
+            out, a layer cannot be converted, a float export does not compute what Keras does, or
+            the bundle would overwrite another network's.
     """
     check_writable(output)
+    if report is not None:
+        check_writable(report, "--report")
+    wants_micro(target, budget)
+    if not replace:
+        check_replaces(output / f"{bundle_name(run, head)}.fer", run, head)
     say(f"reading {run} and its dataset")
     opened = open_run(run, data, head)
+    check_enough(opened, budget)
     source, norms = check_batch_norms(opened, recalibrate=recalibrate_bn, say=say)
     material = prepare(
         source, budget, calibration=calibration, balance=balance, ranges=ranges, say=say
@@ -100,9 +119,9 @@ def export(
         say("measuring every layer for the report")
         layers = explain(climbing.best.ranged, material.calibration, material.rehearsal)
         say(f"report: {write_page(found, layers, report)}")
-    _refuse_if_failed(measured, climbing.best, material.calibration)
+    _refuse_if_failed(found, climbing.best, material.calibration, tried=ladder)
     shipped = {name: content[name] for name in content if name in formats}
-    result, faces = pack(found, source, shipped, output, say)
+    result, faces = pack(found, source, shipped, output)
     if faces:
         say(f"TFLite Micro answers as LiteRT's reference kernels do, on {faces} golden faces")
     return result
@@ -182,6 +201,7 @@ def _findings(
         base=source.base,
         truth=source.truth,
         temperature=source.temperature,
+        instructions=count_instructions(source, mixed=bool(ladder.best.float_layers)),
         certainty=find_certainty(source, held_out, ladder.best.int8),
         tools=tool_versions(),
     )
@@ -224,18 +244,20 @@ def _too_large(formats: tuple[Format, ...]) -> bool:
     return any(each.verdict.too_large for each in formats if each.verdict)
 
 
-def check_writable(folder: Path) -> None:
+def check_writable(folder: Path, option: str = "-o") -> None:
     """Refuse at once what would fail after minutes of work; makes nothing."""
     there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     if not there.is_dir() or not os.access(there, os.W_OK):
         what = "cannot be written to" if there.is_dir() else "is not a folder"
-        raise FerEdgeError(f"cannot write into {folder}: {there} {what}", "choose another with -o")
+        raise FerEdgeError(
+            f"cannot write into {folder}: {there} {what}", f"choose another with {option}"
+        )
 
 
 def _refuse_if_failed(
-    formats: tuple[Format, ...], candidate: Candidate, images: np.ndarray
+    found: Findings, candidate: Candidate, images: np.ndarray, *, tried: bool = True
 ) -> None:
-    failed = _failed(formats)
+    failed = _failed(found.formats)
     if not failed:
         return
     lines = [
@@ -246,27 +268,40 @@ def _refuse_if_failed(
     int8_failed = [check.what for name in QUANTIZED for check in failed.get(name, ())]
     if not set(int8_failed) <= set(SIZES):
         lines += ["layers that lose the most (signal over quantization noise, in decibels):"]
+        names = {each.name: each.layer for each in quantizable(candidate.ranged)}
         lines += [
-            f"  {decibels:5.1f} dB  {name}"
-            for name, decibels in tflite.layer_errors(candidate.ranged, images)[:WORST_LAYERS]
+            f"  {decibels:5.1f} dB  {names.get(tensor) or short_name(tensor)}"
+            for tensor, decibels in tflite.layer_errors(candidate.ranged, images)[:WORST_LAYERS]
         ]
     refused = "the int8 model" if int8_failed else ", ".join(failed)
-    raise GateRefused(
+    raise Refusal(
         "\n".join([f"the gate refused {refused}; no bundle was written", *lines]),
-        _what_to_do(failed),
+        _what_to_do(failed, found.batch_norms, tried=tried),
+        found.to_dict(),
     )
 
 
-def _what_to_do(failed: dict[str, tuple[Check, ...]]) -> str:
+def _what_to_do(
+    failed: dict[str, tuple[Check, ...]], norms: BatchNorms | None, *, tried: bool
+) -> str:
     if bundle.INT8_TFLITE not in failed:
         return (
             f"the int8 TFLite passed: leave out {', '.join(failed)}, or ship it alone with --slim"
         )
     if {check.what for checks in failed.values() for check in checks} <= set(SIZES):
         return "train a narrower network, or allow more with --budget FILE"
-    return (
-        "try more calibration images (--calibration), train with weight decay or longer, put "
-        "batch norm before the ReLU, or allow more with --budget FILE"
+    first = []
+    if not tried:
+        first.append("leave out --no-ladder, without which remedies are tried")
+    if norms is not None and not norms.sound and not norms.estimated_on:
+        first.append("estimate the batch norms anew with --recalibrate-bn")
+    return "; ".join(
+        [
+            *first,
+            "see with --explain which layer it is",
+            "try more calibration images (--calibration), train with weight decay or longer, put "
+            "batch norm before the ReLU, or allow more with --budget FILE",
+        ]
     )
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from fer_edge.bundle import INT8_TFLITE
+from fer_edge.errors import GateRefused
 from fer_edge.export.converters.micro import Micro
 from fer_edge.export.judging.budget import Budget
 from fer_edge.export.judging.certainty import Certainty
@@ -42,6 +43,8 @@ class Findings:
         base: the finished network that was fine-tuned; None of one trained from the beginning.
         truth: what held-out images were judged by, ``labels`` or ``FER+ majority``.
         temperature: that training divided the logits by; None if it did not.
+        instructions: for one face, by processor and by ``float32`` and ``int8``; empty where they
+            were not counted.
         certainty: from which probability on the int8 TFLite is to be believed; None where that
             cannot be told.
         tools: versions by name.
@@ -68,6 +71,7 @@ class Findings:
     base: Base | None
     truth: str
     temperature: float | None
+    instructions: dict[str, dict[str, float]]
     certainty: Certainty | None
     tools: dict[str, str]
 
@@ -130,9 +134,23 @@ class Findings:
             "reference_unleaked": None if unleaked is None else unleaked.to_dict(),
             "reference_reliability": [asdict(each) for each in self.reference_reliability],
             "formats": [each.to_dict() for each in self.formats],
+            "instructions": self.instructions,
             **self.making,
             "tools": self.tools,
         }
+
+
+class Refusal(GateRefused):
+    """A refused export, with everything that it found out.
+
+    Args:
+        message, hint: for people.
+        findings: JSON-ready; ``passed`` is false.
+    """
+
+    def __init__(self, message: str, hint: str, findings: dict[str, Any]) -> None:
+        super().__init__(message, hint)
+        self.findings = findings
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,11 @@ from fer_edge.export.converters.micro import check_answers
 from fer_edge.export.findings import Export, Findings
 from fer_edge.export.judging.golden import golden_set
 from fer_edge.export.showing.model_card import model_card
-from fer_edge.export.source import Source
+from fer_edge.export.source import Source, read_recipe
 from fer_edge.face import HAAR
+from fer_edge.files import sha256
 from fer_edge.metrics import Report
+from fer_edge.subject import find_head, read_run
 
 
 def pack(
@@ -23,7 +25,6 @@ def pack(
     source: Source,
     content: Mapping[str, bytes],
     output: Path,
-    say: Callable[[str], None] = lambda line: None,
 ) -> tuple[Export, int]:
     """Record the golden set, write manifest and model card, and the bundle, whole or not at all.
 
@@ -32,7 +33,6 @@ def pack(
         source: the run that it was measured of.
         content: the models to ship, by member; the int8 TFLite is among them.
         output: folder of the bundle, which is named after the recipe.
-        say: told where another network's bundle is replaced.
 
     Returns:
         The export, and how many golden faces TFLite Micro was asked about.
@@ -47,30 +47,37 @@ def pack(
     in_micro = 0 if found.micro is None else check_answers(int8, golden)
     card = model_card(source, found).encode()
     path = output / f"{found.name}.fer"
-    replaces = holds_another(path, int8)
     bundle.write_bundle(
         path,
         _manifest(found, source, tolerance),
         {**content, bundle.GOLDEN: golden, bundle.MODEL_CARD: card},
     )
-    if replaces:
-        say(replaced(path))
     return Export(**vars(found), bundle=path), in_micro
 
 
-def holds_another(path: Path, int8: bytes) -> bool:
-    """Whether a file is there that is no bundle of this int8 TFLite."""
+def check_replaces(path: Path, run: Path, head: str | None = None) -> None:
+    """Refuse at once to overwrite a bundle of another network; one of the same run may go.
+
+    Raises:
+        FerEdgeError: the file holds something else than an earlier export of this run.
+    """
     if not path.exists():
-        return False
+        return
+    hint = "-o FOLDER keeps both, --replace overwrites it"
     try:
-        return bundle.open_bundle(path, keys=()).read(bundle.INT8_TFLITE) != int8
-    except FerEdgeError:
-        return True
-
-
-def replaced(path: Path) -> str:
-    """What people are told where ``holds_another`` was true of a bundle that was written."""
-    return f"replaced {path}, which held another network; -o FOLDER keeps both"
+        manifest = bundle.open_bundle(path, keys=()).manifest
+    except FerEdgeError as error:
+        raise FerEdgeError(f"{path} is there and is no bundle that can be read", hint) from error
+    # a bundle of before this was recorded is known by its recipe and dataset
+    known = manifest.recipe.get("network")
+    of_this_run = (
+        known == sha256(find_head(run, head))
+        if known
+        else manifest.recipe.get("sha256") == read_recipe(run)[1]
+        and manifest.dataset.get("fingerprint") == read_run(run)["fingerprint"]
+    )
+    if not of_this_run:
+        raise FerEdgeError(f"{path} holds another network", hint)
 
 
 def _manifest(found: Findings, source: Source, tolerance: float) -> bundle.Manifest:
@@ -84,7 +91,12 @@ def _manifest(found: Findings, source: Source, tolerance: float) -> bundle.Manif
         labels=source.dataset.labels,
         crop=HAAR,
         golden_tolerance=tolerance,
-        recipe={"name": found.name, "sha256": source.recipe_sha256, **_origin(found)},
+        recipe={
+            "name": found.name,
+            "sha256": source.recipe_sha256,
+            "network": source.network_sha256,
+            **_origin(found),
+        },
         dataset={**found.dataset, "truth": found.truth},
         metrics={
             "splits": list(found.splits),

@@ -62,7 +62,9 @@ class Source:
     Attributes:
         name: of the recipe; of another head than the default one, that head's name behind it.
         description: of the recipe; where that is ``GENERIC``, what was fine-tuned on what.
-        recipe_sha256: of the resolved recipe's text.
+        recipe: resolved.
+        recipe_sha256: of its text.
+        network_sha256: of the trained network's file.
         network: float32, from (N, 48, 48, 1) pixels to (N, classes) probabilities.
         precision: the dtype policy that the saved network computes in, such as ``float32``.
         dataset: as training had it; its held-out images are labelled by ``truth``, and those that
@@ -76,7 +78,9 @@ class Source:
 
     name: str
     description: str
+    recipe: dict[str, Any]
     recipe_sha256: str
+    network_sha256: str
     network: keras.Model
     precision: str
     dataset: Dataset
@@ -112,9 +116,11 @@ def open_run(run: Path, data: str | None = None, head: str | None = None) -> Sou
     if by_votes:
         dataset = with_majority_truth(dataset, described["train"])
     return Source(
-        name=recipe["name"] if head == default else f"{recipe['name']}-{head}",
+        name=_bundle_name(recipe, head, default),
         description=_description(recipe, base, described["name"]),
+        recipe=recipe,
         recipe_sha256=recipe_sha256,
+        network_sha256=sha256(file),
         network=network,
         precision=precision,
         dataset=dataset,
@@ -124,6 +130,17 @@ def open_run(run: Path, data: str | None = None, head: str | None = None) -> Sou
         temperature=_temperature(run, None if head == default else head),
         roles={key: described[key] for key in ("name", *ROLES, DIVISION) if key in described},
     )
+
+
+def bundle_name(run: Path, head: str | None = None) -> str:
+    """What the bundle of a run's head is called, without opening the network.
+
+    Raises:
+        FerEdgeError: the run is not finished or damaged, or it has no such head.
+    """
+    find_head(run, head)
+    default = next(iter(read_run(run).get("heads", [])), None)
+    return _bundle_name(read_recipe(run)[0], head or default, default)
 
 
 def newest_run(folder: Path = Path("runs")) -> Path:
@@ -207,6 +224,11 @@ def _recorded(file: Path) -> tuple[str, Mapping[str, Any]] | None:
         return read_recipe(file.parent)[0]["name"], read_json(file.parent / "data.json")
     except FerEdgeError:
         return None
+
+
+def _bundle_name(recipe: Mapping[str, Any], head: str | None, default: str | None) -> str:
+    name: str = recipe["name"]
+    return name if head == default else f"{name}-{head}"
 
 
 def _known(roles: Mapping[str, Any]) -> dict[str, str]:

@@ -22,26 +22,54 @@ class Target:
         formats: files of its bundle, by member.
         budget: name of the shipped budget that its files are judged by; it limits their size too.
         micro: TFLite Micro must run the int8 file, with the answers of LiteRT's reference kernels.
+        advice: which file to take there, and why.
     """
 
     name: str
     formats: tuple[str, ...]
     budget: str = "default"
     micro: bool = False
+    advice: str = ""
 
 
 TARGETS = {
     each.name: each
     for each in (
-        Target("pi-zero-2w", SLIM),
+        Target(
+            "pi-zero-2w",
+            SLIM,
+            advice="the int8 TFLite: fewer instructions than float32, and a quarter of the memory",
+        ),
         # int8 takes nearly as many instructions as float there, so that the clock must decide; the
         # float16 file computes as the float32 one does, and is half as large
-        Target("pi-4", (*SLIM, FLOAT16_TFLITE)),
-        Target("pi-5", SLIM),
-        Target("pc", DEFAULT),
-        Target("mcu", SLIM, budget="mcu", micro=True),
+        Target(
+            "pi-4",
+            (*SLIM, FLOAT16_TFLITE),
+            advice="the int8 TFLite, but time it against float16 with fer-edge bench: without dot "
+            "products int8 saves few instructions",
+        ),
+        Target(
+            "pi-5",
+            SLIM,
+            advice="the int8 TFLite: with dot products it takes a fraction of float32's "
+            "instructions",
+        ),
+        Target("pc", DEFAULT, advice="the int8 TFLite, unless the latencies say otherwise"),
+        Target(
+            "mcu",
+            SLIM,
+            budget="mcu",
+            micro=True,
+            advice="the int8 TFLite, in TFLite Micro: a quarter of float32's size and memory",
+        ),
     )
 }
+
+
+def advise(target: str | None) -> list[str]:
+    """A line on which file to take, for the board that was asked for or for every one."""
+    chosen = list(TARGETS.values()) if target is None else [TARGETS[target]]
+    return [f"{each.name}: {each.advice}" for each in chosen]
 
 
 def wants_micro(target: Target | None, budget: Budget) -> bool:

@@ -94,6 +94,15 @@ def test_a_mistake_in_an_inherited_budget_names_that_file(tmp_path: Path) -> Non
         ("recall_min_images = 2.5", "recall_min_images: .*2.5", "whole number"),
         ("accuracy_drop_points = nan", "accuracy_drop_points: .*nan", "0 to 100"),
         ("accuracy_drop_points = 'low'", "accuracy_drop_points: .*'low'", "0 to 100"),
+        ("agreement_percent = true", "agreement_percent: .*valid number, got True", "numbers"),
+        (
+            "agreement_percent = 0.97",
+            "agreement_percent: percent, not a share, got 0.97",
+            "from 50",
+        ),
+        ("recall_min_images = true", "recall_min_images: .*True", "whole numbers"),
+        ("min_images = 0", "min_images: .*0", "whole numbers"),
+        ("[detector]\nrecall_percent = true", "detector.recall_percent: .*True", "0 to 100"),
         ("accuracy: 1", "not valid TOML", "export/README.md"),
     ],
 )

@@ -25,6 +25,7 @@ from fer_edge.bundle import (
     MODEL_CARD,
     open_bundle,
     verify_golden,
+    write_bundle,
 )
 from fer_edge.chatter import import_keras
 from fer_edge.cli import main
@@ -35,16 +36,19 @@ from fer_edge.runtime import load_model
 keras = import_keras()
 
 from fer_edge.export import exporter  # noqa: E402
+from fer_edge.export.converters.isolating import Operator  # noqa: E402
 from fer_edge.export.exporter import export  # noqa: E402
 from fer_edge.export.formats import is_exact  # noqa: E402
 from fer_edge.export.judging import measure  # noqa: E402
 from fer_edge.export.judging.budget import Budget, load_budget  # noqa: E402
+from fer_edge.export.judging.counting import count_instructions  # noqa: E402
 from fer_edge.export.judging.gate import Check, Verdict  # noqa: E402
+from fer_edge.export.judging.layers import Explanation, LayerCost  # noqa: E402
 from fer_edge.export.material import prepare  # noqa: E402
-from fer_edge.export.packing import holds_another  # noqa: E402
-from fer_edge.export.showing.explaining import short_name  # noqa: E402
+from fer_edge.export.packing import check_replaces  # noqa: E402
+from fer_edge.export.showing.explaining import print_explanation  # noqa: E402
 from fer_edge.export.showing.model_card import model_card  # noqa: E402
-from fer_edge.export.showing.report import unchecked, warnings  # noqa: E402
+from fer_edge.export.showing.report import instructions, unchecked, warnings  # noqa: E402
 from fer_edge.export.source import Base, Source, in_float32, newest_run, open_run  # noqa: E402
 from fer_edge.export.targets import TARGETS  # noqa: E402
 from fer_edge.train.reproduce.exports import extract  # noqa: E402
@@ -180,22 +184,35 @@ def test_a_bundle_for_a_microcontroller_holds_one_model_that_tflite_micro_was_se
     assert "TFLite Micro answers as LiteRT's reference kernels do, on 32 golden faces" in said
 
 
-def test_a_bundle_of_another_network_is_not_replaced_without_a_word(
+def test_a_bundle_of_another_network_is_kept_and_one_of_the_same_run_replaced(
     exported: Exported, tmp_path: Path
 ) -> None:
-    path = tmp_path / "blobs.fer"
-    int8 = open_bundle(exported.bundle).read(INT8_TFLITE)
-    assert not holds_another(path, int8)
-    shutil.copy(exported.bundle, path)
-    assert not holds_another(path, int8)
-    assert holds_another(path, int8[:-1])
-    path.write_bytes(b"no bundle")
-    said: list[str] = []
+    path, run = tmp_path / "blobs.fer", copied_run(exported, tmp_path)
     options: dict[str, Any] = {"calibration": 70, "formats": (INT8_TFLITE,), "ladder": False}
-    for _ in range(2):
-        export(exported.run, budget=Budget(), output=tmp_path, say=said.append, **options)
-    notices = [line for line in said if line.startswith("replaced ")]
-    assert notices == [f"replaced {path}, which held another network; -o FOLDER keeps both"]
+    shutil.copy(exported.bundle, path)
+    check_replaces(path, run)
+    export(run, budget=Budget(), output=tmp_path, **options)
+    assert path.read_bytes() != exported.bundle.read_bytes(), "without a flag"
+    other = broken_run(exported, _made(tmp_path / "other"), offset=0.1)
+    with pytest.raises(FerEdgeError, match=r"blobs\.fer holds another network") as caught:
+        export(other, budget=Budget(), output=tmp_path, **options)
+    assert caught.value.hint == "-o FOLDER keeps both, --replace overwrites it"
+    # which a bundle of earlier versions does not tell: it is known by its recipe
+    manifest = open_bundle(path).manifest
+    earlier = {key: value for key, value in manifest.recipe.items() if key != "network"}
+    content = {name: open_bundle(path).read(name) for name in open_bundle(path).content}
+    write_bundle(path, replace(manifest, recipe=earlier), content)
+    check_replaces(path, run)
+    write_bundle(path, replace(manifest, recipe=earlier | {"sha256": "0" * 64}), content)
+    with pytest.raises(FerEdgeError, match="another network"):
+        check_replaces(path, run)
+    export(other, budget=load_budget("prototype"), output=tmp_path, replace=True, **options)
+    assert open_bundle(path).manifest.recipe["network"] != manifest.recipe["network"]
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir()
+    return folder
 
 
 def test_recalls_that_few_images_measured_are_warned_of_in_one_line_a_scope(
@@ -211,6 +228,22 @@ def test_recalls_that_few_images_measured_are_warned_of_in_one_line_a_scope(
     for label in exported.dataset.labels:
         assert f"{label} by up to" in recalls[0]
     assert "over the budget of 3" in recalls[0]
+
+
+def test_instructions_are_given_of_the_very_network_that_was_counted(exported: Exported) -> None:
+    source = open_run(exported.run)
+    model = {"name": "kusno", "model": 4, "conv_dropout": 0.25, "dense_dropout": 0.5}
+    kusno = replace(source, recipe={"name": "kusno-4-ck48", "model": model})
+    counts = count_instructions(kusno, mixed=False)
+    assert list(counts) == ["A72", "A76"]
+    assert counts["A76"]["int8"] < counts["A72"]["int8"] < counts["A72"]["float32"]
+    assert set(count_instructions(kusno, mixed=True)["A72"]) == {"float32"}
+    other = replace(kusno, recipe=kusno.recipe | {"model": model | {"model": 5}})
+    assert count_instructions(other, mixed=False) == {}
+    assert count_instructions(source, mixed=False) == {}
+    assert instructions(exported.result) == ""
+    shown = instructions(replace(exported.result, instructions=counts))
+    assert shown.startswith("million instructions for one face, float32 / int8, in emulation: A72 ")
 
 
 def test_expressions_that_no_unseen_image_shows_are_named(exported: Exported) -> None:
@@ -333,13 +366,15 @@ def test_gate_refuses_a_network_that_int8_ruins_names_its_layers_and_exits_3(
     before = listing(tmp_path)
     command = [sys.executable, "-m", "fer_edge", "export", str(run), "--int8", "--slim"]
     done = subprocess.run(
-        [*command, "--no-ladder", "--calibration", "70", "-o", "out", "--report", "page"],
+        [*command, "--no-ladder", "--calibration", "70", "-o", "out", "--report", "page", "--json"],
         capture_output=True,
         text=True,
         cwd=tmp_path,
     )
     assert done.returncode == 3, done.stderr
-    assert done.stdout == ""
+    told = json.loads(done.stdout)
+    assert told["passed"] is False
+    assert told["formats"][-1]["drop"]["accuracy"]["value"] > 0.01
     report = ["page", "page/report.html", "page/report.json"]
     assert listing(tmp_path) == sorted(before + report), "no bundle, nor a part of one"
     _check_page(tmp_path / "page")
@@ -350,7 +385,9 @@ def test_gate_refuses_a_network_that_int8_ruins_names_its_layers_and_exits_3(
         assert re.search(line, done.stderr)
     layers = done.stderr.split("layers that lose the most")[1]
     assert re.search(r"^ +[\d.]+ dB  .*logits", layers, re.MULTILINE)
-    assert lines[-1].startswith("  → try more calibration images")
+    assert lines[-1].startswith("  → leave out --no-ladder, without which remedies are tried; see ")
+    assert "--explain" in lines[-1]
+    assert "StatefulPartitionedCall" not in done.stderr
     assert "Traceback" not in done.stderr
 
 
@@ -367,7 +404,8 @@ def _check_page(folder: Path) -> None:
     failed = [check for check in int8["verdict"]["checks"] if check["verdict"] == "fail"]
     assert page.count('class="dot fail" title="fail"') == len(failed) > 2
     assert f"<b>{100 * int8['drop']['agreement']:.2f}%</b>" in page
-    assert "logits" in [short_name(layer["name"]) for layer in told["layers"]["layers"]]
+    layers = [layer["layer"] for layer in told["layers"]["layers"]]
+    assert layers[-2:] == ["logits", "softmax"]
 
 
 def test_an_arena_over_its_limit_is_refused_at_once_and_the_report_says_so(
@@ -405,7 +443,11 @@ def test_a_refused_dynamic_range_file_is_named_and_can_be_left_out(exported: Exp
     )
     # neither a candidate nor images: what int8 layers lose is not asked
     with pytest.raises(GateRefused) as caught:
-        exporter._refuse_if_failed(formats, None, None)  # type: ignore[arg-type]
+        exporter._refuse_if_failed(
+            replace(exported.result, formats=formats),
+            None,  # type: ignore[arg-type]
+            None,  # type: ignore[arg-type]
+        )
     refused, why = caught.value.message.splitlines()
     assert refused == "the gate refused model.dynamic.tflite; no bundle was written"
     assert why.startswith("  model.dynamic.tflite: agreement 90.00 (88.00 – 92.00) on all images, ")
@@ -444,6 +486,22 @@ def test_the_newest_run_is_the_one_whose_model_was_written_last(tmp_path: Path) 
 # --- remedies and explanations ------------------------------------------------------------------
 
 
+def test_the_softmax_whose_cost_no_remedy_takes_back_is_never_what_costs_the_most(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def layer(name: str, kind: str, mean: float) -> LayerCost:
+        return LayerCost(name, name, kind, 40.0, 0, 1, 0.0, None, 2.5, 0.9, mean, 2 * mean)
+
+    found = Explanation((layer("a", "CONV_2D", 0.1), layer("softmax", "SOFTMAX", 0.2)), "", 9)
+    assert [each.layer for each in found.worst_first] == ["a"]
+    print_explanation(found)
+    shown = capsys.readouterr().out
+    assert "costs the most: a" in shown
+    assert "+2.5" in shown
+    named = Operator(0, "StatefulPartitionedCall_1:0", "SOFTMAX", 0, 1, None)
+    assert named.layer == "softmax"
+
+
 def test_explain_prints_and_draws_every_layer_and_writes_no_bundle(
     exported: Exported,
     tmp_path: Path,
@@ -461,4 +519,5 @@ def test_explain_prints_and_draws_every_layer_and_writes_no_bundle(
     assert kinds.count("CONV_2D") == 4
     assert kinds[-1] == "SOFTMAX"
     assert all(layer["agreement"] > 0.9 for layer in found["layers"])
+    assert all(abs(layer["accuracy_drop"]) < 10 for layer in found["layers"])
     assert listing(tmp_path) == ["layers.png"]

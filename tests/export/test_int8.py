@@ -21,9 +21,9 @@ from keras import layers  # noqa: E402
 
 from fer_edge.export.converters import onnx_model, tflite, tflite_graph  # noqa: E402
 from fer_edge.export.converters.isolating import quantizable  # noqa: E402
+from fer_edge.export.judging.layers import _clipped  # noqa: E402
 from fer_edge.export.remedies.bias_correction import correct_biases  # noqa: E402
 from fer_edge.export.remedies.folding import fold_batch_norms  # noqa: E402
-from fer_edge.export.showing.explaining import _clipped  # noqa: E402
 
 IMAGES = np.random.default_rng(2).integers(0, 256, (8, 48, 48, 1)).astype(np.uint8)
 

@@ -10,7 +10,7 @@ from fer_edge.bundle import DYNAMIC_TFLITE, FLOAT16_TFLITE, INT8_TFLITE, MEMBERS
 from fer_edge.errors import FerEdgeError
 from fer_edge.export.formats import DEFAULT, SLIM
 from fer_edge.export.judging.budget import Budget, load_budget
-from fer_edge.export.targets import TARGETS, choose_formats, find_target, wants_micro
+from fer_edge.export.targets import TARGETS, advise, choose_formats, find_target, wants_micro
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -24,6 +24,8 @@ def test_every_target_ships_the_int8_file_is_judged_by_a_shipped_budget_and_docu
     assert set(target.formats) <= set(MEMBERS)
     budget = load_budget(target.budget)
     assert target.micro == (budget.max_arena_kilobytes is not None)
+    assert advise(name) == [f"{name}: {target.advice}"]
+    assert "int8 TFLite" in target.advice
     assert f"`{name}`" in (DOCS / "boards.md").read_text()
     assert f"`{name}`" in (DOCS / "exporting.md").read_text()
 

@@ -11,6 +11,8 @@ from fer_edge.export.converters import tflite_graph
 
 WEIGHTED = {"CONV_2D": 0, "DEPTHWISE_CONV_2D": 3, "FULLY_CONNECTED": 0}
 """Operators with weights, and the axis of the weights that is quantized by channel."""
+SOFTMAX = "SOFTMAX"
+"""The operator that answers; its output is what int8 rounds to 256 probabilities."""
 _MOVING = ("RESHAPE", "MAX_POOL_2D", "PAD", "QUANTIZE", "DEQUANTIZE")
 """They pass on values that have been quantized already."""
 
@@ -33,6 +35,11 @@ class Operator:
     low: float
     high: float
     spread: float | None
+
+    @property
+    def layer(self) -> str:
+        """What people call it: by its layer, the softmax by what it is."""
+        return "softmax" if self.kind == SOFTMAX else tflite_graph.short_name(self.name)
 
 
 def quantizable(ranged: bytes) -> list[Operator]:

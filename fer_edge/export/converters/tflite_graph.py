@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +20,7 @@ NUMPY = {"FLOAT32": np.float32, "INT8": np.int8, "INT32": np.int32, "UINT8": np.
 DATA_ALIGNMENT = 16
 """Bytes, of a buffer's data in a file."""
 CONVERSION = b"CONVERSION_METADATA"
+_WEIGHING = "convolution|depthwise|BiasAdd|MatMul"
 
 
 def schema() -> Any:
@@ -198,3 +200,18 @@ def _interpreter(content: bytes) -> Any:
     )
     interpreter.allocate_tensors()
     return interpreter
+
+
+def short_name(tensor: str) -> str:
+    """The layer in a converter's tensor name: ``net_1/relu_1/Relu;net_1/conv_1/BiasAdd`` is conv.
+
+    A tensor is named after every operation that was fused into what makes it.
+    """
+    parts = [part.split("/") for part in tensor.split(";")]
+    weighing = [part for part in parts if re.match(_WEIGHING, part[-1])]
+    chosen = (weighing or parts)[0]
+    if len(chosen) < 2:
+        return chosen[0]
+    # Keras numbers all names of a network that is traced again
+    number = re.search(r"_\d+$", chosen[0])
+    return chosen[1].removesuffix(number[0]) if number else chosen[1]

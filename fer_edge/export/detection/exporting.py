@@ -30,8 +30,9 @@ from fer_edge.export.detection.card import model_card
 from fer_edge.export.detection.judging import Judged, judge_detector
 from fer_edge.export.detection.source import DetectorSource, for_size, open_detector_run
 from fer_edge.export.exporter import check_writable, tool_versions
+from fer_edge.export.findings import Refusal
 from fer_edge.export.judging.budget import Budget
-from fer_edge.export.packing import holds_another, replaced
+from fer_edge.export.packing import check_replaces
 from fer_edge.export.remedies.ranges import AUTO, METHODS, first_method
 from fer_edge.face import OWN
 from fer_edge.files import json_text
@@ -67,6 +68,7 @@ class DetectorExport:
         return {
             "bundle": str(self.bundle),
             "task": "detect",
+            "passed": all(each.verdict.passed for each in self.judged),
             "ranges": self.ranges,
             "files": {each.member: each.to_dict(self.rate) for each in self.judged},
         }
@@ -80,6 +82,7 @@ def export_detector(
     output: Path = Path("bundles"),
     calibration: int = 100,
     ranges: str = AUTO,
+    replace: bool = False,
     say: Say = lambda line: None,
 ) -> DetectorExport:
     """Convert a detector for every frame size, judge each once, write the bundle.
@@ -92,16 +95,19 @@ def export_detector(
         calibration: composed training frames for the quantizer.
         ranges: one of ``ranges.METHODS``, or ``auto`` for the first one that keeps the budget on
             the validation frames, else the one that loses the least there.
+        replace: overwrite a bundle of another network that has the same name.
         say: told what is being done.
 
     Raises:
-        GateRefused: an int8 file lost more than the budget allows; nothing was written.
-        FerEdgeError: the run is not finished, the photos are others, or a layer cannot be
-            converted.
+        Refusal: an int8 file lost more than the budget allows; nothing was written.
+        FerEdgeError: the run is not finished, the photos are others, a layer cannot be converted,
+            or the bundle would overwrite another network's.
     """
     check_writable(output)
     say(f"reading {run} and its photos")
     source = open_detector_run(run, data)
+    if not replace:
+        check_replaces(output / f"{source.name}.fer", run)
     say("composing frames to calibrate, to find the threshold and to judge")
     frames = source.calibration(calibration)
     validation, test = source.held_out("validation"), source.held_out("test")
@@ -113,14 +119,15 @@ def export_detector(
         judge_detector(member, made.exact, int8[member], validation, test, budget)
         for member, made in prepared.items()
     )
-    refuse_if_failed(judged)
     result = DetectorExport(
         output / f"{source.name}.fer", budget.detector.false_positives_per_frame, judged, method
     )
-    replaces = holds_another(result.bundle, int8[bundle.INT8_TFLITE])
+    try:
+        refuse_if_failed(judged)
+    except GateRefused as error:
+        findings = {key: value for key, value in result.to_dict().items() if key != "bundle"}
+        raise Refusal(error.message, error.hint, findings) from error
     _write(result, source, budget)
-    if replaces:
-        say(replaced(result.bundle))
     return result
 
 
@@ -217,7 +224,11 @@ def _write(result: DetectorExport, source: DetectorSource, budget: Budget) -> No
         labels=("face",),
         crop=OWN,
         golden_tolerance=tolerance,
-        recipe={"name": source.name, "sha256": source.recipe_sha256},
+        recipe={
+            "name": source.name,
+            "sha256": source.recipe_sha256,
+            "network": source.network_sha256,
+        },
         dataset=roles | {"backgrounds": len(source.backgrounds)},
         metrics={"splits": roles["test"], "detection": figures},
         gate={"budget": budget.detector.model_dump()}

@@ -17,6 +17,7 @@ from fer_edge.data.detection.photos import FacePhotos, load_photos
 from fer_edge.detection import WHOLE, Size, padded
 from fer_edge.errors import FerEdgeError
 from fer_edge.export.source import read_recipe
+from fer_edge.files import sha256
 from fer_edge.subject import read_run
 
 _SEED = 11
@@ -28,6 +29,7 @@ class DetectorSource:
 
     Attributes:
         name, description, recipe_sha256: of the recipe.
+        network_sha256: of the trained network's file.
         network: float32, as it was trained.
         photos: all there are.
         content: the run's ``data.json``.
@@ -36,6 +38,7 @@ class DetectorSource:
     name: str
     description: str
     recipe_sha256: str
+    network_sha256: str
     network: keras.Model
     photos: FacePhotos
     content: dict[str, Any]
@@ -85,6 +88,7 @@ def open_detector_run(run: Path, data: str | None = None) -> DetectorSource:
         recipe["name"],
         str(recipe.get("description", "")),
         recipe_sha256,
+        sha256(run / "model.keras"),
         network,
         photos,
         content,

@@ -6,19 +6,33 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic_core import PydanticCustomError
 
 from fer_edge.errors import FerEdgeError
 from fer_edge.schema import check_toml, read_toml
 
+LEAST_AGREEMENT = 50.0
+"""Percent; a model that agrees less often is another model."""
+
+
+def _no_share(percent: float) -> float:
+    """A limit of 0.97 was meant to be one of 97."""
+    if percent < LEAST_AGREEMENT:
+        raise PydanticCustomError("share", "percent, not a share")
+    return percent
+
+
 Points = Annotated[float, Field(ge=0, le=100)]
+Percent = Annotated[Points, AfterValidator(_no_share)]
 Kilobytes = Annotated[float, Field(gt=0)]
 
 
 class DetectorBudget(BaseModel):
     """Limits for a face detector; at a threshold that leaves so many false positives."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # strict: true is no number, though Python counts it as 1
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     false_positives_per_frame: float = Field(default=0.03, gt=0, le=10)
     """At which recall is taken, of the float detector and of the int8 one each."""
@@ -35,7 +49,7 @@ class DetectorBudget(BaseModel):
 class Budget(BaseModel):
     """Limits of the gate. Points are percentage points; the defaults are the default budget."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     accuracy_drop_points: Points = 1.0
     """Accuracy of the float model minus that of the int8 model."""
@@ -49,8 +63,10 @@ class Budget(BaseModel):
     """Difference of a probability, over all images and classes."""
     largest_difference_points: Points = 50.0
     """Difference of the probability that changed most."""
-    agreement_percent: Points = 97.0
+    agreement_percent: Percent = 97.0
     """Images on which both models say the same class."""
+    min_images: int = Field(default=30, ge=1)
+    """Held-out images that were not seen in training; with fewer nothing is judged at all."""
     recall_min_images: int = Field(default=100, ge=0)
     """A class with fewer held-out images fails by its whole interval: one image weighs too much."""
     max_kilobytes: Kilobytes | None = None
@@ -88,8 +104,8 @@ def load_budget(name_or_path: str | Path | None) -> Budget:
 
 _EXAMPLE = "see export/README.md for an example"
 _VALUES = (
-    "points and percents are numbers from 0 to 100, recall_min_images is a whole number, sizes are "
-    "numbers of kilobytes"
+    "points and percents are numbers from 0 to 100 (agreement_percent from 50), min_images and "
+    "recall_min_images are whole numbers, sizes are numbers of kilobytes"
 )
 
 

@@ -133,6 +133,25 @@ class Format:
         }
 
 
+def check_enough(source: Source, budget: Budget) -> None:
+    """Refuse at once to judge by a handful of images.
+
+    Raises:
+        FerEdgeError: the test splits hold fewer than ``budget.min_images`` that training never saw,
+            or fewer in all where it saw every one.
+    """
+    splits = source.roles["test"]
+    seen = leaked_mask(source.dataset, source.roles["train"], splits)
+    count = int((~seen).sum()) or len(seen)
+    if count < budget.min_images:
+        raise FerEdgeError(
+            f"{count} held-out images of {', '.join(splits)} are too few to tell what int8 costs, "
+            f"the budget's min_images is {budget.min_images}",
+            "hold out more (data.test_share, or more pictures), or try things out with --budget "
+            "prototype",
+        )
+
+
 def hold_out(source: Source) -> HeldOut:
     """Ask the float model about the run's test splits."""
     splits = tuple(source.roles["test"])

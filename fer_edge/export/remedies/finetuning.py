@@ -15,6 +15,7 @@ import keras
 import numpy as np
 from keras import layers, ops
 
+from fer_edge.export.converters.isolating import step_of
 from fer_edge.export.remedies.folding import absorb_batch_norms, chain, is_relu
 from fer_edge.export.remedies.ranges import DEFAULT, Observer, Range, visible_logits
 
@@ -105,8 +106,7 @@ def round_weights(kernel: Any, axes: Sequence[int]) -> Any:
 
 def round_activation(x: Any, low: float, high: float) -> Any:
     """int8 over a range that holds 0; what lies beyond it is clipped and has no gradient."""
-    scale = (high - low) / 255 or 1.0
-    zero = round(-128 - low / scale)
+    scale, zero = step_of(low, high)
     clipped = ops.clip(x, (-128 - zero) * scale, (127 - zero) * scale)
     return _straight_through(lambda y: ops.round(y / scale) * scale, clipped)
 

@@ -18,14 +18,15 @@ from dataclasses import dataclass, replace
 import keras
 
 from fer_edge.export.converters import tflite
-from fer_edge.export.converters.isolating import WEIGHTED, quantizable
+from fer_edge.export.converters.isolating import SOFTMAX, WEIGHTED, quantizable
+from fer_edge.export.converters.tflite_graph import short_name
+from fer_edge.export.judging.layers import IMAGES, layer_costs
 from fer_edge.export.material import Material
 from fer_edge.export.remedies.bias_correction import correct_biases
 from fer_edge.export.remedies.equalizing import GENTLE, Strength, equalize
 from fer_edge.export.remedies.finetuning import STEPS, fine_tune
 from fer_edge.export.remedies.folding import chain
 from fer_edge.export.remedies.ranges import AUTO, METHODS, first_method
-from fer_edge.export.showing.explaining import IMAGES, layer_costs, short_name
 from fer_edge.metrics import Drop
 
 STRENGTHS = (None, Strength(0.5, 4096.0), Strength(0.8, 4096.0))
@@ -298,10 +299,13 @@ class Ladder:
             yield from self._float_layers()
 
     def _costliest(self, start: Candidate) -> list[str]:
-        """Output tensors of the layers, by what each costs when it alone is in int8."""
-        operators = quantizable(start.ranged)
+        """Output tensors of the layers, by what each costs when it alone is in int8.
+
+        Without the softmax, which goes with the logits: its cost is that of int8 answers.
+        """
+        operators = [op for op in quantizable(start.ranged) if op.kind != SOFTMAX]
         costs = layer_costs(start.ranged, operators, self._material.rehearsal.first(IMAGES))
-        order = sorted(range(len(costs)), key=lambda place: -costs[place][1])
+        order = sorted(range(len(costs)), key=lambda place: -costs[place].mean_difference.value)
         return [operators[place].name for place in order]
 
     def _with_float(self, start: Candidate, names: list[str]) -> Candidate:

@@ -14,13 +14,15 @@ from markupsafe import Markup
 
 from fer_edge.board import read_board
 from fer_edge.data.division import describe_division
+from fer_edge.export.converters.tflite_graph import short_name
 from fer_edge.export.findings import Findings
 from fer_edge.export.judging.gate import Check, Verdict
+from fer_edge.export.judging.layers import Explanation
 from fer_edge.export.judging.timing import RUNS, WARM_UP
 from fer_edge.export.showing import plots
-from fer_edge.export.showing.explaining import Explanation, short_name
 from fer_edge.export.showing.model_card import INTERVALS
-from fer_edge.export.showing.report import copies, unchecked
+from fer_edge.export.showing.report import copies, instructions, unchecked
+from fer_edge.export.targets import advise
 from fer_edge.files import json_text, write_text
 from fer_edge.metrics import percent
 
@@ -116,6 +118,8 @@ def _html(found: Findings, layers: Explanation, machine: str) -> str:
         copies=copies(found),
         partly=bool(found.copies and found.reference_unleaked),
         intervals=INTERVALS,
+        instructions=instructions(found),
+        advice=advise(found.target),
         runs=RUNS,
         warm_up=WARM_UP,
         worst=layers.worst_first[:1],

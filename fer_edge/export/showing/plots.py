@@ -12,7 +12,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 
-from fer_edge.export.showing.explaining import Explanation, short_name
+from fer_edge.export.judging.layers import Explanation
 from fer_edge.files import atomic_path
 from fer_edge.metrics import Bin, Estimate, Report
 
@@ -23,7 +23,7 @@ FLOAT, INT8, WORST = "#4c78a8", "#f58518", "#c0392b"
 def recall_plot(reference: Report, int8: Report) -> Figure:
     """Draw the recall of every class in float and in int8, with their intervals."""
     places = np.arange(len(reference.labels))
-    figure = Figure(figsize=(6.4, 0.6 + 0.52 * len(places)), layout="constrained")
+    figure = Figure(figsize=(6.4, 0.9 + 0.52 * len(places)), layout="constrained")
     axes = figure.subplots()
     for shift, name, color, report in (
         (-0.19, "float", FLOAT, reference),
@@ -47,7 +47,8 @@ def recall_plot(reference: Report, int8: Report) -> Figure:
     axes.set_xlim(0, 100)
     axes.set_xlabel("recall, % of the class's images, with 95% intervals")
     axes.grid(axis="x", alpha=0.3)
-    axes.legend(loc="lower right", frameon=True)
+    # beside the bars: any corner may hold one
+    figure.legend(loc="outside upper right", ncols=2, frameon=False)
     return figure
 
 
@@ -116,14 +117,14 @@ def layers_plot(found: Explanation) -> Figure:
             False,
         ),
     ]
-    worst = found.worst_first[0].name if found.layers else None
-    colours = [WORST if each.name == worst else FLOAT for each in found.layers]
+    worst = found.worst_first[:1]
+    colours = [WORST if each in worst else FLOAT for each in found.layers]
     for axes, (title, values, logarithmic) in zip(panels, columns, strict=True):
         axes.barh(places, values, color=colours)
         axes.set_title(title, size=9)
         if logarithmic:
             axes.set_xscale("log")
-    panels[0].set_yticks(places, [short_name(each.name) for each in found.layers], size=8)
+    panels[0].set_yticks(places, [each.layer for each in found.layers], size=8)
     panels[0].invert_yaxis()
     return figure
 

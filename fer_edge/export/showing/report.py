@@ -16,7 +16,9 @@ from fer_edge.export.judging.gate import RECALL, Verdict
 from fer_edge.export.judging.measure import Format
 from fer_edge.export.judging.timing import RUNS, WARM_UP
 from fer_edge.export.remedies.ladder import Climb
+from fer_edge.export.targets import advise
 from fer_edge.files import json_text
+from fer_edge.instructions import in_millions
 from fer_edge.metrics import percent
 from fer_edge.subject import BY_LABEL
 
@@ -60,6 +62,11 @@ def print_export(result: Export, *, as_json: bool = False) -> None:
         f"on {read_board()}",
         highlight=False,
     )
+    if line := instructions(result):
+        console.print(line, highlight=False)
+    if result.target is not None:
+        for line in advise(result.target):
+            console.print(f"take on {line}", highlight=False)
     for line in _sureness(result):
         console.print(line, highlight=False)
     for each in result.formats:
@@ -69,7 +76,8 @@ def print_export(result: Export, *, as_json: bool = False) -> None:
         console.print(f"[yellow]warning:[/] {line}", highlight=False)
     if len(result.climb.rungs) > 1:
         print_climb(result.climb, console)
-    console.print(f"gate passed: {result.bundle}", highlight=False)
+    judged = result.int8.own.images
+    console.print(f"gate passed, on {judged:,} images: {result.bundle}", highlight=False)
     path = shlex.quote(str(result.bundle))
     console.print(f"next: fer-edge run {path} --video FILE", highlight=False)
 
@@ -101,6 +109,17 @@ def unchecked(verdict: Verdict) -> list[str]:
         )
         if labels
     ]
+
+
+def instructions(found: Findings) -> str:
+    """What was counted of this network in emulation; empty where nothing was."""
+    counts = [
+        f"{name} {in_millions((each.get('float32'), each.get('int8')), 1)}"
+        for name, each in found.instructions.items()
+    ]
+    if not counts:
+        return ""
+    return f"million instructions for one face, float32 / int8, in emulation: {', '.join(counts)}"
 
 
 def copies(found: Findings) -> str:

@@ -22,7 +22,8 @@ def export_tasks(records: list[Record], runs: Path) -> list[Task]:
             continue
         output.parent.mkdir(parents=True, exist_ok=True)
         log.unlink(missing_ok=True)
-        arguments = ("export", str(record.folder.absolute()), "--int8", "--json")
+        # a network that was trained anew takes the place of the one before
+        arguments = ("export", str(record.folder.absolute()), "--int8", "--json", "--replace")
         bundles = str(runs.absolute() / "bundles" / record.folder.name)
         tasks.append(
             Task(f"export of {record.folder.name}", (*arguments, "-o", bundles), log, output)
@@ -52,8 +53,9 @@ def read_exports(records: list[Record], runs: Path) -> list[dict[str, Any]]:
         }
         text = output.read_text(encoding="utf-8")
         said = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
-        if text:
-            entry["result"] = extract(json.loads(text))
+        result = json.loads(text) if text else {}
+        if result.get("passed", bool(text)):
+            entry["result"] = extract(result)
         elif "fer-edge: the gate refused" in said:
             entry["refused"] = said[said.index("fer-edge: the gate refused") + 10 :].strip()
         else:

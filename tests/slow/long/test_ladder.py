@@ -11,10 +11,10 @@ from fragile import CHANNELS, features, material, scale_channels, with_readout
 from fer_edge.data.dataset import Dataset
 from fer_edge.export.converters import tflite, tflite_graph
 from fer_edge.export.converters.isolating import isolated, quantizable
+from fer_edge.export.judging.layers import explain
 from fer_edge.export.material import Material
 from fer_edge.export.remedies.bias_correction import correct_biases
 from fer_edge.export.remedies.ladder import Ladder
-from fer_edge.export.showing.explaining import explain, short_name
 from fer_edge.export.showing.plots import layers_plot, save_png
 
 
@@ -77,7 +77,7 @@ def test_the_explanation_names_the_layers_on_either_side_of_the_channels(
     given: Material = request.getfixturevalue(broken)
     found = explain(_ranged(given), given.calibration, given.rehearsal)
     worst, second, *others = found.worst_first
-    assert {short_name(worst.name), short_name(second.name)} == layers
+    assert {worst.layer, second.layer} == layers
     assert worst.agreement < 0.9
     assert max(worst.spread or 0, second.spread or 0) > 5
     assert all(each.agreement > 0.95 for each in others)
@@ -90,7 +90,7 @@ def test_a_layer_alone_in_int8_leaves_the_others_as_they_were(thousandfold: Mate
     ranged, faces = _ranged(thousandfold), thousandfold.rehearsal.faces[:3, ..., None]
     operators = quantizable(ranged)
     names = {tensor["name"]: i for i, tensor in enumerate(tflite.tensors(ranged))}
-    third = next(op for op in operators if short_name(op.name) == "third")
+    third = next(op for op in operators if op.layer == "third")
     before = [names[op.name] for op in operators if op.place < third.place]
     exact = list(tflite_graph.run(ranged, faces, [*before, names[third.name]]))
     changed = list(tflite_graph.run(isolated(ranged, third), faces, [*before, names[third.name]]))
@@ -122,7 +122,7 @@ def test_bias_correction_takes_back_a_shift_of_a_bias(sound: Material) -> None:
 
 def test_layers_left_in_float_are_those_named(thousandfold: Material) -> None:
     ranged = _ranged(thousandfold)
-    names = [op.name for op in quantizable(ranged) if short_name(op.name) in ("first", "second")]
+    names = [op.name for op in quantizable(ranged) if op.layer in ("first", "second")]
     assert len(names) == 2
     mixed, plain = tflite.quantize(ranged, names), tflite.quantize(ranged)
     assert tflite.operators(mixed).count("DEQUANTIZE") > 0
