@@ -59,7 +59,7 @@ teachers() { # RECIPE
 release() { # BUNDLE RUN NETWORK DATA [OPTION...]
     local gated=$runs/gated/$1.fer card
     if [[ ! $gated -nt $3 ]]; then
-        "${edge[@]}" export "$2" --data "$4" --int8 --budget "$budget" -o "$runs/gated" "${@:5}"
+        "${edge[@]}" export "$2" --data "$4" --int8 --budget "$budget" -o "$runs/gated" --replace "${@:5}"
     fi
     if [[ ! -f $to/$1.fer || $(sha256sum <"$gated") != "$(cat "$runs/gated/$1.published" 2>/dev/null)" ]]; then
         "${edge[@]}" bundle sign "$gated" --secret-key "$key" "${password[@]}" -o "$runs/gated/$1.signed"

@@ -11,6 +11,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -51,6 +52,7 @@ from fer_edge.export.showing.model_card import model_card  # noqa: E402
 from fer_edge.export.showing.report import instructions, unchecked, warnings  # noqa: E402
 from fer_edge.export.source import Base, Source, in_float32, newest_run, open_run  # noqa: E402
 from fer_edge.export.targets import TARGETS  # noqa: E402
+from fer_edge.train.reproduce import exports  # noqa: E402
 from fer_edge.train.reproduce.exports import extract  # noqa: E402
 from fer_edge.train.reproduce.tables import markdown  # noqa: E402
 
@@ -267,6 +269,27 @@ def test_an_export_becomes_a_row_among_the_reproduced_networks(exported: Exporte
     assert cells[2] == f"{exported.result.reference.accuracy.value:.1%}"
     assert cells[4].startswith(f"{lost:.2f} (")
     assert cells[-3:] == ["– / 2", "– / 1", exported.result.climb.needed]
+
+
+def test_figures_of_a_refused_export_are_not_taken_for_those_of_one_that_passed(
+    exported: Exported, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    experiment = SimpleNamespace(base="tiny", variant="by image")
+    source = SimpleNamespace(dataset=exported.dataset)
+    record = SimpleNamespace(folder=tmp_path / "tiny", experiment=experiment, source=source)
+    monkeypatch.setattr(exports, "_representatives", lambda records: [record])
+    for folder in ("exports", "logs"):
+        (tmp_path / folder).mkdir()
+    told = exported.result.to_dict()
+    (tmp_path / "exports" / "tiny.json").write_text(json.dumps(told))
+    (entry,) = exports.read_exports([], tmp_path)
+    assert entry["result"]["needed"] == exported.result.climb.needed
+    (tmp_path / "exports" / "tiny.json").write_text(json.dumps(told | {"passed": False}))
+    log = "converting\nfer-edge: the gate refused the int8 model; no bundle was written\n"
+    (tmp_path / "logs" / "export-tiny.log").write_text(log)
+    (entry,) = exports.read_exports([], tmp_path)
+    assert entry["refused"] == "the gate refused the int8 model; no bundle was written"
+    assert "result" not in entry
 
 
 def test_calibration_sees_training_images_only_and_none_that_were_dropped_as_leaks(

@@ -36,6 +36,8 @@ def print_export(result: Export, *, as_json: bool = False) -> None:
     )
     if result.copies:
         console.print(copies(result), highlight=False)
+    if result.base is not None:
+        console.print(Text(f"fine-tuned from {result.base.name}"))
     if division := describe_division(result.dataset):
         style = "yellow" if division.startswith("LEAKY") else ""
         console.print(Text(division, style=style))
