@@ -15,7 +15,7 @@ from fer_edge.archives import Entry
 from fer_edge.data.dataset import Dataset
 from fer_edge.data.image_folder import read_pictures
 from fer_edge.data.rejects import Rejects
-from fer_edge.labels import CKPLUS_LABELS
+from fer_edge.labels import CKPLUS_LABELS, label_index
 
 NAME = "ck+48"
 
@@ -23,8 +23,13 @@ _FILE = re.compile(r"(S\d{3})_\d{3}_\d{8}\.\w+", re.IGNORECASE)
 
 
 def is_ckplus(pictures: Sequence[Entry]) -> bool:
-    """Whether all pictures are called as CK+ calls its frames."""
-    return all(_FILE.fullmatch(PurePosixPath(entry.name).name) for entry in pictures)
+    """Whether all pictures are called as CK+ calls its frames, and folders as it calls labels.
+
+    In folders that are all called otherwise its pictures have labels of one's own.
+    """
+    places = [PurePosixPath(entry.name) for entry in pictures]
+    labelled = any(label_index(place.parent.name, CKPLUS_LABELS) is not None for place in places)
+    return labelled and all(_FILE.fullmatch(place.name) for place in places)
 
 
 def read_ckplus(entries: Sequence[Entry], path: Path, rejects: Rejects) -> Dataset:

@@ -139,7 +139,7 @@ def _read(path: Path, entries: list[Entry], rejects: Rejects, own_labels: bool) 
     pictures = [entry for entry in entries if is_picture(entry.name)]
     if not pictures:
         raise FerEdgeError(f"{path} holds no faces: {_shown(entries)}", _EXPECTED)
-    if is_ckplus(pictures):
+    if LABELS_FILE not in by_name and is_ckplus(pictures):
         return read_ckplus(entries, path, rejects)
     labels = LABELS
     if LABELS_FILE in by_name:

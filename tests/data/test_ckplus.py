@@ -55,6 +55,17 @@ def test_contempt_in_a_folder_that_is_not_ck48_is_still_no_known_label(tmp_path:
         load_dataset(path)
 
 
+def test_frames_of_ck48_under_labels_of_ones_own_have_these(tmp_path: Path) -> None:
+    face = cv2.imencode(".png", small_dataset(1).faces[0])[1].tobytes()
+    names = ("cross/S005_001_00000017.png", "happy/S010_001_00000017.png")
+    for number, labels in enumerate((None, ("happy", "cross"))):
+        members = dict.fromkeys(names if labels else (names[0], f"glad/{names[1][6:]}"), face)
+        if labels:
+            members["labels.txt"] = "\n".join(labels).encode()
+        path = pack(tmp_path / f"{number}.zip", members)
+        assert load_dataset(path, own_labels=True).labels == (labels or ("cross", "glad"))
+
+
 @pytest.mark.skipif("FER_EDGE_DATA" not in os.environ, reason="FER_EDGE_DATA is not set")
 def test_the_real_ck48_has_981_faces_of_118_subjects() -> None:
     loaded = load_dataset(Path(os.environ["FER_EDGE_DATA"]) / "CK+48.zip")
