@@ -66,9 +66,7 @@ def test_an_error_is_one_line_with_a_remedy_and_exit_code_2(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("unbuffered", ["", "1"])
-@pytest.mark.parametrize(
-    "arguments", [["--help"], ["models"], ["models", "--json"], ["run", "--print-config"]]
-)
+@pytest.mark.parametrize("arguments", [["--help"], ["models"]])
 def test_a_full_disk_behind_standard_output_is_one_line_and_exit_code_2(
     arguments: list[str], unbuffered: str
 ) -> None:

@@ -30,6 +30,8 @@ CURRENT = "current.fer"
 """The link to the installed bundle."""
 SYSTEM_FOLDER = Path("/var/lib/fer-edge/bundles")
 """Where root installs bundles, for every user of the machine."""
+SERVICE = Path("/etc/systemd/system/fer-edge.service")
+"""The unit that device/install.sh installs."""
 _NUMBERED = re.compile(r"(\d{6})\.fer")
 _LEFT_OVER = re.compile(r"\.(\d{6}|current)-.*\.fer")
 """Temporary names of an installation that was cut off."""
@@ -215,6 +217,8 @@ def print_installed(state: Installed, *, as_json: bool = False) -> None:
         folder = state.current.parent
         where = "" if folder == default_folder() else f" --to {shlex.quote(str(folder))}"
         print(f"kept: {state.previous}; go back to it with: fer-edge bundle rollback{where}")
+    if state.changed and state.current.parent == SYSTEM_FOLDER and SERVICE.exists():
+        print("the service takes it when it starts again: sudo systemctl restart fer-edge")
 
 
 def _opened(path: Path) -> Bundle | None:

@@ -397,3 +397,15 @@ def test_the_commands_install_and_go_back(
     assert (state["name"], state["previous"]) == ("second", str(folder / "000001.fer"))
     assert "is installed already" in fer_edge("install", bundles[1], "--to", folder)
     assert "first: installed as" in fer_edge("rollback", "--to", folder)
+
+
+def test_where_the_service_is_installed_it_is_said_that_it_starts_again(
+    folder: Path, bundles: list[Path], monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    monkeypatch.setattr(installing, "SYSTEM_FOLDER", folder)
+    monkeypatch.setattr(installing, "SERVICE", folder / "unit")
+    installing.print_installed(install(bundles[0], folder))
+    assert "systemctl" not in capsys.readouterr().out
+    (folder / "unit").touch()
+    installing.print_installed(install(bundles[1], folder))
+    assert "sudo systemctl restart fer-edge" in capsys.readouterr().out
