@@ -252,6 +252,22 @@ CASES: dict[str, tuple[Callable[[Place], list[str]], str]] = {
         lambda p: ["run", str(p.good_bundle), "--video", p.file("clip.mp4", b"not a video")],
         "clip.mp4",
     ),
+    "a picture without its option": (
+        lambda p: ["run", str(p.good_bundle), p.file("face.png", PNG)],
+        "face.png stands there without its option",
+    ),
+    "a picture in the place of a bundle": (
+        lambda p: ["run", p.file("face.png", PNG), "--camera"],
+        "face.png is a picture, not a bundle",
+    ),
+    "a picture that is none": (
+        lambda p: ["run", str(p.good_bundle), "--images", p.file("face.png", PNG)],
+        "face.png is not a picture that can be read",
+    ),
+    "a damaged archive of pictures": (
+        lambda p: ["run", str(p.good_bundle), "--images", p.file("few.zip", b"PK\x03\x04 none")],
+        "few.zip is damaged",
+    ),
     "a folder without a picture": (
         lambda p: ["run", str(p.good_bundle), "--images", str(p.folder)],
         "",

@@ -8,7 +8,9 @@ from typing import Annotated, Any
 import typer
 
 from fer_edge.cli.config import config_text, read_config
+from fer_edge.cli.ending import WrongUse
 from fer_edge.cli.options import DetectEvery, Detector, Images, Keys, MinFace
+from fer_edge.errors import FerEdgeError
 from fer_edge.shipped import find_shipped
 
 
@@ -21,11 +23,26 @@ class RunCommand(typer.core.TyperCommand):
             is_value, alone = _OPTIONAL.get(arg, (None, ""))
             bare = is_value is not None and not is_value("".join(args[place + 1 : place + 2]))
             filled.append(f"{arg}={alone}" if bare else arg)
-        rest = super().parse_args(ctx, filled)
+        try:
+            rest = super().parse_args(ctx, filled)
+        except WrongUse as error:
+            _explain_stray(args, error)
+            raise
         told = {name for name in _SOURCES if _on_command_line(ctx, name)}
         if told:
             ctx.params |= dict.fromkeys(_SOURCES - told)
         return rest
+
+
+def _explain_stray(args: list[str], error: Exception) -> None:
+    """Raise FerEdgeError where a picture or a clip stands on a command line without its option."""
+    from fer_edge.device.sources import option_for
+
+    stray = next((word for word in args if f"({word})" in str(error)), None)
+    if stray is not None and (option := option_for(Path(stray))):
+        raise FerEdgeError(
+            f"{stray} stands there without its option", f"name it with {option} {stray}"
+        ) from error
 
 
 def _is_camera(word: str) -> bool:

@@ -37,7 +37,7 @@ from fer_edge.device.pipeline import Result, run_pipeline
 from fer_edge.device.services import ServiceOptions, open_services
 from fer_edge.device.signals import StopRequest
 from fer_edge.device.smoothing import NO_SMOOTHING, Smoothing
-from fer_edge.device.sources import open_source, option_for
+from fer_edge.device.sources import Frame, open_source, option_for
 from fer_edge.device.summary import Tally, print_summary
 from fer_edge.device.supervisor import Supervisor
 from fer_edge.device.tracking import (
@@ -161,12 +161,6 @@ def _run(
         outputs += _outputs(options, vitals, messages)
         for output in outputs:
             stack.enter_context(output)
-        if classifier.verified and classifier.signer is None:
-            # only now, since whatever is wrong with the input is to be told in two lines
-            _warn(
-                f"{classifier.name}: no signature was checked; --key FILE.pub asks for one",
-                messages,
-            )
         taken = stack.enter_context(closing(source.frames()))
         rate = Rate()
 
@@ -178,7 +172,14 @@ def _run(
             for output in outputs:
                 output.idle()
 
-        frames = control.gate(taken, live=source.live, stopped=stopped, idle=idle)
+        def begun() -> None:
+            if classifier.verified and classifier.signer is None:
+                text = "no signature was checked; --key FILE.pub asks for one"
+                _warn(f"{classifier.name}: {text}", messages)
+
+        frames = control.gate(
+            _with_first(begun, taken), live=source.live, stopped=stopped, idle=idle
+        )
         pipeline = run_pipeline(
             frames,
             finder,
@@ -208,6 +209,14 @@ def _run(
         summary["lost"] = vitals.lost()
         ended = _finish(outputs, summary, ended)
     return summary, ended
+
+
+def _with_first(then: Callable[[], None], frames: Iterator[Frame]) -> Iterator[Frame]:
+    """The frames, with something done once there is one: what is wrong before is told alone."""
+    for number, frame in enumerate(frames):
+        if number == 0:
+            then()
+        yield frame
 
 
 def _open_bundle(
