@@ -211,7 +211,7 @@ def evaluate(
 
     A detector is measured on frames composed of the held-out photos.
 
-    Example: [bold]fer-edge evaluate bundles/triwijoyo.fer --data fer2013.csv[/]
+    Example: [bold]fer-edge evaluate edge-small --data fer2013.csv[/]
     Example: [bold]fer-edge evaluate edge-small --data fer2013.csv --robustness[/]
     Example: [bold]fer-edge evaluate edge-small --data CK+48.zip --shared-labels[/]
     """
