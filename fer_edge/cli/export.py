@@ -114,8 +114,8 @@ def export(
         given |= {"--no-ladder": not ladder}
         if unfit := [name for name, value in given.items() if value]:
             raise FerEdgeError(
-                f"--explain writes no bundle and judges none, so that there is no {unfit[0]}",
-                "leave it out",
+                f"--explain writes no bundle and judges none: it takes no {', '.join(unfit)}",
+                "leave out what it does not take",
             )
     if plot and not explain:
         raise FerEdgeError("--plot draws what --explain finds", "add --explain")

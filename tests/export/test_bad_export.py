@@ -84,7 +84,7 @@ class Bad:
         return [str(self.run), "--explain", "--plot", str(self.folder / "file" / "x.png")]
 
     def explained_and_judged(self) -> list[str]:
-        return [str(self.run), "--explain", "--budget", "strict"]
+        return [str(self.run), "--explain", "--budget", "strict", "--slim", "--report", "page"]
 
     def explained_into_a_folder(self) -> list[str]:
         return [str(self.run), "--explain", "-o", "out"]
@@ -156,9 +156,9 @@ CASES = {
     "plot_of_another_kind": "a plot is called *.png, got 'layers.jpg'",
     "report_where_a_file_is": "is not a folder",
     "plot_below_a_file": "is not a folder",
-    "explained_and_judged": "--explain writes no bundle and judges none, so that there is no --bud",
-    "explained_into_a_folder": "there is no -o",
-    "explained_without_ladder": "there is no --no-ladder",
+    "explained_and_judged": "judges none: it takes no --slim, --budget, --report",
+    "explained_into_a_folder": "it takes no -o",
+    "explained_without_ladder": "it takes no --no-ladder",
     "no_tflite_micro": "'tflite_micro', which is not installed",
     "another_networks_bundle": "blobs.fer holds another network",
     "no_bundle_where_it_goes": "blobs.fer is there and is no bundle that can be read",

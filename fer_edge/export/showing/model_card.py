@@ -198,12 +198,13 @@ def weaknesses(measured: Report) -> str:
 def _cost(int8: Format) -> str:
     lost = int8.drop_unleaked or int8.drop
     accuracy = lost.accuracy
+    changed = "gained" if accuracy.value < 0 else "lost"
     return (
         f"Quantization changed {lost.lost + lost.won} right or wrong answers of "
         f"{int8.own.images:,}: {lost.lost} lost, {lost.won} won. That is "
-        f"{100 * accuracy.value:.2f} points of accuracy lost ({100 * accuracy.low:.2f} to "
-        f"{100 * accuracy.high:.2f}) against the float model, which names the same expression on "
-        f"{lost.agreement.value:.1%} of the images."
+        f"{100 * abs(accuracy.value):.2f} points of accuracy {changed} (95% interval of the loss: "
+        f"{100 * accuracy.low:.2f} to {100 * accuracy.high:.2f}) against the float model, which "
+        f"names the same expression on {lost.agreement.value:.1%} of the images."
     )
 
 
