@@ -190,8 +190,9 @@ def test_a_machine_without_the_emulator_is_told_what_to_install(monkeypatch, tmp
 
 
 def test_a_network_is_counted_by_its_name(tmp_path):
-    found = find_models([Path("edge-nano")], tmp_path)
-    assert set(found) == {"edge-nano.float32", "edge-nano.int8"}
+    found = find_models([Path("kusno-8"), Path("edge-nano")], tmp_path)
+    formats = [f"edge-nano.{kind}" for kind in ("float32", "float16", "dynamic", "int8")]
+    assert set(found) == {"kusno-8.float32", "kusno-8.int8", *formats}
     assert all(path.is_file() for path in found.values())
 
 
