@@ -31,11 +31,11 @@ from fer_edge.data.detection.held_out_frames import HeldOutFrames, compose_held_
 from fer_edge.data.detection.photos import FacePhotos, load_photos
 from fer_edge.data.splits import TEST, VALIDATION
 from fer_edge.detection import Detections
+from fer_edge.detection.frames import fit
 from fer_edge.detection.measuring import FALSE_POSITIVES, LEAST_SCORE, MATCHED, Matches, match
 from fer_edge.detection.measuring import overlaps as shared_area
 from fer_edge.detection.network import TFLiteDetector
 from fer_edge.device.detectors import HaarDetector
-from fer_edge.device.detectors.base import fit
 from fer_edge.face import HAAR, OWN, YUNET, CropRule
 
 WARMUP = 50

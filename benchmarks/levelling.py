@@ -21,8 +21,8 @@ from rich.table import Table
 from fer_edge.data.detection.pasting import Head
 from fer_edge.data.detection.photos import load_photos
 from fer_edge.data.splits import TEST
+from fer_edge.detection.own import OwnDetector, tilt_of
 from fer_edge.device.classifier import open_classifier
-from fer_edge.device.detectors.own import OwnDetector, tilt_of
 from fer_edge.face import Pixels, crop_face, rule_for
 from fer_edge.shipped import find_shipped, shipped_detector
 

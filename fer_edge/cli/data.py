@@ -128,7 +128,7 @@ def crop(
 
     Example: [bold]fer-edge data crop my-photos -o my-faces[/]
     """
-    from fer_edge.data.cropping import crop_photos, print_cropped
+    from fer_edge.cropping import crop_photos, print_cropped
     from fer_edge.device.detectors import open_detector
     from fer_edge.device.sources.images import Pictures
 

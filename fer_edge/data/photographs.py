@@ -79,8 +79,8 @@ def crop_command(path: Path) -> str:
 
 def _unfilled(pictures: Sequence[Pixels], detector_file: Path) -> int:
     """How many pictures show no face that fills them."""
-    # the device's, which is what will cut the faces out there
-    from fer_edge.device.detectors import OwnDetector
+    # the very one that cuts faces out on a device
+    from fer_edge.detection.own import OwnDetector
 
     detector = OwnDetector(detector_file)
     count = 0

@@ -23,10 +23,10 @@ from fer_edge.board import Board, Health, read_board, read_health
 from fer_edge.bundle import open_bundle
 from fer_edge.device.install import CURRENT, installed_folder, installed_keys
 from fer_edge.device.model_store import MODELS, YUNET_FILE, fetch, stored
-from fer_edge.device.opencv import PIN, load_opencv
 from fer_edge.device.sources.picamera import find_ribbon_cameras
 from fer_edge.device.sources.v4l2 import find_usb_cameras
 from fer_edge.errors import FerEdgeError
+from fer_edge.opencv import PIN, load_opencv
 from fer_edge.runtime import import_runtime
 from fer_edge.shipped import default_model, shipped_detector
 

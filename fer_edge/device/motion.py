@@ -8,8 +8,8 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from fer_edge.device.opencv import load_opencv
 from fer_edge.face import Pixels
+from fer_edge.opencv import load_opencv
 
 Region: TypeAlias = tuple[float, float, float, float]
 """Box x, y, width, height with fractions of a pixel."""

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from fer_edge.device.detectors.base import Detector, enlarge, overlap, shrink
+from fer_edge.detection.frames import enlarge
+from fer_edge.device.detectors.base import Detector, overlap, shrink
 from fer_edge.device.motion import Region, follow
 from fer_edge.errors import FerEdgeError
 from fer_edge.face import Box, Pixels

@@ -19,7 +19,7 @@ from fer_edge.device.bench.sensors import Look, held_back, summed_up
 from fer_edge.device.bench.stream import Stream
 from fer_edge.device.bench.subjects import LIBRARY, SEED
 from fer_edge.device.classifier import Classifier
-from fer_edge.device.opencv import load_opencv
+from fer_edge.opencv import load_opencv
 
 KIND = "fer-edge bench"
 VERSION = (1, 0)

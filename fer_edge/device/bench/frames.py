@@ -9,9 +9,9 @@ from itertools import count
 from pathlib import Path
 from typing import Any, Literal
 
-from fer_edge.device.opencv import load_opencv
 from fer_edge.device.sources import Frame, open_source
 from fer_edge.face import Pixels
+from fer_edge.opencv import load_opencv
 
 MOST_FRAMES = 250
 MOST_BYTES = 64 << 20

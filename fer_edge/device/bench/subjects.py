@@ -15,11 +15,11 @@ from fer_edge.device.bench.frames import Frames
 from fer_edge.device.classifier import Classifier
 from fer_edge.device.detectors import Detector
 from fer_edge.device.latency import Percentiles
-from fer_edge.device.opencv import load_opencv
 from fer_edge.device.pipeline import run_pipeline
 from fer_edge.device.smoothing import NO_SMOOTHING, Smoothing
 from fer_edge.device.tracking import EachFrame, FaceTracker, Finder
 from fer_edge.face import FACE_SIZE
+from fer_edge.opencv import load_opencv
 
 LIBRARY = 64
 """Faces that queries are drawn from; noise, as the time does not depend on what they show."""

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from fer_edge.bundle.minisign import PublicKey
 from fer_edge.bundle.trust import with_package_key
+from fer_edge.detection.own import OwnDetector
 from fer_edge.device.detectors.base import Detector
 from fer_edge.device.detectors.haar import HaarDetector
-from fer_edge.device.detectors.own import OwnDetector
 from fer_edge.device.detectors.ssd import SsdDetector
 from fer_edge.device.detectors.yunet import YuNetDetector
 from fer_edge.device.model_store import YUNET_FILE, stored

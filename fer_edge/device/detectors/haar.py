@@ -7,10 +7,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from fer_edge.device.detectors.base import check_min_face, enlarge, largest_first, overlap, shrink
-from fer_edge.device.opencv import load_opencv, opencv_path
+from fer_edge.detection.frames import check_min_face, enlarge
+from fer_edge.device.detectors.base import largest_first, overlap, shrink
 from fer_edge.errors import FerEdgeError
 from fer_edge.face import HAAR, Box, Pixels
+from fer_edge.opencv import load_opencv, opencv_path
 
 _FEW = 4
 """Known faces up to which looking around each is cheaper than looking everywhere."""

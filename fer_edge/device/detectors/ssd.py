@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fer_edge.device.detectors.base import check_min_face, enlarge, fit, largest_first
-from fer_edge.device.opencv import load_opencv
+from fer_edge.detection.frames import check_min_face, enlarge, fit
+from fer_edge.device.detectors.base import largest_first
 from fer_edge.errors import FerEdgeError
 from fer_edge.face import BLAZEFACE, BLAZEFACE_FULL, YUNET, Box, Pixels
+from fer_edge.opencv import load_opencv
 from fer_edge.runtime import import_runtime, open_tflite
 from fer_edge.runtime.trial import limited_memory, rehearse
 

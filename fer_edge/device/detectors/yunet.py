@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from fer_edge.chatter import silenced_stderr
-from fer_edge.device.detectors.base import check_min_face, enlarge, largest_first, shrink
-from fer_edge.device.opencv import load_opencv, opencv_path
+from fer_edge.detection.frames import check_min_face, enlarge
+from fer_edge.device.detectors.base import largest_first, shrink
 from fer_edge.errors import FerEdgeError
 from fer_edge.face import YUNET, Box, Pixels
+from fer_edge.opencv import load_opencv, opencv_path
 
 
 class YuNetDetector:

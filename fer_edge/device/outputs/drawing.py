@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from fer_edge.device.opencv import load_opencv
 from fer_edge.device.pipeline import Result
 from fer_edge.face import Pixels
+from fer_edge.opencv import load_opencv
 
 _GREEN, _BLACK = (80, 220, 80), (0, 0, 0)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from fer_edge.device.opencv import load_opencv
 from fer_edge.device.outputs.base import Output
 from fer_edge.device.outputs.drawing import annotated
 from fer_edge.device.outputs.video import CODECS
@@ -13,6 +12,7 @@ from fer_edge.device.pipeline import Result
 from fer_edge.device.sources.images import SUFFIXES
 from fer_edge.errors import FerEdgeError
 from fer_edge.files import atomic_path
+from fer_edge.opencv import load_opencv
 
 
 class AnnotatedPictures(Output):

@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 
 from fer_edge.chatter import silenced_stderr
-from fer_edge.device.opencv import load_opencv, opencv_path
 from fer_edge.device.outputs.base import Output
 from fer_edge.device.outputs.drawing import annotated
 from fer_edge.device.pipeline import Result
 from fer_edge.errors import FerEdgeError
 from fer_edge.face import Pixels
 from fer_edge.files import atomic_path
+from fer_edge.opencv import load_opencv, opencv_path
 
 CODECS = {".mp4": "mp4v", ".avi": "MJPG", ".mkv": "mp4v"}
 """What the wheel's FFmpeg can write, by suffix."""

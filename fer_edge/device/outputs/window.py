@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from fer_edge.device.opencv import load_opencv
 from fer_edge.device.outputs.base import Output, OutputClosed
 from fer_edge.device.outputs.drawing import annotated
 from fer_edge.device.pipeline import Result
 from fer_edge.errors import FerEdgeError
+from fer_edge.opencv import load_opencv
 
 _TITLE = "fer-edge (q closes)"
 _QUIT = frozenset({ord("q"), 27})

@@ -6,9 +6,9 @@ import time
 from abc import abstractmethod
 from typing import Any
 
-from fer_edge.device.opencv import load_opencv
 from fer_edge.device.sources.camera import Camera, CameraStalled, Shot
 from fer_edge.errors import FerEdgeError
+from fer_edge.opencv import load_opencv
 
 
 class CaptureCamera(Camera):

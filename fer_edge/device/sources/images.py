@@ -11,11 +11,11 @@ import numpy as np
 
 from fer_edge.archives import Entry, open_source
 from fer_edge.chatter import silenced_stderr
-from fer_edge.device.opencv import load_opencv
 from fer_edge.device.sources.base import Frame, Source, SourceCounts
 from fer_edge.errors import FerEdgeError
 from fer_edge.face import Pixels
 from fer_edge.files import PICTURES, is_picture
+from fer_edge.opencv import load_opencv
 
 SUFFIXES = frozenset(PICTURES)
 

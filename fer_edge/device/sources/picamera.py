@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from fer_edge.device.opencv import load_opencv
 from fer_edge.device.sources.camera import Camera, CameraStalled, Shot
 from fer_edge.errors import FerEdgeError
 from fer_edge.face import Pixels
+from fer_edge.opencv import load_opencv
 
 SIZE = (640, 480)
 """Width and height of both streams, so that boxes fit the colour picture as well."""

@@ -7,9 +7,9 @@ import socket
 from typing import Any
 from urllib.parse import urlsplit
 
-from fer_edge.device.opencv import load_opencv
 from fer_edge.device.sources.capture import CaptureCamera
 from fer_edge.errors import FerEdgeError
+from fer_edge.opencv import load_opencv
 
 PORTS = {"rtsp": 554, "rtsps": 322, "http": 80, "https": 443}
 """Schemes that are understood, each with its usual port."""

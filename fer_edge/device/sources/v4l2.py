@@ -9,9 +9,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from fer_edge.device.opencv import load_opencv
 from fer_edge.device.sources.capture import CaptureCamera
 from fer_edge.errors import FerEdgeError
+from fer_edge.opencv import load_opencv
 
 SIZE = (640, 480)
 """Width and height that are asked for; the camera may answer with its nearest."""

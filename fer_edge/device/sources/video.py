@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from fer_edge.chatter import silenced_stderr
-from fer_edge.device.opencv import load_opencv, opencv_path
 from fer_edge.device.sources.base import Frame, Source, SourceCounts
 from fer_edge.errors import FerEdgeError
+from fer_edge.opencv import load_opencv, opencv_path
 
 _GAP = 64
 """Damaged frames in a row after which the rest of the file is given up."""

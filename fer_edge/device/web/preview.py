@@ -7,9 +7,9 @@ import struct
 from dataclasses import dataclass
 from typing import Any
 
-from fer_edge.device.opencv import load_opencv
 from fer_edge.device.pipeline import Result
 from fer_edge.face import Pixels
+from fer_edge.opencv import load_opencv
 
 MAX_SIDE = 640
 """Pixels of the longer side that are sent at most."""

@@ -13,7 +13,7 @@ from fer_edge.bundle.golden_frames import MEMBERS, prove_detector
 from fer_edge.bundle.minisign import PublicKey
 from fer_edge.detection import RELIABLE, Detections
 from fer_edge.detection.decoding import Floats
-from fer_edge.device.detectors.base import check_min_face, enlarge, fit
+from fer_edge.detection.frames import check_min_face, enlarge, fit
 from fer_edge.face import OWN, Box, Pixels
 
 EARLY = 5
