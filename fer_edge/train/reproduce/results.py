@@ -5,8 +5,9 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
+from itertools import groupby
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from fer_edge.errors import FerEdgeError
 from fer_edge.files import read_json
@@ -326,3 +327,12 @@ def look(experiments: list[Experiment], sources: dict[str, Source], runs: Path) 
         finished = folder is not None and is_finished(folder)
         records.append(Record(experiment, source, costs[experiment.base], folder, epochs, finished))
     return records
+
+
+R = TypeVar("R", bound=Result)
+
+
+def by_recipe_and_variant(records: Sequence[R]) -> list[list[R]]:
+    """Runs that differ in the seed alone."""
+    key = lambda record: (record.experiment.base, record.experiment.variant)  # noqa: E731
+    return [list(group) for _, group in groupby(records, key=key)]

@@ -40,7 +40,8 @@ from fer_edge.train.reproduce.results import (
     require_the_reports_datasets,
     with_those_elsewhere,
 )
-from fer_edge.train.reproduce.tables import markdown, print_plan
+from fer_edge.train.reproduce.schedule import print_plan
+from fer_edge.train.reproduce.tables import markdown
 
 
 @dataclass(frozen=True)
