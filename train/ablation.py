@@ -9,6 +9,7 @@ train/ABLATION.md. Only the validation split is looked at: the test split is for
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -71,14 +72,19 @@ def settings_of(name: str) -> list[str]:
 
 
 def plan(
-    recipe: str, data: Path, runs: Path, epochs: int, seeds: Sequence[int]
+    recipe: str,
+    data: Path,
+    runs: Path,
+    epochs: int,
+    seeds: Sequence[int],
+    overrides: Sequence[str] = (),
 ) -> Iterator[Planned]:
-    """Every run, a seed after the other."""
+    """Every run, a seed after the other; ``overrides`` are laid over the recipe of all of them."""
     for seed in seeds:
         # the test split is left alone
         length = [f"fit.epochs={epochs}", f"fit.seed={seed}", "data.test=[]"]
         for number, name in enumerate((*INGREDIENTS, TAUGHT)):
-            settings = [*settings_of(name), *length]
+            settings = [*overrides, *settings_of(name), *length]
             folder = runs.absolute() / f"{recipe}-{epochs}-{number}-{seed}"
             arguments = ["train", recipe]
             if (folder / "data.json").exists():
@@ -120,14 +126,16 @@ def table(found: Mapping[str, Sequence[Mapping[str, float]]]) -> str:
     return markdown_table(("", *COLUMNS, "seeds"), rows)
 
 
-def page(recipe: str, epochs: int, command: str, rows: str) -> str:
+def page(recipe: str, epochs: int, overrides: Sequence[str], command: str, rows: str) -> str:
     """ABLATION.md."""
     of_recipe = load_recipe(recipe).fit.epochs
+    settings = f" with {' and '.join(f'`{each}`' for each in overrides)}" if overrides else ""
     return f"""\
 # What each ingredient buys
-`{recipe}`, {epochs} epochs instead of {of_recipe}, on PublicTest alone, in percent: mean over the
-seeds, with the smallest and the largest. Votes are judged by their majority. Short runs favour what
-learns fast; a difference within the spread means nothing. Written by
+`{recipe}`{settings}, {epochs} epochs instead of {of_recipe}, on PublicTest
+alone, in percent: mean over the seeds, with the smallest and the largest. Votes are judged by
+their majority. Short runs favour what learns fast; a difference within the spread means nothing.
+Written by
 
     {command}
 
@@ -142,6 +150,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--recipe", default="edge-nano")
     parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides")
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("-o", "--output", type=Path, default=Path("runs/ablation"))
     parser.add_argument("--no-train", action="store_true", help="the table of what there is")
@@ -155,7 +164,8 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _ablate(options: argparse.Namespace) -> int:
-    planned = [*plan(options.recipe, options.data, options.output, options.epochs, options.seeds)]
+    length = (options.epochs, options.seeds, options.overrides)
+    planned = [*plan(options.recipe, options.data, options.output, *length)]
     missing = [each.task for each in planned if not options.no_train and not each.metrics()]
     failed = 0
     for task, code in LocalExecutor(options.jobs).run(missing, lambda: None):
@@ -170,8 +180,10 @@ def _ablate(options: argparse.Namespace) -> int:
     command = (
         f"python train/ablation.py --data fer2013.faces.npz --recipe {options.recipe} "
         f"--epochs {options.epochs} --seeds {seeds}"
+        + "".join(f" --set {shlex.quote(each)}" for each in options.overrides)
     )
-    write_text(options.report, page(options.recipe, options.epochs, command, rows))
+    text = page(options.recipe, options.epochs, options.overrides, command, rows)
+    write_text(options.report, text)
     print(rows, end="")
     return 1 if failed else 0
 

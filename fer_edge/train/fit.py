@@ -29,6 +29,7 @@ from fer_edge.train.devices import (
 )
 from fer_edge.train.fused import fused_batch_norms, unfused
 from fer_edge.train.heads import HeadAccuracy, build_network
+from fer_edge.train.optimizers import optimizer_of
 from fer_edge.train.precision import choose_policy, policy
 from fer_edge.train.progress import TrainingProgress
 from fer_edge.train.recipe import FitTable, Recipe, TargetsTable
@@ -231,30 +232,6 @@ def _validation_data(
     if not table.use_votes:
         return dataset.faces[:count], goal.targets[:count]
     return dataset.faces[:count], goal.targets[:count], goal.weights[:count]
-
-
-def optimizer_of(table: FitTable, steps: int) -> keras.optimizers.Optimizer:
-    """The recipe's optimizer, its schedule over the recipe's epochs of so many ``steps``."""
-    rate: float | keras.optimizers.schedules.LearningRateSchedule = table.learning_rate
-    warmup = round(table.warmup_epochs * steps)
-    if table.schedule == "cosine" or warmup:
-        total = table.epochs * steps - warmup
-        rate = keras.optimizers.schedules.CosineDecay(
-            initial_learning_rate=0.0 if warmup else table.learning_rate,
-            decay_steps=max(total, 1),
-            alpha=0.0 if table.schedule == "cosine" else 1.0,
-            warmup_target=table.learning_rate if warmup else None,
-            warmup_steps=warmup,
-        )
-    # AdamW takes no None
-    none = 0.0 if table.optimizer == "adamw" else None
-    options: dict[str, Any] = {"weight_decay": table.weight_decay or none}
-    if table.ema:
-        options |= {"use_ema": True, "ema_momentum": table.ema}
-    if table.optimizer == "sgd":
-        return keras.optimizers.SGD(rate, momentum=table.momentum, nesterov=True, **options)
-    kind = {"adam": keras.optimizers.Adam, "adamw": keras.optimizers.AdamW}[table.optimizer]
-    return kind(rate, **options)
 
 
 def _patience_is_over(table: FitTable, state: State) -> bool:

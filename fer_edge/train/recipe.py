@@ -5,6 +5,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Sequence
 from importlib import resources
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -109,6 +110,9 @@ class FitTable(_Table):
     optimizer: Literal["adam", "adamw", "sgd"] = "adam"
     learning_rate: float = Field(default=1e-3, gt=0)
     schedule: Literal["constant", "cosine"] = "constant"
+    restarts: list[Annotated[int, Field(ge=1)]] = []
+    """Epochs after which the cosine starts anew from the whole learning rate; its last fall ends
+    with the last epoch."""
     warmup_epochs: float = Field(default=0, ge=0)
     momentum: Share = 0.9
     """Used by sgd only."""
@@ -330,10 +334,28 @@ def _checked(recipe: Recipe, source: str) -> Recipe:
             f"recipe {source}: fit.temperature needs a validation split",
             "name one in data.validation, or set fit.temperature = false",
         )
+    _check_schedule(fit, source)
     _check_targets(recipe.targets, source)
     _check_division(data, source)
     check_task(recipe, source)
     return recipe
+
+
+def _check_schedule(fit: FitTable, source: str) -> None:
+    if not fit.restarts:
+        return
+    if fit.schedule != "cosine":
+        raise FerEdgeError(
+            f"recipe {source}: fit.restarts are the cosine's, and the schedule is {fit.schedule}",
+            "set fit.schedule = 'cosine', or leave out fit.restarts",
+        )
+    between = [fit.warmup_epochs, *fit.restarts, fit.epochs]
+    if any(later <= earlier for earlier, later in pairwise(between)):
+        raise FerEdgeError(
+            f"recipe {source}: fit.restarts = {fit.restarts} do not ascend from the end of the "
+            f"warm-up ({fit.warmup_epochs:g} epochs) to fit.epochs = {fit.epochs}",
+            "name the epochs after which the learning rate starts anew, such as [70] of 160",
+        )
 
 
 def _check_targets(targets: TargetsTable, source: str) -> None:

@@ -72,6 +72,22 @@ def test_the_table_has_the_mean_over_the_seeds_and_says_nothing_of_a_head_that_i
     assert second == "| labels | – | 50.0 | 50.0 | 50.0 | 1 |"
 
 
+def test_what_is_set_for_all_is_in_each_run_and_in_the_command_of_the_page(tmp_path: Path) -> None:
+    changed = "fit.label_smoothing=0.05"
+    planned = [*ablation.plan("edge-nano", tmp_path / "faces.npz", tmp_path, 3, [7], [changed])]
+    assert {
+        each.recipe.fit.label_smoothing for each in planned if each.name != "no label smoothing"
+    } == {0.05}
+    for each in planned:
+        both = [setting for setting in each.task.arguments if "label_smoothing" in setting]
+        assert both[0] == changed
+    report = tmp_path / "ABLATION.md"
+    words = ["--data", "f.npz", "-o", str(tmp_path), "--report", str(report), "--no-train"]
+    assert ablation.main([*words, "--set", changed]) == 0
+    assert f"`edge-nano` with `{changed}`, 12 epochs" in report.read_text()
+    assert f"--seeds 1 2 3 --set {changed}\n" in report.read_text()
+
+
 def test_finished_runs_are_not_trained_again(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

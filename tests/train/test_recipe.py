@@ -87,6 +87,13 @@ def test_the_resolved_recipe_reads_back_as_the_same_recipe() -> None:
         ("epochs = 3", "epochs =", "not valid TOML", "docs/training.md"),
         ("epochs = 3", "optimizer = 'adamm'", "fit.optimizer", "docs/training.md"),
         ('["PublicTest"]', '["PrivateTest"]', "'PrivateTest' is in both", "one purpose only"),
+        ("epochs = 3", "restarts = [7]", "the schedule is constant", "schedule = 'cosine'"),
+        (
+            "epochs = 3",
+            "epochs = 3\nschedule = 'cosine'\nrestarts = [3]",
+            "do not ascend",
+            "[70] of 160",
+        ),
         ('validation = ["PublicTest"]', "", "need a validation split", "select = 'last'"),
     ],
 )

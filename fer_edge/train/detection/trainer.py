@@ -9,8 +9,8 @@ from keras import layers
 
 from fer_edge.detection import PARTS
 from fer_edge.train.detection.losses import DetectionLoss, TaughtOverlap
-from fer_edge.train.fit import optimizer_of
 from fer_edge.train.models.detector import build_detector
+from fer_edge.train.optimizers import optimizer_of
 from fer_edge.train.precision import choose_policy, policy
 from fer_edge.train.recipe import Recipe
 
