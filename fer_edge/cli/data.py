@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from fer_edge.cli.options import MinFace
+from fer_edge.cli.options import Detector, MinFace
 
 data_app = typer.Typer(
     help="Look at a dataset, find its leaks, pack it, draw one, crop photos.\n\n"
@@ -121,6 +121,7 @@ def crop(
         Path, typer.Argument(metavar="PHOTOS", help="A folder or archive, as LABEL/*.jpg.")
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write.")],
+    detector: Detector = None,
     min_face: MinFace = 0.15,
     as_json: _AsJson = False,
 ) -> None:
@@ -132,7 +133,8 @@ def crop(
     from fer_edge.device.detectors import open_detector
     from fer_edge.device.sources.images import Pictures
 
-    done = crop_photos(photos, Pictures(photos), open_detector(min_face=min_face), output)
+    finder = open_detector(detector, min_face=min_face)
+    done = crop_photos(photos, Pictures(photos), finder, output)
     if as_json:
         print(json.dumps(done.to_dict(), indent=2))
     else:

@@ -79,6 +79,15 @@ def test_the_largest_face_is_cut_out_as_run_cuts_it_out(tmp_path: Path) -> None:
     assert load_dataset(tmp_path / "faces").labels == ("sad", "happy")
 
 
+def test_the_devices_own_detector_can_be_named(tmp_path: Path) -> None:
+    photos = write(tmp_path / "photos", {"1.png": scene((0, 150))})
+    assert crop(photos, "-o", tmp_path / "faces", "--detector", "haar").exit_code == 0
+    gray = scene((0, 150))
+    (face,) = crop_faces(gray, open_detector("haar").detect(gray), HAAR)
+    written = cv2.imread(str(tmp_path / "faces" / "1.png"), cv2.IMREAD_UNCHANGED)
+    np.testing.assert_array_equal(written, face)
+
+
 def test_what_was_left_out_is_told_by_name(tmp_path: Path) -> None:
     photos = write(tmp_path / "photos", {"1.png": scene((0, 150)), "2.png": scene()})
     told = crop(photos, "-o", tmp_path / "faces").stdout
