@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+from fer_edge.archives import open_source
 from fer_edge.data.images import SMALLEST_SIDE
-from fer_edge.data.own_labels import LABELS_FILE
+from fer_edge.data.own_labels import LABELS_FILE, MOST_BYTES
 from fer_edge.errors import FerEdgeError
 from fer_edge.face import Pixels, crop_face
 from fer_edge.files import atomic_folder
@@ -48,7 +48,7 @@ def crop_photos(photos: Path, source: Source, detector: Detector, folder: Path) 
     """Write the largest face of each photograph as 48×48 gray PNG, under the photograph's path.
 
     Args:
-        photos: the folder or archive, or the one photograph; a folder's labels.txt is copied.
+        photos: the folder or archive, or the one photograph; its labels.txt is copied.
         source: gives its pictures.
         detector: finds the faces; its crop rule frames them as FER2013 does.
         folder: to be written, whole or not at all; must not exist, or be empty.
@@ -57,6 +57,7 @@ def crop_photos(photos: Path, source: Source, detector: Detector, folder: Path) 
         FerEdgeError: no face in any of them, none can be read, or the folder cannot be written.
     """
     _require_empty(folder, photos)
+    labels = _labels_of(photos)
     faces: dict[str, Pixels] = {}
     several, without = 0, []
     with source:
@@ -79,8 +80,8 @@ def crop_photos(photos: Path, source: Source, detector: Detector, folder: Path) 
     with atomic_folder(folder) as temporary:
         for name, file in _files(faces).items():
             _write(faces[name], temporary / file)
-        if (labels := photos / LABELS_FILE).is_file():
-            shutil.copyfile(labels, temporary / LABELS_FILE)
+        if labels is not None:
+            (temporary / LABELS_FILE).write_bytes(labels)
     return Cropped(folder, count, len(faces), several, tuple(without), unreadable)
 
 
@@ -103,6 +104,16 @@ def _require_empty(folder: Path, photos: Path) -> None:
             f"{folder} lies inside of {photos}, whose pictures it would add to",
             "name a folder elsewhere with -o",
         )
+
+
+def _labels_of(photos: Path) -> bytes | None:
+    """The labels.txt of a folder or an archive, where there is one."""
+    with open_source(photos, complete=lambda name: False) as entries:
+        for entry in entries:
+            if entry.basename == LABELS_FILE:
+                with entry.open() as stream:
+                    return stream.read(MOST_BYTES)
+    return None
 
 
 def _files(names: Iterable[str]) -> dict[str, PurePosixPath]:

@@ -103,6 +103,7 @@ def evaluate_path(
     head: str | None = None,
     votes: bool | None = None,
     shared_labels: bool = False,
+    skip_bad: bool = False,
 ) -> Evaluation:
     """Evaluate a run folder, bundle or model file on a dataset; None means the run's own.
 
@@ -117,11 +118,18 @@ def evaluate_path(
             does so for a model that learned from them, where the dataset has votes.
         shared_labels: judge a model of another dataset on the faces whose labels both have; no
             splits then takes all of them. An answer that the dataset does not know is wrong.
+        skip_bad: leave out rows of the dataset that cannot be used, as training did where it did.
 
     Raises:
         FerEdgeError: no such model, head or dataset, no votes, or they do not fit one another.
     """
-    judged = open_judged(path, data, splits, head=head, votes=votes, shared_labels=shared_labels)
+    judged = open_judged(
+        *(path, data, splits),
+        head=head,
+        votes=votes,
+        shared_labels=shared_labels,
+        skip_bad=skip_bad,
+    )
     result = evaluate(
         load_model(judged.subject.model, threads=os.cpu_count() or 1),
         judged.dataset,
@@ -140,13 +148,15 @@ def open_judged(
     head: str | None = None,
     votes: bool | None = None,
     shared_labels: bool = False,
+    skip_bad: bool = False,
 ) -> Judged:
     """Find a model and read the dataset; arguments and errors as those of ``evaluate_path``."""
     subject = find_subject(path, head)
     source = data or subject.data
     if source is None:
         raise FerEdgeError("no dataset given", "name one with --data PATH")
-    dataset = load_dataset(source, own_labels=True)
+    skip_bad = skip_bad or subject.skip_bad
+    dataset = load_dataset(source, own_labels=True, skip_bad=skip_bad)
     known = subject.fingerprint in (None, dataset.fingerprint())
     if known:
         dataset = as_trained(dataset, vars(subject))

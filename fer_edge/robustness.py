@@ -73,6 +73,7 @@ def robustness_path(
     head: str | None = None,
     votes: bool | None = None,
     shared_labels: bool = False,
+    skip_bad: bool = False,
 ) -> Robustness:
     """Measure a run folder, a bundle or a model file; arguments as those of ``evaluate_path``.
 
@@ -82,7 +83,13 @@ def robustness_path(
         FerEdgeError: as ``evaluate_path``, OpenCV is missing, or a model gives no numbers.
     """
     require_extra("cv2", "device")
-    judged = open_judged(path, data, splits, head=head, votes=votes, shared_labels=shared_labels)
+    judged = open_judged(
+        *(path, data, splits),
+        head=head,
+        votes=votes,
+        shared_labels=shared_labels,
+        skip_bad=skip_bad,
+    )
     models = _models(judged.subject)
     for model in models.values():
         check_labels(model, judged.dataset, judged.subject.labels)

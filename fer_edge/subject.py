@@ -23,6 +23,8 @@ ROLES = {"fingerprint": str, "train": list, "validation": list, "test": list, "d
 DIVISION = "division"
 """Recorded beside them where the dataset was divided anew: a Division's fields and the fingerprint
 of what it gave."""
+SKIP_BAD = "skip_bad"
+"""Recorded where rows that cannot be used were left out: to be done again with the dataset."""
 VOTES = "votes"
 """The head that learns from FER+'s votes alone."""
 BY_LABEL, BY_MAJORITY = "labels", "FER+ majority"
@@ -46,6 +48,7 @@ class Subject:
         drop_leaks: training left out what also stands in validation and test.
         division: how the dataset was divided anew; None when its own splits served.
         truth: what it is to be judged by, where the dataset has that.
+        skip_bad: training left out rows of the dataset that cannot be used.
     """
 
     source: Path
@@ -59,6 +62,7 @@ class Subject:
     drop_leaks: bool = False
     division: dict[str, Any] | None = None
     truth: str = BY_LABEL
+    skip_bad: bool = False
 
 
 def model_file(run: Path, head: str | None = None) -> Path:
@@ -103,6 +107,7 @@ def find_subject(path: Path | str, head: str | None = None) -> Subject:
             tuple(content["labels"]),
             content["path"],
             truth=truth_of(head or next(iter(content.get("heads", [])), None)),
+            skip_bad=content.get(SKIP_BAD) is True,
             **_split_roles(content),
         )
     if path.suffix == ".fer":

@@ -9,6 +9,7 @@ train/ABLATION.md. Only the validation split is looked at: the test split is for
 from __future__ import annotations
 
 import argparse
+import hashlib
 import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -36,8 +37,10 @@ INGREDIENTS: dict[str, tuple[str, ...]] = {
     "no class balance": ("fit.class_balance=0",),
     "no label smoothing": ("fit.label_smoothing=0",),
     "branches in training": ("model.branches=true",),
+    "label smoothing": ("fit.label_smoothing=0.05",),
 }
-"""Settings by what they change about the recipe without its teacher."""
+"""Settings by what they change about the recipe without its teacher. What changes nothing about a
+recipe is left out."""
 TAUGHT = "the recipe, teacher and all"
 COLUMNS = ("votes, accuracy", "FER2013, accuracy", "FER2013, macro-F1", "fear found")
 
@@ -83,9 +86,14 @@ def plan(
     for seed in seeds:
         # the test split is left alone
         length = [f"fit.epochs={epochs}", f"fit.seed={seed}", "data.test=[]"]
+        first: Recipe | None = None
         for number, name in enumerate((*INGREDIENTS, TAUGHT)):
             settings = [*overrides, *settings_of(name), *length]
-            folder = runs.absolute() / f"{recipe}-{epochs}-{number}-{seed}"
+            planned = override(load_recipe(recipe), settings)
+            first = first or planned
+            if planned is not first and not differing_table(first, planned):
+                continue
+            folder = runs.absolute() / f"{recipe}-{epochs}-{number}-{seed}{_suffix(overrides)}"
             arguments = ["train", recipe]
             if (folder / "data.json").exists():
                 arguments.append("--resume")
@@ -94,7 +102,14 @@ def plan(
             arguments += ["--data", str(data.absolute()), "-o", str(folder)]
             log = runs.absolute() / "logs" / f"{folder.name}.log"
             task = Task(f"{name}, seed {seed}", tuple(arguments), log)
-            yield Planned(name, override(load_recipe(recipe), settings), folder, task)
+            yield Planned(name, planned, folder, task)
+
+
+def _suffix(overrides: Sequence[str]) -> str:
+    """Of the folders of runs that have something in common which others have not."""
+    if not overrides:
+        return ""
+    return "-" + hashlib.sha256("\n".join(overrides).encode()).hexdigest()[:8]
 
 
 def figures(metrics: Mapping[str, Any], heads: Sequence[str]) -> dict[str, float]:

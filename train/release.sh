@@ -47,8 +47,10 @@ train() { # RUN RECIPE DATA [OPTION...]
 teachers() { # RECIPE
     local file=$1 names name found=()
     [[ -f $file ]] || file=$root/fer_edge/train/recipes/$1.toml
-    names=$(sed -n 's/^teachers = \[\(.*\)\]$/\1/p' "$file")
-    for name in ${names//[\",]/ }; do
+    names=$(python3 -c 'import sys, tomllib
+with open(sys.argv[1], "rb") as file:
+    print(*tomllib.load(file).get("distill", {}).get("teachers", []))' "$file")
+    for name in $names; do
         [[ $to == "$shipped" || ! -f $to/$name.fer ]] || name=$to/$name.fer
         found+=("\"$name\"")
     done

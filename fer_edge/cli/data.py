@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from fer_edge.cli.options import Detector, MinFace
+from fer_edge.cli.options import Detector, MinFace, SkipBad
 
 data_app = typer.Typer(
     help="Look at a dataset, find its leaks, pack it, draw one, crop photos.\n\n"
@@ -19,7 +19,6 @@ data_app = typer.Typer(
 _DatasetPath = Annotated[
     str, typer.Argument(metavar="PATH", help="A dataset's file, archive or folder, or 'synthetic'.")
 ]
-_SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave out bad rows and count them.")]
 _Votes = Annotated[
     Path | None,
     typer.Option("--votes", help="FER+'s fer2013new.csv, or the folder or archive it lies in."),
@@ -34,7 +33,7 @@ def inspect(
         Path | None, typer.Option("--sheet", help="Draw a contact sheet into this PNG.")
     ] = None,
     votes: _Votes = None,
-    skip_bad: _SkipBad = False,
+    skip_bad: SkipBad = False,
     as_json: _AsJson = False,
 ) -> None:
     """Count a dataset's faces by split and label.
@@ -55,7 +54,7 @@ def inspect(
 def audit(
     path: _DatasetPath,
     near: Annotated[bool, typer.Option(help="Look for near duplicates, the slow part.")] = True,
-    skip_bad: _SkipBad = False,
+    skip_bad: SkipBad = False,
     as_json: _AsJson = False,
 ) -> None:
     """Find duplicates, contradicting labels and leaks across splits.
@@ -75,7 +74,7 @@ def pack(
     path: _DatasetPath,
     output: Annotated[Path, typer.Option("--output", "-o", help="File to write, *.npz.")],
     votes: _Votes = None,
-    skip_bad: _SkipBad = False,
+    skip_bad: SkipBad = False,
     as_json: _AsJson = False,
 ) -> None:
     """Write a dataset into one small file, lossless, for a thin pipe to a GPU host.

@@ -35,6 +35,8 @@ MinFace = Annotated[
     typer.Option("--min-face", help="Smallest face, as a share of the frame's shorter side."),
 ]
 
+SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave out bad rows and count them.")]
+
 Keys = Annotated[
     list[Path] | None,
     typer.Option(

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from fer_edge.chatter import import_keras
 from fer_edge.cli.models import by_name, text_by_name
+from fer_edge.cli.options import SkipBad
 from fer_edge.errors import FerEdgeError, require_extra
 
 
@@ -46,9 +47,7 @@ def train(
         bool,
         typer.Option("--drop-leaks", help="Leave out training images that stand in other splits."),
     ] = False,
-    skip_bad: Annotated[
-        bool, typer.Option("--skip-bad", help="Leave out bad rows and count them.")
-    ] = False,
+    skip_bad: SkipBad = False,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with a run that was cut off.")
     ] = False,
@@ -194,6 +193,7 @@ def evaluate(
             help="Accuracy under blur, noise, rotation and so on.",
         ),
     ] = False,
+    skip_bad: SkipBad = False,
     plot: Annotated[
         Path | None,
         typer.Option("--plot", help="Draw the confusion matrix, or precision over recall, as PNG."),
@@ -229,21 +229,23 @@ def evaluate(
         matches = evaluate_detector(model, data, split or (), backgrounds, frames)
         print_detectors(matches, as_json=as_json, plot=plot)
         return
+    options: dict[str, Any] = {
+        "head": head,
+        "votes": votes,
+        "shared_labels": shared_labels,
+        "skip_bad": skip_bad,
+    }
     if robustness:
         if plot:
             raise FerEdgeError("--plot draws the confusion matrix", "leave out --robustness")
         from fer_edge.robustness import print_robustness, robustness_path
 
-        found = robustness_path(
-            model, data, split or (), head=head, votes=votes, shared_labels=shared_labels
-        )
+        found = robustness_path(model, data, split or (), **options)
         print_robustness(found, as_json=as_json)
         return
     from fer_edge.evaluate import evaluate_path, plot_confusion, print_evaluation
 
-    result = evaluate_path(
-        model, data, split or (), head=head, votes=votes, shared_labels=shared_labels
-    )
+    result = evaluate_path(model, data, split or (), **options)
     print_evaluation(result, as_json=as_json)
     if plot:
         title = f"{model} on {', '.join(result.splits)}: {result.whole.accuracy.value:.1%}"

@@ -16,7 +16,7 @@ from fer_edge.data.images import MAX_BYTES, OblongError, as_face, read_gray
 from fer_edge.data.own_labels import LABELS_FILE, meant
 from fer_edge.data.photographs import Photographs, crop_command
 from fer_edge.data.rejects import Rejects, log
-from fer_edge.data.splits import UNSPLIT, split_name
+from fer_edge.data.splits import FER2013_SPLITS, UNSPLIT, split_name
 from fer_edge.errors import FerEdgeError
 from fer_edge.face import Pixels
 from fer_edge.files import PICTURES, is_picture
@@ -36,7 +36,8 @@ def read_pictures(
 
     The folder that a picture lies in is its label. Its split comes from its own name where it has
     FER2013's (``PrivateTest_10131219.jpg``), else from the nearest folder above that is named like
-    a split, else from the folder above the label where there are several such, else it is "all".
+    a split, else from its own name where that begins like one (``train_00001.jpg``), else from the
+    folder above the label where there are several such, else it is "all".
 
     Pictures that look like photographs, and files that are no pictures, are told in warnings.
 
@@ -68,8 +69,8 @@ def read_pictures(
                 hint = f"cut the faces out with: {crop_command(path)}"
             rejects.add(picture.entry.where, str(reason), hint)
             continue
-        photographs.add(gray)
         faces.append(as_face(gray))
+        photographs.add(gray)
         names.append(_counting_order(picture.entry.name))
         files.append(PurePosixPath(picture.entry.name).name)
         targets.append(picture.target)
@@ -106,8 +107,10 @@ class _Picture:
 def _place(entry: Entry, labels: tuple[str, ...]) -> _Picture:
     *above, file = PurePosixPath(entry.name).parts
     folder = above.pop() if above else ""
-    known = [split_name(file.split("_")[0]) if "_" in file else None]
-    known += [split_name(part) for part in reversed(above)]
+    prefix = file.split("_")[0] if "_" in file else ""
+    # other datasets' file names tell where a picture stood there, which a folder here may overrule
+    known = [prefix if prefix in FER2013_SPLITS else None]
+    known += [split_name(part) for part in (*reversed(above), prefix)]
     split = next((name for name in known if name), None)
     return _Picture(entry, folder, above[-1] if above else "", label_index(folder, labels), split)
 
@@ -170,7 +173,7 @@ def _hint(folder: str, labels: tuple[str, ...], path: Path, some: bool) -> str:
 
 def _counting_order(name: str) -> list[tuple[int, str]]:
     return [
-        (int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"([0-9]+)", name)
+        (int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"([0-9]+)", name)
     ]
 
 

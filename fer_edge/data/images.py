@@ -139,16 +139,22 @@ def _check_png(data: bytes) -> tuple[int, int]:
 
 
 def _check_jpeg(data: bytes) -> tuple[int, int]:
-    if b"\xff\xd9" not in data[-1024:]:
-        raise ValueError("a truncated JPEG")
-    position = 2
+    position, size, end = 2, None, 0
     while position + 9 <= len(data) and data[position] == 0xFF:
         marker = data[position + 1]
+        if marker == 0xDA:
+            end = position
+            break
         if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
             height, width = struct.unpack_from(">HH", data, position + 5)
-            return width, height
+            size = width, height
         if marker == 0xFF:
             position += 1
             continue
         position += 2 + struct.unpack_from(">H", data, position + 2)[0]
+    # no scan has the end's marker in it; behind the end phones put films and depth maps
+    if data.find(b"\xff\xd9", end) < 0:
+        raise ValueError("a truncated JPEG")
+    if size is not None and end:
+        return size
     raise ValueError("a damaged JPEG: it has no frame header")

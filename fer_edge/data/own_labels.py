@@ -14,6 +14,8 @@ LABELS_FILE = "labels.txt"
 """Beside folders of pictures: labels of one's own, a line each, in index order."""
 
 MOST_LABELS = 100
+MOST_BYTES = 100_000
+"""Of a labels.txt; what lies behind is not read."""
 
 ALIKE = 0.75
 """From this likeness on (``difflib``'s ratio) a folder's name is a known label misspelt: ``hapy``,
@@ -28,7 +30,7 @@ def listed_labels(entry: Entry) -> tuple[str, ...]:
     """
     try:
         with entry.open() as stream:
-            lines = stream.read(100_000).decode("utf-8-sig").split("\n")
+            lines = stream.read(MOST_BYTES).decode("utf-8-sig").split("\n")
     except UnicodeDecodeError as error:
         raise FerEdgeError(f"{entry.where} is not text", "write a label a line") from error
     labels = [line.strip().lower() for line in lines if line.strip()]

@@ -5,6 +5,7 @@ from __future__ import annotations
 TRAINING = "Training"
 VALIDATION = "PublicTest"
 TEST = "PrivateTest"
+FER2013_SPLITS = (TRAINING, VALIDATION, TEST)
 UNSPLIT = "all"
 """The one split of a dataset that comes without any."""
 

@@ -25,6 +25,7 @@ from fer_edge.subject import (
     BY_MAJORITY,
     DIVISION,
     ROLES,
+    SKIP_BAD,
     as_trained,
     find_head,
     read_run,
@@ -249,7 +250,8 @@ def _temperature(run: Path, head: str | None) -> float | None:
 
 
 def _same_dataset(path: str, described: dict[str, Any]) -> Dataset:
-    dataset = load_dataset(path, own_labels=True)
+    skip_bad = described.get(SKIP_BAD) is True
+    dataset = load_dataset(path, own_labels=True, skip_bad=skip_bad)
     fingerprint = dataset.fingerprint()
     if fingerprint != described["fingerprint"]:
         raise FerEdgeError(

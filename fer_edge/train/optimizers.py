@@ -30,8 +30,9 @@ def _learning_rate(
     table: FitTable, steps: int
 ) -> float | keras.optimizers.schedules.LearningRateSchedule:
     warmup = round(table.warmup_epochs * steps)
-    if table.restarts:
-        ends = [epoch * steps for epoch in (*table.restarts, table.epochs)]
+    restarts = [epoch for epoch in table.restarts if epoch < table.epochs]
+    if restarts:
+        ends = [epoch * steps for epoch in (*restarts, table.epochs)]
         return CosineCycles(table.learning_rate, warmup, ends)
     if table.schedule == "constant" and not warmup:
         return table.learning_rate

@@ -112,7 +112,7 @@ class FitTable(_Table):
     schedule: Literal["constant", "cosine"] = "constant"
     restarts: list[Annotated[int, Field(ge=1)]] = []
     """Epochs after which the cosine starts anew from the whole learning rate; its last fall ends
-    with the last epoch."""
+    with the last epoch, and restarts behind that are none."""
     warmup_epochs: float = Field(default=0, ge=0)
     momentum: Share = 0.9
     """Used by sgd only."""
@@ -349,11 +349,10 @@ def _check_schedule(fit: FitTable, source: str) -> None:
             f"recipe {source}: fit.restarts are the cosine's, and the schedule is {fit.schedule}",
             "set fit.schedule = 'cosine', or leave out fit.restarts",
         )
-    between = [fit.warmup_epochs, *fit.restarts, fit.epochs]
-    if any(later <= earlier for earlier, later in pairwise(between)):
+    if any(later <= earlier for earlier, later in pairwise([fit.warmup_epochs, *fit.restarts])):
         raise FerEdgeError(
             f"recipe {source}: fit.restarts = {fit.restarts} do not ascend from the end of the "
-            f"warm-up ({fit.warmup_epochs:g} epochs) to fit.epochs = {fit.epochs}",
+            f"warm-up, {fit.warmup_epochs:g} epochs",
             "name the epochs after which the learning rate starts anew, such as [70] of 160",
         )
 

@@ -23,7 +23,7 @@ from fer_edge.errors import FerEdgeError
 from fer_edge.evaluate import evaluate, plot_confusion
 from fer_edge.files import atomic_path, write_text
 from fer_edge.runtime import load_model
-from fer_edge.subject import DIVISION, as_trained, model_file
+from fer_edge.subject import DIVISION, SKIP_BAD, as_trained, model_file
 from fer_edge.train.averaging import face_statistics, network_of, use_average
 from fer_edge.train.checkpoints import Checkpoints, State
 from fer_edge.train.devices import choose_devices, placed_on
@@ -44,7 +44,7 @@ from fer_edge.train.models.merging import merged
 from fer_edge.train.plots import plot_curves
 from fer_edge.train.precision import choose_policy
 from fer_edge.train.recipe import Recipe, load_recipe, override
-from fer_edge.train.starting import starting_from
+from fer_edge.train.starting import from_own_copy, starting_from
 from fer_edge.train.teachers import TEACHERS, teacher_digests
 from fer_edge.train.temperature import calibrate
 
@@ -113,6 +113,7 @@ def train(
         output = output or newest_run(recipe_name)
         recipe, recorded = recorded_run(output)
         check_same(recipe, recipe_name, overrides, output)
+        skip_bad = skip_bad or recorded.get(SKIP_BAD) is True
         if (metrics := finished_metrics(output)) is not None:
             if data is not None:
                 _check_data(output, recipe, recorded, data, skip_bad)
@@ -171,14 +172,15 @@ def train(
             state.epoch,
         )
         try:
-            state = fit(recipe, training, validation, folder, resume=resume, devices=chosen)
+            own = from_own_copy(recipe, folder)
+            state = fit(own, training, validation, folder, resume=resume, devices=chosen)
         except KeyboardInterrupt:
             state = Checkpoints(folder).load_state() or State()
             if not state.epoch:
                 raise
             interrupted = True
         with placed_on(chosen[:1]):
-            metrics = _finish(folder, recipe, dataset, training, state, interrupted)
+            metrics = _finish(folder, own, dataset, training, state, interrupted)
     return Run(folder, recipe, state, metrics, interrupted)
 
 
@@ -236,6 +238,8 @@ def _roles(recipe: Recipe, dataset: Dataset, fingerprint: str) -> dict[str, Any]
         "test": table.test,
         "drop_leaks": table.drop_leaks,
     }
+    if dataset.skipped:
+        roles[SKIP_BAD] = True
     if table.division is not None:
         divided = divide(dataset, table.division).fingerprint()
         roles[DIVISION] = {**table.division.to_dict(), "fingerprint": divided}

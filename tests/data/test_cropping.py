@@ -102,6 +102,18 @@ def test_pictures_that_differ_in_their_suffixes_alone_give_a_file_each(tmp_path:
     assert names == ["1.png", "1.png.png"]
 
 
+def test_the_labels_of_an_archive_come_along(tmp_path: Path) -> None:
+    picture = cv2.imencode(".png", scene((0, 150)))[1].tobytes()
+    files = {
+        "mine/sad/1.png": picture,
+        "mine/happy/1.png": picture,
+        "mine/labels.txt": b"sad\nhappy\n",
+    }
+    photos = pack(tmp_path / "mine.zip", files)
+    assert crop(photos, "-o", tmp_path / "faces").exit_code == 0
+    assert load_dataset(tmp_path / "faces").labels == ("sad", "happy")
+
+
 def test_an_archive_writes_nowhere_but_into_the_folder(tmp_path: Path) -> None:
     picture = cv2.imencode(".png", scene((0, 150)))[1].tobytes()
     photos = pack(tmp_path / "photos.zip", {"../../happy/1.png": picture, "/sad/2.png": picture})

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import cv2
@@ -82,6 +83,21 @@ def test_usual_spellings_of_labels_and_splits_are_understood(tmp_path: Path) -> 
     }
 
 
+def test_a_folders_split_counts_before_what_another_dataset_called_its_files(
+    tmp_path: Path,
+) -> None:
+    files = {
+        "val/happy/train_00001_aligned.png": encoded(FACES[0]),
+        "train/happy/test_9.png": encoded(FACES[1]),
+        "test/happy/PublicTest_5.png": encoded(FACES[2]),
+    }
+    loaded = load_dataset(spread(tmp_path / "folders", files))
+    assert loaded.splits.tolist() == ["PublicTest", "Training", "PublicTest"]
+    alone = {"happy/train_1.png": encoded(FACES[0]), "happy/test_1.png": encoded(FACES[1])}
+    loaded = load_dataset(spread(tmp_path / "names", alone))
+    assert loaded.splits.tolist() == ["PrivateTest", "Training"]
+
+
 def test_folders_of_labels_alone_are_one_split_called_all(tmp_path: Path) -> None:
     files = {
         "CK+48/anger/S010_1.png": encoded(FACES[0]),
@@ -116,6 +132,27 @@ def test_pictures_that_lie_in_no_labels_folder_are_refused(tmp_path: Path) -> No
         load_dataset(tmp_path)
     with pytest.raises(FerEdgeError, match="no picture in a folder named after an expression"):
         load_dataset(tmp_path, skip_bad=True)
+
+
+def test_what_phones_put_behind_a_jpegs_end_is_no_damage(tmp_path: Path) -> None:
+    whole = encoded(smooth(96, 96), ".jpg")
+    spread(tmp_path, {"sad/1.jpg": whole, "sad/2.MP.jpg": whole + b"\0\0\0\x18ftypmp42" * 900})
+    first, second = load_dataset(tmp_path).faces
+    np.testing.assert_array_equal(first, second)
+
+
+def test_other_sizes_say_that_they_want_opencv(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spread(tmp_path, {"sad/1.png": encoded(smooth(120, 120))})
+    monkeypatch.setitem(sys.modules, "cv2", None)
+    with pytest.raises(FerEdgeError, match="needs the Python module 'cv2'"):
+        load_dataset(tmp_path)
+
+
+def test_any_digit_may_stand_in_a_pictures_name(tmp_path: Path) -> None:
+    files = {f"sad/1{digit}3.png": encoded(FACES[n]) for n, digit in enumerate("²٣½")}
+    assert len(load_dataset(spread(tmp_path, files))) == 3
 
 
 @pytest.mark.parametrize("kind", [suffix for suffix in PICTURES if suffix != ".ppm"])

@@ -42,6 +42,11 @@ def test_the_first_fall_is_the_one_that_a_run_without_restarts_has() -> None:
     assert after[:60] == pytest.approx(before[:60], abs=1e-8)
 
 
+def test_a_shorter_run_leaves_out_the_restarts_behind_its_end() -> None:
+    shorter = ONE_FALL.model_copy(update={"restarts": [6, 9]})
+    assert _rates(shorter) == pytest.approx(_rates(ONE_FALL), abs=1e-8)
+
+
 def test_a_checkpoint_keeps_the_cycles() -> None:
     optimizer = optimizer_of(ONE_FALL.model_copy(update={"restarts": [3]}), STEPS)
     again = keras.optimizers.deserialize(keras.optimizers.serialize(optimizer))

@@ -90,7 +90,7 @@ def test_the_resolved_recipe_reads_back_as_the_same_recipe() -> None:
         ("epochs = 3", "restarts = [7]", "the schedule is constant", "schedule = 'cosine'"),
         (
             "epochs = 3",
-            "epochs = 3\nschedule = 'cosine'\nrestarts = [3]",
+            "epochs = 3\nschedule = 'cosine'\nrestarts = [3, 2]",
             "do not ascend",
             "[70] of 160",
         ),

@@ -36,6 +36,40 @@ def test_a_dataset_without_splits_is_divided_as_the_recipe_was_set(
     assert (data.train, data.validation, data.test) == (["Training"], [], ["Test"])
 
 
+@pytest.mark.parametrize(
+    ("splits", "test"),
+    [(("Training", "PublicTest"), "PublicTest"), (("Training", "PrivateTest"), "PrivateTest")],
+)
+def test_a_part_that_is_held_out_is_the_test_and_never_trained_on(
+    splits: tuple[str, str], test: str, blob_dataset: Dataset, tmp_path: Path
+) -> None:
+    build_model("compact", 7, {"width": 1}).save(tmp_path / "model.keras")
+    own = blob_dataset.select(splits)
+    recipe = starting_from(load_recipe("fine-tune"), str(tmp_path / "model.keras"), own)
+    data = recipe.data
+    assert data.division is None
+    assert (data.train, data.validation, data.test) == (["Training"], [], [test])
+    assert recipe.fit.select == "last"
+
+
+def test_splits_that_do_not_say_what_they_serve_are_asked_for(
+    blob_dataset: Dataset, tmp_path: Path
+) -> None:
+    build_model("compact", 7, {"width": 1}).save(tmp_path / "model.keras")
+    start, fine_tune = str(tmp_path / "model.keras"), load_recipe("fine-tune")
+    names = np.where(np.arange(len(blob_dataset)) % 2, "tuesday", "monday")
+    folds = replace(blob_dataset, splits=names)
+    with pytest.raises(FerEdgeError, match="the splits monday, tuesday") as asked:
+        starting_from(fine_tune, start, folds)
+    settings = ['data.train=["monday"]', "data.validation=[]", 'data.test=["tuesday"]']
+    assert (
+        asked.value.hint
+        == f"say it: --set '{settings[0]}' --set {settings[1]} --set '{settings[2]}'"
+    )
+    data = starting_from(override(fine_tune, settings), start, folds).data
+    assert (data.train, data.test, data.division) == (["monday"], ["tuesday"], None)
+
+
 @pytest.fixture
 def pictures(tmp_path: Path) -> Path:
     """Pictures with labels of one's own, listed nowhere."""
