@@ -20,7 +20,7 @@ from fer_edge.export.converters.tflite_graph import short_name
 from fer_edge.export.findings import Export, Findings, Refusal
 from fer_edge.export.formats import DEFAULT, QUANTIZED
 from fer_edge.export.judging.budget import Budget
-from fer_edge.export.judging.certainty import find_certainty
+from fer_edge.export.judging.certainty import Certainty, find_certainty
 from fer_edge.export.judging.counting import count_instructions
 from fer_edge.export.judging.gate import SIZES, Check
 from fer_edge.export.judging.layers import explain
@@ -114,7 +114,10 @@ def export(
     held_out = hold_out(source)
     climbing = Ladder(material, say, plain=not ladder)
     content, measured, micro = _climb(climbing, material, held_out, formats, target, say)
-    found = _findings(source, material, held_out, measured, climbing, norms, target, micro)
+    certainty = find_certainty(source, held_out, content[bundle.INT8_TFLITE])
+    found = _findings(
+        source, material, held_out, measured, climbing, norms, target, micro, certainty
+    )
     if report is not None:
         say("measuring every layer for the report")
         layers = explain(climbing.best.ranged, material.calibration, material.rehearsal)
@@ -175,6 +178,7 @@ def _findings(
     norms: BatchNorms | None,
     target: Target | None,
     micro: Micro | None,
+    certainty: Certainty | None,
 ) -> Findings:
     reference, unleaked = held_out.reports(held_out.reference)
     return Findings(
@@ -202,7 +206,7 @@ def _findings(
         truth=source.truth,
         temperature=source.temperature,
         instructions=count_instructions(source, mixed=bool(ladder.best.float_layers)),
-        certainty=find_certainty(source, held_out, ladder.best.int8),
+        certainty=certainty,
         tools=tool_versions(),
     )
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from fer_edge.evaluate import leaked_mask
 from fer_edge.export.judging.measure import HeldOut
 from fer_edge.export.source import Source
 from fer_edge.runtime.many import classify_many
@@ -39,7 +40,7 @@ class Certainty:
     """The probability under which an expression is called uncertain.
 
     Attributes:
-        threshold: chosen on the validation splits.
+        threshold: chosen on the validation splits, without copies of training and test images.
         aim: the precision that it was chosen for.
         chosen: what it does there.
         held_out: and on the test splits, which had no say, without copies of training images if
@@ -59,13 +60,26 @@ class Certainty:
 def find_certainty(source: Source, held_out: HeldOut, int8: bytes) -> Certainty | None:
     """Choose the threshold on the run's validation splits, by the int8 TFLite's own answers.
 
+    Of these only images that stand neither in the training splits, where every network is surer
+    and oftener right, nor in the test splits, which are to have no say.
+
+    Args:
+        source: the run.
+        held_out: the test splits' images.
+        int8: the file that was measured on them.
+
     Returns:
-        None where the run has no validation split, or the model never gets as precise.
+        None where the run has no validation split, too few of its images are left, or the model
+        never gets as precise.
     """
     splits = tuple(source.roles.get("validation") or ())
     if not splits:
         return None
+    elsewhere = [*source.roles["train"], *source.roles["test"]]
     validation = source.dataset.select(splits)
+    validation = validation.subset(~leaked_mask(source.dataset, elsewhere, splits))
+    if len(validation) < LEAST:
+        return None
     said = classify_many(int8, validation.faces)
     threshold = choose_threshold(said, validation.targets)
     if threshold is None:

@@ -152,7 +152,8 @@ def _sureness(found: Findings) -> str:
         certainty = found.certainty
         sentences.append(
             f"`fer-edge run` calls an expression uncertain under {certainty.threshold:.2f}: on "
-            f"{validation} {certainty.chosen.named:.0%} of the faces reach that, and "
+            f"{validation}, without copies of training and test images, "
+            f"{certainty.chosen.named:.0%} of the faces reach that, and "
             f"{certainty.chosen.precision:.1%} of these are named rightly."
         )
         if (tested := certainty.held_out) is not None:
