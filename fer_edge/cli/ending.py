@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
+from contextlib import suppress
 from typing import Any
 
 import typer
@@ -18,10 +19,11 @@ _DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 
 
 def tell(message: str, hint: str) -> None:
-    """Print both lines of an error to standard error."""
-    print(f"fer-edge: {message}", file=sys.stderr)
-    if hint:
-        print(f"  → {hint}", file=sys.stderr)
+    """Print both lines of an error to standard error, where that can be written."""
+    with suppress(OSError):
+        print(f"fer-edge: {message}", file=sys.stderr)
+        if hint:
+            print(f"  → {hint}", file=sys.stderr)
 
 
 def tell_wrong_use(error: Any) -> int:

@@ -21,6 +21,7 @@ from fer_edge.bundle.trust import given_keys
 from fer_edge.device.classifier import Classifier
 from fer_edge.device.control import Control
 from fer_edge.device.detectors import open_detector
+from fer_edge.device.messages import open_messages
 from fer_edge.device.opening import open_chosen
 from fer_edge.device.outputs import (
     CODECS,
@@ -102,7 +103,7 @@ def run(options: RunOptions) -> int:
             mid-run, outputs are finished and the summary is given first.
     """
     check_options(options)
-    messages = Console(stderr=True)
+    messages = open_messages()
     board = read_board()
     with StopRequest() as stop, Supervisor.from_environment() as supervisor:
         summary, ended = _run(options, stop, supervisor, board, messages)

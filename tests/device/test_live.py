@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -145,6 +146,14 @@ def test_trouble_that_comes_back_at_once_goes_on_where_it_left_off():
         list(source.frames())
     assert camera.did["restart"] == 1
     assert camera.did["open"] == 3
+
+
+def test_whatever_ends_the_cameras_thread_ends_the_run(monkeypatch):
+    camera = FakeCamera(["frame"])
+    monkeypatch.setattr(camera, "_shot", lambda word: sys.exit(1))
+    with LiveSource(camera) as source, pytest.raises(FerEdgeError, match="failed: SystemExit: 1"):
+        next(source.frames())
+    assert camera.did["close"] == 1
 
 
 def test_a_camera_that_is_not_there_is_not_waited_for():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -12,6 +13,7 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from fake_camera import FakeCamera
@@ -94,6 +96,46 @@ def test_a_driver_that_hangs_leaves_an_error_and_an_exit_code(bundle):
     assert done.returncode == 2, done.stderr
     assert "hangs: a call into its driver has not come back" in done.stderr
     assert len(done.stderr.splitlines()) == 2
+
+
+_STALLING = """
+import sys
+from functools import partial
+from fake_camera import FakeCamera
+from fer_edge.cli import main
+from fer_edge.device import sources
+from fer_edge.device.sources.supervised import Recovery
+script = ["frame"] * 9 + ["stall", "black"]
+sources.find_camera = lambda name, colour: FakeCamera(script, period=0.003)
+sources.LiveSource = partial(sources.LiveSource, recovery=Recovery(pauses=(0.0,)))
+main()
+"""
+
+
+@pytest.mark.parametrize("unread", ["a reader that has gone", "/dev/full"])
+def test_messages_that_nobody_can_read_cost_neither_the_run_nor_its_events(bundle, unread):
+    if unread == "/dev/full":
+        errors = os.open(unread, os.O_WRONLY)
+    else:
+        reading, errors = os.pipe()
+        os.close(reading)
+    words = ["run", bundle, "--camera", "--json", "--every-frame", "--max-frames", "60"]
+    # nobody answers at port 1, which paho's thread has to say
+    words += ["--mqtt", "mqtt://127.0.0.1:1"]
+    command = [sys.executable, "-c", _STALLING, *map(str, words)]
+    path = os.pathsep.join([str(Path(__file__).parent), *filter(None, sys.path)])
+    done = subprocess.run(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=errors,
+        text=True,
+        timeout=40,
+        env=os.environ | {"PYTHONPATH": path},
+    )
+    os.close(errors)
+    *_, summary = map(json.loads, done.stdout.splitlines())
+    assert (done.returncode, summary["frames"]["read"]) == (0, 60)
+    assert summary["faults"] == {"stalled": 1, "black": 1}
 
 
 @pytest.fixture

@@ -54,6 +54,12 @@ def test_a_reader_that_has_gone_before_the_summary_costs_neither_the_log_nor_the
     assert video.stat().st_size > 1000
 
 
+def test_an_error_that_cannot_be_said_has_its_exit_code():
+    command = [sys.executable, "-m", "fer_edge", "run", "--video", "absent.mp4"]
+    with Path("/dev/full").open("w") as full:
+        assert subprocess.run(command, stderr=full, timeout=60).returncode == 2
+
+
 def test_an_output_that_fails_in_the_end_does_not_keep_the_summary_from_the_others():
     class Ends:
         def __init__(self, error: Exception | None = None) -> None:

@@ -25,6 +25,7 @@ from fer_edge.device.bench.subjects import ModelAlone, Subject, WholePipeline, o
 from fer_edge.device.bench.table import SCENARIOS, print_bench
 from fer_edge.device.classifier import Classifier
 from fer_edge.device.detectors import open_detector
+from fer_edge.device.messages import open_messages
 from fer_edge.device.opening import open_chosen
 from fer_edge.device.signals import StopRequest
 from fer_edge.errors import FerEdgeError
@@ -45,7 +46,7 @@ def bench(options: BenchOptions) -> int:
         KeyboardInterrupt: somebody ended it before anything was measured.
     """
     plan = make_plan(options)
-    messages = Console(stderr=True)
+    messages = open_messages()
     with StopRequest() as stop:
         session = _Bench(options, plan, lambda: stop.signal is not None, messages).run()
     result = document(session, options.root)
@@ -58,7 +59,7 @@ def compare_files(one: Path, other: Path, *, as_json: bool, output: Path | None)
     """Print, and write, the ratios of two results; raises FerEdgeError, see ``compare``."""
     if output is not None:
         check_output(output)
-    messages = Console(stderr=True)
+    messages = open_messages()
     comparison = compare(one, other)
     print_comparison(comparison, messages if as_json else Console())
     _give(comparison, as_json, output, messages)

@@ -156,7 +156,9 @@ class LiveSource(Source):
                     self._offer(shot)
         except FerEdgeError as found:  # the run's thread raises it
             error = found
-        except Exception as found:  # of a driver; one that ends the run, which is then summed up
+        # of a driver; it ends the run, which is then summed up. Whatever it is: a thread that ended
+        # without a word would be waited for
+        except BaseException as found:
             error = FerEdgeError(
                 f"{self.name} failed: {type(found).__name__}: {found}", self._device.remedy
             )
