@@ -7,6 +7,7 @@ import signal
 import stat
 import threading
 import time
+from contextlib import suppress
 
 PARENT = "FER_EDGE_PARENT"
 """Environment variable: the process whose end is to end the one that it starts as well."""
@@ -26,19 +27,27 @@ def end_as_by_ctrl_c() -> None:
         threading.Thread(target=_watch, args=(int(parent),), daemon=True).start()
 
 
+def leave_terminal() -> None:
+    """After SIGHUP: take no further one, and write no more to the terminal, which is gone.
+
+    What is still written to it goes nowhere, instead of being an error.
+    """
+    # shell and kernel may both say so, and what is being finished is to be let alone
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for descriptor in (1, 2):
+        with suppress(OSError):  # it may be closed
+            if stat.S_ISCHR(os.fstat(descriptor).st_mode):
+                os.dup2(nowhere, descriptor)
+    os.close(nowhere)
+
+
 def _interrupt(number: int, frame: object) -> None:
     raise KeyboardInterrupt
 
 
 def _hang_up(number: int, frame: object) -> None:
-    # shell and kernel may both say so, and what is being finished is to be let alone
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    # the terminal is gone: what is still written to it goes nowhere, instead of being an error
-    nowhere = os.open(os.devnull, os.O_RDWR)
-    for descriptor in (1, 2):
-        if stat.S_ISCHR(os.fstat(descriptor).st_mode):
-            os.dup2(nowhere, descriptor)
-    os.close(nowhere)
+    leave_terminal()
     raise KeyboardInterrupt
 
 

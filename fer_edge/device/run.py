@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -52,7 +51,7 @@ from fer_edge.device.vitals import Rate, Vitals
 from fer_edge.errors import FerEdgeError
 
 INTERRUPTED = 130
-"""Exit code after Ctrl-C. SIGTERM is an order to end, so that a run it ends was a success."""
+"""Exit code after Ctrl-C, or when the terminal hung up."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +95,7 @@ def run(options: RunOptions) -> int:
     """Run until the source ends, ``max_frames`` are done, or somebody stops it.
 
     Returns:
-        The exit code: 0, or 130 after Ctrl-C.
+        The exit code: 0, or 130 after Ctrl-C or when the terminal hung up.
 
     Raises:
         FerEdgeError: bad input, or a machine that lacks something. When the source fails in
@@ -114,7 +113,7 @@ def run(options: RunOptions) -> int:
                 messages.print(written, soft_wrap=True, highlight=False)
     if failure := ended.failure or ended.unfinished:
         raise failure
-    return INTERRUPTED if stop.signal == signal.SIGINT else 0
+    return INTERRUPTED if stop.interrupted else 0
 
 
 def _run(
@@ -193,9 +192,7 @@ def _run(
         supervisor.stopping()
         if tally.frames == 0:
             # leaving by an exception lets the outputs clean up after themselves
-            raise ended.failure or (
-                KeyboardInterrupt() if stop.signal == signal.SIGINT else SystemExit(0)
-            )
+            raise ended.failure or (KeyboardInterrupt() if stop.interrupted else SystemExit(0))
         summary = tally.summary(
             classifier=classifier,
             finder=finder,

@@ -166,6 +166,14 @@ def test_a_reader_that_went_away_ends_the_run_quietly():
         output.finish({"summary": True})
 
 
+def test_a_terminal_that_hung_up_ends_the_run_quietly():
+    mine, its = os.openpty()
+    os.close(mine)
+    with os.fdopen(its, "w") as stream, pytest.raises(OutputClosed) as caught:
+        JsonLines(stream, LABELS).write(_result())
+    assert caught.value.unread
+
+
 def test_a_full_disk_behind_standard_output_is_an_error():
     with pytest.raises(FerEdgeError, match="cannot write to standard output: no space left"):
         _write_to(Path("/dev/full"))

@@ -369,7 +369,9 @@ def long_clip(tmp_path_factory: pytest.TempPathFactory, clip) -> Path:
     return path
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 0)])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 0), (signal.SIGHUP, 130)]
+)
 def test_a_signal_ends_the_run_with_its_summary_and_a_whole_video(
     bundle, long_clip, tmp_path, number, code
 ):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Iterator
 
 import pytest
 
@@ -19,6 +20,36 @@ def test_a_signal_is_noted_and_what_was_there_before_comes_back(number):
         signal.raise_signal(number)
         assert stop.signal == number
     assert signal.getsignal(number) is before
+
+
+@pytest.fixture
+def hang_up(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """This process keeps its terminal, and what SIGHUP does to it is undone."""
+    before = signal.getsignal(signal.SIGHUP)
+    monkeypatch.setattr(
+        signals, "leave_terminal", lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    )
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.usefixtures("hang_up")
+def test_a_terminal_that_hangs_up_is_noted_and_hangs_up_once():
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    with StopRequest() as stop:
+        signal.raise_signal(signal.SIGHUP)
+        signal.raise_signal(signal.SIGHUP)
+        assert (stop.signal, stop.interrupted) == (signal.SIGHUP, True)
+    signal.raise_signal(signal.SIGHUP)
+
+
+@pytest.mark.usefixtures("hang_up")
+def test_what_nohup_started_does_not_notice_that_the_terminal_hangs_up():
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    with StopRequest() as stop:
+        signal.raise_signal(signal.SIGHUP)
+        assert stop.signal is None
+    assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
 
 
 def test_ctrl_c_again_later_interrupts_even_what_hangs(monkeypatch):

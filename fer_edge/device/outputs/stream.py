@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from typing import TextIO
 
 from fer_edge.device.outputs.base import Output, OutputClosed
@@ -34,14 +36,18 @@ class Lines(Output):
         try:
             self._stream.write(text)
             self._stream.flush()
-        except BrokenPipeError as error:
-            self._abandon()
-            raise OutputClosed(unread=True) from error
         except OSError as error:
+            if isinstance(error, BrokenPipeError) or self._hung_up(error):
+                self._abandon()
+                raise OutputClosed(unread=True) from error
             raise FerEdgeError(
                 f"cannot write to standard output: {(error.strerror or str(error)).lower()}",
                 "free some space, or send standard output elsewhere",
             ) from error
+
+    def _hung_up(self, error: OSError) -> bool:
+        """Whether the stream is a terminal that is gone; SIGHUP may come a moment later."""
+        return error.errno == errno.EIO and stat.S_ISCHR(os.fstat(self._stream.fileno()).st_mode)
 
     def _abandon(self) -> None:
         """Point the stream to nowhere, or the interpreter would complain when it ends."""
