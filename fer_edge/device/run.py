@@ -37,7 +37,7 @@ from fer_edge.device.pipeline import Result, run_pipeline
 from fer_edge.device.services import ServiceOptions, open_services
 from fer_edge.device.signals import StopRequest
 from fer_edge.device.smoothing import NO_SMOOTHING, Smoothing
-from fer_edge.device.sources import Frame, open_source, option_for
+from fer_edge.device.sources import Frame, Source, open_source, option_for
 from fer_edge.device.summary import Tally, print_summary
 from fer_edge.device.supervisor import Supervisor
 from fer_edge.device.tracking import (
@@ -334,7 +334,7 @@ def _outputs(options: RunOptions, vitals: Vitals, messages: Console) -> list[Out
     source, labels, tally = vitals.source, vitals.classifier.labels, vitals.tally
     outputs: list[Output] = []
     if options.save is not None:
-        outputs.append(_annotated(options.save, options.images, source.fps))
+        outputs.append(_annotated(options.save, options.images, source))
     if options.show:
         outputs.append(Window())
     if options.json:
@@ -352,9 +352,9 @@ def _outputs(options: RunOptions, vitals: Vitals, messages: Console) -> list[Out
     return outputs
 
 
-def _annotated(save: Path, images: Path | None, fps: float | None) -> Output:
+def _annotated(save: Path, images: Path | None, source: Source) -> Output:
     if images is None or save.suffix.lower() in CODECS:
-        return AnnotatedVideo(save, fps)
+        return AnnotatedVideo(save, source.fps, live=source.live)
     return AnnotatedPictures(save, images)
 
 

@@ -12,9 +12,11 @@ import threading
 import time
 import urllib.request
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import cv2
 import pytest
 from fake_camera import FakeCamera
 from stream_servers import MjpegServer
@@ -172,6 +174,19 @@ def test_a_fault_is_said_when_it_happens_and_counted_in_the_summary(bundle, fake
     assert "fake camera gave no frame; trying to get it going\n" in shown.err
     assert "fake camera gives black pictures" in shown.err
     assert "fake camera: stalled 1×" in shown.out
+
+
+def test_a_saved_video_of_a_camera_is_as_long_as_it_was_watched(
+    bundle, fake_camera, capsys, tmp_path
+):
+    video = tmp_path / "out.avi"
+    options = RunOptions(bundle=bundle, camera="0", json=True, every_frame=True, save=video)
+    run(replace(options, max_frames=100))
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    first, *_, last, _ = lines
+    seconds = datetime.fromisoformat(last["time"]) - datetime.fromisoformat(first["time"])
+    frames = cv2.VideoCapture(str(video)).get(cv2.CAP_PROP_FRAME_COUNT)
+    assert (frames - 1) / fake_camera.fps == pytest.approx(seconds.total_seconds(), abs=0.1)
 
 
 class JumpingClock(datetime):

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import time
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from fer_edge.device.outputs import (
     Window,
 )
 from fer_edge.device.outputs.drawing import annotated
+from fer_edge.device.outputs.video import STILL_S
 from fer_edge.device.pipeline import Face, Latency, Result, TrackEvent
 from fer_edge.device.sources import Frame
 from fer_edge.errors import FerEdgeError
@@ -209,6 +211,55 @@ def test_a_video_holds_every_frame_with_its_boxes(tmp_path, suffix):
     green = pictures[0][60, 10]
     assert green[1] > 150 > green[2]
     assert list(tmp_path.iterdir()) == [path]
+
+
+def _save_live(path: Path, moments: Iterable[float], slow: float = 0.0) -> list[int]:
+    """A camera's video at 25 frames a second, of frames taken then: the numbers seen in it."""
+    with AnnotatedVideo(path, 25, live=True) as output:
+        for index, moment in enumerate(moments):
+            gray = np.full((48, 64), 8 * index % 256, np.uint8)
+            frame = Frame(index, gray, 1000 + moment, 1.0)
+            output.write(Result(frame, (), Latency(1, 1, 0, 0)))
+            if slow and index == 0:
+                _slow_down(output, slow)
+        output.finish({})
+    return [round(float(picture.mean()) / 8) for picture in _read_video(path)]
+
+
+def _slow_down(output: AnnotatedVideo, seconds: float) -> None:
+    writer = output._writer
+
+    class Slow:
+        def write(self, picture: np.ndarray) -> None:
+            time.sleep(seconds)
+            writer.write(picture)
+
+        def release(self) -> None:
+            writer.release()
+
+    output._writer = Slow()
+
+
+def test_a_cameras_video_plays_as_fast_as_the_world_went(tmp_path):
+    slower = _save_live(tmp_path / "slower.avi", np.arange(11) / 5)
+    assert slower == [number for number in range(10) for _ in range(5)] + [10]
+    faster = _save_live(tmp_path / "faster.avi", np.arange(26) / 100)
+    assert len(faster) == 7
+    assert sorted(set(faster)) == faster
+
+
+def test_a_cameras_video_stands_still_for_some_seconds_while_there_is_none(tmp_path):
+    seen = _save_live(tmp_path / "out.avi", (0, 0.04, 3600, 3600.04))
+    assert len(seen) == 4 + STILL_S * 25
+    assert seen[-2:] == [2, 3]
+
+
+def test_repeating_pictures_does_not_hold_up_a_machine_that_writes_slowly(tmp_path):
+    began = time.perf_counter()
+    seen = _save_live(tmp_path / "out.avi", (0, 0.2, 0.4, 0.6), slow=0.06)
+    assert sorted(set(seen)) == [0, 1, 2, 3]
+    assert len(seen) <= 10
+    assert time.perf_counter() - began < 1.5
 
 
 def test_frames_of_other_sizes_are_fitted_into_the_first_ones(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
@@ -22,14 +23,22 @@ from fer_edge.opencv import load_opencv, opencv_path
 CODECS = {".mp4": "mp4v", ".avi": "MJPG", ".mkv": "mp4v"}
 """What the wheel's FFmpeg can write, by suffix."""
 
+STILL_S = 5.0
+"""Seconds that a video of a camera stands still at most, however long there was no frame."""
+
 _CHECK_EVERY = 50  # frames between two looks at the free space
+_SHARE = 0.5  # of a camera's time, that repeating its pictures may take
 
 
 class AnnotatedVideo(Output):
-    """Writes under a temporary name; the file appears, whole, when the run ends or is stopped."""
+    """Writes under a temporary name; the file appears, whole, when the run ends or is stopped.
 
-    def __init__(self, path: Path, fps: float | None) -> None:
-        """``fps`` is the source's; 25 where that is unknown.
+    A recording's frames are all written. Those of a camera come when they come, less often than it
+    says or more often: each takes its place in time, and the last one is repeated up to there.
+    """
+
+    def __init__(self, path: Path, fps: float | None, *, live: bool = False) -> None:
+        """``fps`` is the source's, 25 where that is unknown; ``live`` whether that is a camera.
 
         Raises:
             FerEdgeError: the suffix names no format that can be written, or the name is not UTF-8.
@@ -42,11 +51,14 @@ class AnnotatedVideo(Output):
         opencv_path(path)
         self.path = path
         self._fps = fps or 25.0
+        self._live = live
         self._files = ExitStack()
         self._temporary: Path | None = None
         self._writer: Any = None
         self._size = (0, 0)
         self._written = 0
+        self._last: Pixels | None = None
+        self._began = self._captured = 0.0
 
     def open(self) -> None:
         self._temporary = self._files.enter_context(atomic_path(self.path))
@@ -70,10 +82,10 @@ class AnnotatedVideo(Output):
         picture = annotated(result)
         if self._writer is None:
             self._start(picture)
-        self._writer.write(_fitted(picture, self._size))
-        self._written += 1
-        if self._written % _CHECK_EVERY == 0 and shutil.disk_usage(self.path.parent).free == 0:
-            raise self._full()
+        picture = _fitted(picture, self._size)
+        if not self._live or self._has_place(result.frame.captured):
+            self._put(picture)
+        self._last, self._captured = picture, result.frame.captured
 
     def finish(self, summary: dict[str, Any]) -> None:
         """Close the file and read it back: OpenCV does not report a failed write.
@@ -87,6 +99,28 @@ class AnnotatedVideo(Output):
             with suppress(FerEdgeError):  # the same again
                 self._files.__exit__(type(error), error, error.__traceback__)
             raise
+
+    def _has_place(self, captured: float) -> bool:
+        """Repeat the last picture up to a frame's place in time; False if that is taken already."""
+        if self._last is None:
+            self._began = captured
+            return True
+        place = round((captured - self._began) * self._fps)
+        most = min(place, self._written + round(STILL_S * self._fps))
+        # a machine that takes long to write must not fall behind by it more and more
+        until = time.perf_counter() + _SHARE * (captured - self._captured)
+        while self._written < most and time.perf_counter() < until:
+            self._put(self._last)
+        if self._written < place:  # what is missing is left out: time goes on from here
+            self._began = captured - self._written / self._fps
+            return True
+        return self._written == place
+
+    def _put(self, picture: Pixels) -> None:
+        self._writer.write(picture)
+        self._written += 1
+        if self._written % _CHECK_EVERY == 0 and shutil.disk_usage(self.path.parent).free == 0:
+            raise self._full()
 
     def _finish(self) -> None:
         if self._writer is None:
