@@ -22,7 +22,17 @@ def test_addresses_have_their_usual_ports():
 
 
 @pytest.mark.parametrize(
-    "url", ["broker", "http://broker", "mqtt://", "mqtt://broker:x", "mqtt://b/topic", "mqtt://["]
+    "url",
+    [
+        "broker",
+        "http://broker",
+        "mqtt://",
+        "mqtt://broker:x",
+        "mqtt://b/topic",
+        "mqtt://[",
+        "mqtt://broker..lan",
+        f"mqtt://{'x' * 64}.lan",
+    ],
 )
 def test_what_is_no_brokers_address_is_refused(url):
     with pytest.raises(FerEdgeError, match="no MQTT broker's address"):

@@ -111,6 +111,8 @@ def test_nobody_there_nothing_there_and_no_such_host_are_told_apart(server):
         NetworkCamera(server.url.replace("stream", "nothing"), timeout=1.0).open()
     with pytest.raises(FerEdgeError, match=r"no such host: camera\.invalid"):
         NetworkCamera(f"{server.scheme}://camera.invalid/stream", timeout=1.0).open()
+    with pytest.raises(FerEdgeError, match=r"no such host: camera\.\.invalid"):
+        NetworkCamera(f"{server.scheme}://camera..invalid/stream", timeout=1.0).open()
 
 
 def test_a_server_that_accepts_and_says_nothing_is_given_up_in_time():

@@ -53,7 +53,8 @@ def read_broker(url: str, auth: Path | None = None) -> Broker:
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
-    except ValueError:
+        (host or "").encode("idna")  # what looking it up begins with
+    except ValueError:  # UnicodeError is one: an empty label, or one that is too long
         parts, host, port = urlsplit(""), None, None
     if parts.username or parts.password:
         raise FerEdgeError(

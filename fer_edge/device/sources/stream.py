@@ -40,7 +40,7 @@ class NetworkCamera(CaptureCamera):
         host, port = self._address
         try:
             socket.create_connection(self._address, timeout=self.timeout).close()
-        except socket.gaierror:
+        except (socket.gaierror, UnicodeError):  # the latter of an empty label, or one too long
             return FerEdgeError(f"no such host: {host}", f"check the address {self.name}")
         except OSError as error:
             reason = (error.strerror or str(error)).lower()

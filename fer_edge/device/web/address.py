@@ -63,6 +63,10 @@ def listen(address: Address) -> socket.socket:
             address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
         return socket.create_server(place[:2], family=family)
+    except UnicodeError as error:  # of an empty label, or one that is too long
+        raise FerEdgeError(
+            f"cannot serve on {address}: no host is called like that", "check its name"
+        ) from error
     except OSError as error:
         raise FerEdgeError(
             f"cannot serve on {address}: {(error.strerror or str(error)).lower()}",

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import pytest
 from made import result, vitals
-from served import Served, samples
+from served import TOKEN, Served, samples
 
 from fer_edge.device.web import Address, WebPage, app, parse_address
 from fer_edge.errors import FerEdgeError
@@ -192,6 +192,13 @@ def test_addresses_are_read():
 def test_a_port_that_is_taken_is_named(served):
     page = WebPage(served.page.address, vitals())
     with pytest.raises(FerEdgeError, match="address already in use"), page:
+        pass
+
+
+@pytest.mark.parametrize("host", ["pi..lan", f"{'x' * 64}.lan"])
+def test_a_host_that_cannot_be_looked_up_is_named(host):
+    page = WebPage(Address(host, 0), vitals(), token=TOKEN)
+    with pytest.raises(FerEdgeError, match=f"cannot serve on {host}:0: no host is called"), page:
         pass
 
 
