@@ -10,6 +10,8 @@ from fer_edge.device.outputs import LogFile, Output
 from fer_edge.device.vitals import Vitals
 from fer_edge.errors import FerEdgeError, require_extra
 
+_MOST_MIB = 1 << 20  # a TiB
+
 
 @dataclass(frozen=True)
 class ServiceOptions:
@@ -66,9 +68,9 @@ def open_services(
 
 
 def _check(options: ServiceOptions) -> None:
-    if not options.log_size >= 0.1:
+    if not 0.1 <= options.log_size <= _MOST_MIB:
         raise FerEdgeError(
-            f"--log-size is at least 0.1 MiB, got {options.log_size:g}", "for example 20"
+            f"--log-size is from 0.1 to {_MOST_MIB} MiB, got {options.log_size:g}", "for example 20"
         )
     if not 1 <= options.mqtt_queue <= 60_000:  # MQTT numbers messages with 16 bits
         raise FerEdgeError(

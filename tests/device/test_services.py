@@ -44,8 +44,9 @@ def test_a_missing_extra_is_named(monkeypatch, options, absent, extra):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"log_size": 0.01}, "--log-size is at least 0.1 MiB, got 0.01"),
-        ({"log_size": float("nan")}, "--log-size is at least 0.1 MiB, got nan"),
+        ({"log_size": 0.01}, "--log-size is from 0.1 to 1048576 MiB, got 0.01"),
+        ({"log_size": float("nan")}, "--log-size is from 0.1 to 1048576 MiB, got nan"),
+        ({"log_size": float("inf")}, "--log-size is from 0.1 to 1048576 MiB, got inf"),
         ({"mqtt_queue": 0}, "--mqtt-queue is from 1 to 60000, got 0"),
         ({"token_file": "t"}, "none is served"),
         ({"mqtt_auth": "a"}, "none was named"),

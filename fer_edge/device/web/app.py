@@ -40,7 +40,7 @@ class Pages:
         self._pulse = pulse
         self._guard = guard
         self._hub = hub
-        self._rate = Rate()
+        self._fps = 0.0
         self._sockets: set[web.WebSocketResponse] = set()
         self._page = files("fer_edge.device.web").joinpath("page.html").read_text("utf-8")
 
@@ -65,8 +65,10 @@ class Pages:
 
     async def tick(self) -> None:
         """Tell all viewers how things are, twice a second, for ever."""
+        rate = Rate()
         while True:
             await asyncio.sleep(_STATUS_EVERY)
+            self._fps = rate.of(self._vitals.tally.frames)
             if self._hub.viewers:
                 self._hub.broadcast(self._message())
 
@@ -102,7 +104,11 @@ class Pages:
             # a name that somebody else's server points to this machine
             raise web.HTTPForbidden(text="without a token, ask for localhost or 127.0.0.1")
         origin = request.headers.get("Origin")
-        if origin is not None and urlsplit(origin).netloc != request.host:
+        try:
+            foreign = origin is not None and urlsplit(origin).netloc != request.host
+        except ValueError:
+            raise web.HTTPBadRequest(text="what origin?") from None
+        if foreign:
             raise web.HTTPForbidden(text="another site's page may not use this one")
         if request.path not in _FREE:
             self._admit(request)
@@ -197,7 +203,8 @@ class Pages:
 
     async def _metrics(self, request: web.Request) -> web.Response:
         # a Pi's health is asked for with a command
-        text = await asyncio.to_thread(metrics_text, self._vitals, self.counts)
+        # the viewers belong to this thread
+        text = await asyncio.to_thread(metrics_text, self._vitals, self.counts())
         return web.Response(body=text, headers={"Content-Type": _PROMETHEUS})
 
     async def _healthz(self, request: web.Request) -> web.Response:
@@ -207,9 +214,8 @@ class Pages:
         return web.json_response({"status": state}, status=200 if well else 503)
 
     def _message(self) -> dict[str, Any]:
-        status = self._vitals.status()
-        rate = self._rate.of(status["frames"]["read"])
-        return {"type": "status", "fps": rate, "viewers": len(self._hub.viewers)} | status
+        told = {"type": "status", "fps": self._fps, "viewers": len(self._hub.viewers)}
+        return told | self._vitals.status()
 
 
 _BEARER = {"WWW-Authenticate": "Bearer"}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import (
@@ -22,15 +22,15 @@ BOUNDS_MS = (0.5, 1, 2, 4, 8, 16, 33, 66, 133, 266, 533, 1066)
 """Upper bounds of the latency histograms' buckets."""
 
 
-def metrics_text(vitals: Vitals, web: Callable[[], dict[str, int]]) -> bytes:
-    """Return the metrics; ``web`` gives the counts of the server itself."""
+def metrics_text(vitals: Vitals, web: dict[str, int]) -> bytes:
+    """Return the metrics; ``web`` holds the counts of the server itself."""
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_Run(vitals, web))
     return generate_latest(registry)
 
 
 class _Run(Collector):
-    def __init__(self, vitals: Vitals, web: Callable[[], dict[str, int]]) -> None:
+    def __init__(self, vitals: Vitals, web: dict[str, int]) -> None:
         self._vitals = vitals
         self._web = web
 
@@ -57,7 +57,7 @@ class _Run(Collector):
         yield _counter("fer_edge_events", "What tracked faces did", "event", status["events"])
         yield _counter("fer_edge_faults", "Faults of the camera", "fault", status["faults"])
         yield _counter("fer_edge_lost", "Events that an output lost", "output", status["lost"])
-        yield _counter("fer_edge_web", "What the web server saw", "what", self._web())
+        yield _counter("fer_edge_web", "What the web server saw", "what", self._web)
         yield self._latencies()
         yield from _health()
 

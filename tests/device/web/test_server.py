@@ -52,6 +52,45 @@ def test_who_asks_for_no_picture_gets_none_but_events_and_counts(served):
     served.ask(talk)
 
 
+def test_viewers_that_join_and_a_switch_that_is_turned_do_not_change_the_rate(monkeypatch):
+    monkeypatch.setattr(app, "_STATUS_EVERY", 1.0)
+    made = Served()
+
+    async def talk(client):
+        async with client.ws_connect("/ws") as viewer:
+            await viewer.receive_json()
+            for index in range(20):
+                await made.write(index)
+            rates = [(await viewer.receive_json())["fps"]]
+            for _ in range(3):
+                async with client.ws_connect("/ws") as other:
+                    rates.append((await other.receive_json())["fps"])
+                async with client.post("/start"):
+                    rates.append((await viewer.receive_json())["fps"])
+        assert rates == pytest.approx([20] * 7, rel=0.5)
+        assert len(set(rates)) == 1
+
+    with made.page:
+        made.ask(talk)
+
+
+def test_viewers_are_counted_in_the_thread_that_they_belong_to(served, monkeypatch):
+    counts, threads = app.Pages.counts, []
+
+    def count(pages):
+        threads.append(threading.current_thread().name)
+        return counts(pages)
+
+    monkeypatch.setattr(app.Pages, "counts", count)
+
+    async def talk(client):
+        async with client.get("/metrics") as answer:
+            assert answer.status == 200
+
+    served.ask(talk)
+    assert threads == ["web"]
+
+
 def test_a_viewer_that_reads_nothing_is_skipped_and_holds_up_nobody(served):
     async def talk(client):
         reader, writer = await asyncio.open_connection(
