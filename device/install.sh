@@ -89,10 +89,13 @@ os_release() {
 }
 
 install_packages() {
-    local wanted=(python3-venv python3-numpy) missing=() package
+    local wanted=(python3-venv python3-numpy) missing=() package updated=""
+    export DEBIAN_FRONTEND=noninteractive
     # the ribbon cameras' library; plain Debian has none, and USB and network cameras do without
-    if ! python3 -c 'import picamera2' 2>/dev/null && apt-cache show python3-picamera2 &>/dev/null; then
-        wanted+=(python3-picamera2)
+    if ! python3 -c 'import picamera2' 2>/dev/null; then
+        # a fresh card's apt knows no package yet
+        apt-get update -qq && updated=yes
+        ! apt-cache show python3-picamera2 &>/dev/null || wanted+=(python3-picamera2)
     fi
     for package in "${wanted[@]}"; do
         [[ $(dpkg-query -Wf '${db:Status-Status}' "$package" 2>/dev/null) == installed ]] ||
@@ -100,8 +103,7 @@ install_packages() {
     done
     ((${#missing[@]})) || return 0
     say "installing ${missing[*]}"
-    export DEBIAN_FRONTEND=noninteractive
-    apt-get update -qq || refuse "apt cannot be updated: see above"
+    [[ -n $updated ]] || apt-get update -qq || refuse "apt cannot be updated: see above"
     apt-get install -qq -y --no-install-recommends "${missing[@]}" >/dev/null ||
         refuse "apt cannot install ${missing[*]}: see above"
 }
