@@ -62,7 +62,6 @@ class UsbCamera(CaptureCamera):
         capture = cv2.VideoCapture(str(self._path.resolve()), cv2.CAP_V4L2)
         capture.set(cv2.CAP_PROP_FRAME_WIDTH, SIZE[0])
         capture.set(cv2.CAP_PROP_FRAME_HEIGHT, SIZE[1])
-        capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)  # an old frame is worth nothing
         return capture
 
     def _why_not(self) -> FerEdgeError:
