@@ -266,6 +266,8 @@ class VideoCapture:
 
     def __init__(self, path: str, backend: int) -> None:
         self.reads, self.released = 0, False
+        self.asked: set[int] = set()
+        self.decoding_s = 0.0
         self.stamp_ms = time.monotonic() * 1e3 - 40
 
     def isOpened(self) -> bool:
@@ -275,10 +277,16 @@ class VideoCapture:
         return {cv2.CAP_PROP_FPS: 30.0, cv2.CAP_PROP_POS_MSEC: self.stamp_ms}[what]
 
     def set(self, what: int, value: float) -> bool:
+        self.asked.add(what)
         return True
 
     def grab(self) -> bool:
         self.reads += 1
+        if self.decoding_s:
+            time.sleep(0.1)
+            until = time.thread_time() + self.decoding_s
+            while time.thread_time() < until:
+                pass
         return self.reads < 6
 
     def retrieve(self) -> tuple[bool, np.ndarray | None]:
@@ -311,6 +319,15 @@ def test_a_usb_camera_gives_gray_and_colour_until_it_is_unplugged(usb):
     usb.close()
     assert capture.released
     assert usb.fps == 30
+
+
+def test_a_usb_camera_keeps_the_drivers_buffers_without_which_every_other_frame_is_lost(usb):
+    assert usb._capture.asked == {cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT}
+
+
+def test_what_is_decoded_while_a_frame_is_waited_for_counts_and_the_waiting_does_not(usb):
+    usb._capture.decoding_s = 0.03
+    assert 30 <= usb.read().work_ms < 100
 
 
 def test_a_drivers_monotonic_timestamp_becomes_the_moment_of_exposure(usb):
