@@ -21,8 +21,9 @@ A reader takes every older version, and newer minor ones, of which it ignores wh
 So a minor version adds what a device may do without; all else raises the major one.
 """
 
-MANIFEST_LIMIT = 256 << 10
-"""Bytes of the largest manifest that is parsed; ours have about 20,000."""
+MANIFEST_LIMIT = 2 << 20
+"""Bytes of the largest manifest that is parsed; ours have about 20,000, one of 100 labels a million
+and more."""
 DEEPEST = 12
 """Levels of the most nested manifest that is taken; ours has seven."""
 

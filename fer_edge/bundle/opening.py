@@ -125,7 +125,7 @@ def write_bundle(target: Path, manifest: Manifest, content: Mapping[str, bytes])
     except ValueError as error:
         raise FerEdgeError(
             f"cannot make the bundle {target}: nobody could open it, since {error}",
-            "names and labels are short and of one line",
+            "names and labels are few, short and of one line",
         ) from error
     packed = archive.pack({**content, MANIFEST: written})
     large = [f"its {name}" for name in sorted(content) if len(content[name]) > _limit(name)]

@@ -36,7 +36,7 @@ TEXT: Shape = {"type": "string", "maxLength": 1000, "pattern": "^[^\\x00-\\x1f\\
 NAME: Shape = {**TEXT, "minLength": 1, "maxLength": 100}
 HASH: Shape = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
 COUNT: Shape = {"type": "integer", "minimum": 0}
-NUMBER: Shape = {"type": "number"}
+NUMBER: Shape = {"type": "number", "minimum": -1e308, "maximum": 1e308}
 NAMES: Shape = {"type": "array", "items": NAME}
 OPEN: Shape = {"type": "object"}
 ESTIMATE: Shape = {"$ref": "#/$defs/estimate"}
@@ -188,12 +188,25 @@ DATASET = open_object(
         },
     ),
 )
+_DETECTION = open_object(
+    ("int8",),
+    int8=open_object(
+        ("faces", "false_positives", "recall"),
+        faces=COUNT,
+        false_positives=open_object(("wanted",), wanted=NUMBER),
+        recall=ESTIMATE,
+    ),
+)
 METRICS = open_object(
     splits=NAMES,
     float=REPORT,
     float_unleaked={"anyOf": [REPORT, NULL]},
     int8=REPORT,
     int8_unleaked={"anyOf": [REPORT, NULL]},
+    detection=described(
+        "by file, how a detector did: faces found at so many false positives a frame",
+        {"type": "object", "additionalProperties": _DETECTION},
+    ),
     drop={"type": "object", "additionalProperties": {"$ref": "#/$defs/drop"}},
     drop_unleaked={"type": "object", "additionalProperties": {"$ref": "#/$defs/drop"}},
 )

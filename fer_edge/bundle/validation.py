@@ -22,10 +22,14 @@ _KINDS: Mapping[str, tuple[type, ...]] = {
     "boolean": (bool,),
     "null": (type(None),),
 }
+_NO_KEY = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+"""Control characters: names are printed, and a terminal would obey them."""
 
 
 def problem(value: Any, schema: Schema, definitions: Mapping[str, Schema], name: str) -> str | None:
     """What is wrong with a value, in a few words that name the place; None where nothing is.
+
+    Beyond the schema, no entry may have a control character in its name.
 
     Args:
         value: as ``json.loads`` gives it.
@@ -65,6 +69,8 @@ def _is(value: Any, kind: str) -> bool:
 def _object(
     value: dict[str, Any], schema: Schema, definitions: Mapping[str, Schema], name: str
 ) -> str | None:
+    if odd := [key for key in value if _NO_KEY.search(key)]:
+        return f"{name} has an entry of the name {odd[0][:40]!a}"
     known, others = schema.get("properties", {}), schema.get("additionalProperties", True)
     for key in schema.get("required", ()):
         if key not in value:
@@ -103,5 +109,5 @@ def _string(value: str, schema: Schema, name: str) -> str | None:
 def _number(value: float, schema: Schema, name: str) -> str | None:
     low, high = schema.get("minimum", -math.inf), schema.get("maximum", math.inf)
     if not low <= value <= high:
-        return f"{name} is not from {low} to {high}, got {value}"
+        return f"{name} is not from {low} to {high}, got {str(value)[:40]}"
     return None

@@ -11,10 +11,12 @@ from typing import Any
 
 import pytest
 from fuzzing import ODD, with_manifest
+from maker import Maker
 
 from fer_edge.bundle import INPUT, MANIFEST, Manifest, json_schema, open_bundle
 from fer_edge.bundle.archive import pack, unpack
 from fer_edge.bundle.manifest import LATER, parse_manifest
+from fer_edge.bundle.opening import ALL_MEMBERS
 from fer_edge.errors import FerEdgeError
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -199,9 +201,16 @@ def _nested(levels: int) -> Any:
     ("change", "why"),
     [
         (lambda m: m.update(export=_nested(100)), "is not as it was written"),
-        (lambda m: m.update(export={"a": "x" * 300_000}), "has 3"),
+        (lambda m: m.update(export={"a": "x" * 2_100_000}), "has 2"),
         (lambda m: m.update(name="a\x1b[31mred"), "name is not as it must be"),
         (lambda m: m["tools"].update({"x": "one\ntwo"}), "is not as it must be"),
+        (lambda m: m["tools"].update({"\x1b[2Jx": "1"}), r"has an entry of the name '\\x1b\[2Jx'"),
+        (lambda m: m["gate"].update({"\x9b2J": {"passed": True}}), "has an entry of the name"),
+        (lambda m: m["metrics"]["drop"].update({"a\nb": None}), "has an entry of the name"),
+        (lambda m: m["metrics"]["int8"]["accuracy"].update(value=10**400), "is not from -1e"),
+        (lambda m: m["metrics"].update(detection=[1]), "detection is no object"),
+        (lambda m: m["metrics"].update(detection={"x": 1}), "detection.x is no object"),
+        (lambda m: m["metrics"].update(detection={"x": {"int8": {}}}), "int8 has no 'faces'"),
         (lambda m: m.update(labels=["a", "a"]), "has an item twice"),
         (lambda m: m.update(labels=[]), "has 0 items"),
         (lambda m: m.update(golden_tolerance=0.26), "is not from 0 to 0.25"),
@@ -221,6 +230,26 @@ def test_a_manifest_that_no_export_writes_is_refused(
     with pytest.raises(ValueError, match=why) as caught:
         parse_manifest(_written(stored))
     assert str(caught.value).isprintable()
+
+
+def test_a_hundred_labels_of_ones_own_fit_with_all_their_figures(maker: Maker) -> None:
+    labels = tuple(f"{number:03} " + "x" * 60 for number in range(100))
+    estimate = dict.fromkeys(("value", "low", "high"), 0.12345678901234567)
+    by_class = dict.fromkeys(labels, estimate)
+    report = dict.fromkeys(("accuracy", "macro_f1", "calibration_error"), estimate)
+    report |= {"images": 30_000, "labels": labels, "precision": by_class, "recall": by_class}
+    report["confusion"] = [[300] * 100] * 100
+    drop = {"accuracy": estimate, "agreement": 0.99, "recall": by_class}
+    check = {"measured": estimate, "limit": 3.0, "verdict": "warn", "scope": "all images"}
+    checks = [{"what": f"recall drop of {label}", **check} for label in 2 * labels]
+    judged = [name for name in ALL_MEMBERS if "float32" not in name and name.startswith("model.")]
+    assert len(judged) == 4
+    metrics = dict.fromkeys(("float", "float_unleaked", "int8", "int8_unleaked"), report)
+    metrics |= dict.fromkeys(("drop", "drop_unleaked"), dict.fromkeys(judged, drop))
+    gate = {name: {"passed": True, "checks": checks} for name in judged}
+    path = maker.bundle("labels.fer", labels=labels, metrics=metrics, gate=gate)
+    assert len(open_bundle(path).written) > 1_000_000
+    assert open_bundle(path).labels == labels
 
 
 @pytest.mark.parametrize(

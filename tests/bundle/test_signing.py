@@ -6,12 +6,14 @@ import io
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from keys import Signer
 from maker import Maker
+from repacked import with_manifest
 
 from fer_edge import shipped
 from fer_edge.bundle import INT8_TFLITE, MANIFEST, SIGNATURE, open_bundle, trust
@@ -365,6 +367,30 @@ def test_show_says_what_was_seen_in_training_how_it_was_divided_and_what_it_bega
     text = shown({"name": "x", "base": base}, {}, report(90, 0.8), None)
     assert "90 images on Test, 90 of them seen in fine-tuning" in text
     assert "fine-tuned from  edge-nano abababababababab, trained on fer2013" in text
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda stored: stored["tools"].update({"\x1b[2J\x1b[1;1Hsignature": "checked"}),
+        lambda stored: stored["metrics"].update(detection={"x": 1}),
+        lambda stored: stored["metrics"]["int8"]["accuracy"].update(value=10**400),
+    ],
+)
+def test_show_prints_one_line_of_a_manifest_that_would_deceive_or_break_it(
+    packed: bytes,
+    place: Path,
+    change: Callable[[dict[str, Any]], None],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    place.write_bytes(with_manifest(packed, change))
+    assert _fer_edge(monkeypatch, "bundle", "show", place) == 2
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    wrong, _ = shown.err.splitlines()
+    assert "is damaged: its manifest." in wrong
+    assert wrong.isprintable()
 
 
 def test_an_unsigned_bundle_is_shown_without_cryptography(bundle: Path) -> None:
