@@ -261,16 +261,17 @@ class Ladder:
         yield [("bias correction", "by layer", replace(corrected, corrected=True))]
 
     def _float_layers(self) -> Iterator[list[Attempt]]:
-        """Twice as many each time; of the first ones that do, the fewest."""
+        """Twice as many each time, all but one at most; of the first ones that do, the fewest."""
         start = self.best
         costly = self._costliest(start)
-        failing, count = 0, 1
-        while count < len(costly):
+        failing, count, most = 0, 1, len(costly) - 1
+        while failing < most:
             candidate = self._with_float(start, costly[:count])
             if candidate.passed:
                 candidate = self._fewest(start, costly, failing, candidate)
             yield [("float layers", _named(candidate.float_layers), candidate)]
-            failing, count = count, 2 * count
+            # after one that the gate refused, those between it and the next are tried as well
+            failing, count = len(candidate.float_layers), min(2 * count, most)
 
     def _fewest(
         self, start: Candidate, costly: list[str], failing: int, passing: Candidate
