@@ -115,4 +115,6 @@ def test_the_example_is_right():
     example = Path(__file__).parents[1] / "device" / "fer-edge.toml"
     found = _resolved("--config", example)
     assert (found["camera"], found["serve"]) == ("0", "127.0.0.1:8080")
+    assert found["log-faces"] is False, "a card does not last for ever"
+    assert _resolved("--config", example, "--log-faces")["log-faces"] is True
     assert "bundle" not in found, "the installed one, or else the one that ships"

@@ -125,6 +125,13 @@ def run(
         float,
         typer.Option("--log-size", metavar="MIB", help="Most that the log and its parts take."),
     ] = 20.0,
+    log_faces: Annotated[
+        bool,
+        typer.Option(
+            "--log-faces/--no-log-faces",
+            help="A line for every face of every frame in the log, or only what happens to faces.",
+        ),
+    ] = True,
     serve: Annotated[
         str | None,
         typer.Option(
@@ -206,6 +213,7 @@ def run(
         services=ServiceOptions(
             log=log,
             log_size=log_size,
+            log_faces=log_faces,
             serve=serve,
             token_file=token_file,
             mqtt=mqtt,

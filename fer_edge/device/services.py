@@ -21,6 +21,8 @@ class ServiceOptions:
     """File for events as JSON lines."""
     log_size: float = 20.0
     """MiB that the log and its older parts take together, at most."""
+    log_faces: bool = True
+    """Whether it tells of every face of every frame, and not of what happens to faces alone."""
     serve: str | None = None
     """Address of the web page; see ``parse_address``."""
     token_file: Path | None = None
@@ -56,9 +58,14 @@ def open_services(
     _check(options)
     outputs: list[Output] = []
     if options.log is not None:
-        limit = int(options.log_size * (1 << 20))
-        labels = vitals.classifier.labels
-        log = LogFile(options.log, labels, limit=limit, every_frame=every_frame, report=report)
+        log = LogFile(
+            options.log,
+            vitals.classifier.labels,
+            limit=int(options.log_size * (1 << 20)),
+            faces=options.log_faces,
+            every_frame=every_frame,
+            report=report,
+        )
         outputs.append(log)
     if options.serve is not None:
         outputs.append(_web(options, vitals, report))

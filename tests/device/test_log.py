@@ -28,6 +28,16 @@ def test_a_log_holds_every_event_and_the_summary(tmp_path):
     assert [entry.get("frame") for entry in _lines(path)] == [0, 1, 2, None]
 
 
+def test_a_log_may_hold_what_happens_to_faces_alone(tmp_path):
+    path = tmp_path / "events.jsonl"
+    with LogFile(path, LABELS, limit=1 << 20, faces=False, every_frame=True) as log:
+        for index in range(30):
+            log.write(result(index, faces=index % 2, event="change" if index == 7 else None))
+        log.finish({"summary": True})
+    change, summary = _lines(path)
+    assert (change["event"], change["frame"], summary) == ("change", 7, {"summary": True})
+
+
 def test_a_log_is_rotated_and_its_parts_together_stay_within_the_limit(tmp_path):
     path, limit = tmp_path / "events.jsonl", 20_000
     with LogFile(path, LABELS, limit=limit) as log:

@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 import pytest
-from made import vitals
+from made import result, vitals
 
 from fer_edge.device.services import ServiceOptions, open_services
 from fer_edge.errors import FerEdgeError
@@ -62,7 +62,11 @@ def test_values_that_mean_nothing_are_refused(options, message):
 
 def test_what_was_asked_for_is_opened_and_tells_what_it_lost(tmp_path):
     run = vitals()
-    options = ServiceOptions(log=tmp_path / "e.jsonl", serve="0", mqtt="mqtt://broker")
+    log = tmp_path / "e.jsonl"
+    options = ServiceOptions(log=log, log_faces=False, serve="0", mqtt="mqtt://broker")
     run.outputs.extend(open_services(options, run))
     assert [type(output).__name__ for output in run.outputs] == ["LogFile", "WebPage", "Mqtt"]
     assert run.lost() == {"log": 0, "mqtt": 0}
+    with run.outputs[0] as output:
+        output.write(result(faces=2, event="appear"))
+    assert len(log.read_text().splitlines()) == 1

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fer_edge.device.outputs.base import Output
-from fer_edge.device.outputs.jsonl import as_lines, entries
+from fer_edge.device.outputs.jsonl import as_lines, entries, track_event
 from fer_edge.device.pipeline import Result
 from fer_edge.errors import FerEdgeError
 
@@ -35,14 +35,24 @@ class LogFile(Output):
         labels: tuple[str, ...],
         *,
         limit: int,
+        faces: bool = True,
         every_frame: bool = False,
         report: Callable[[str], None] = lambda text: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """``limit`` is how many bytes the log and its older parts take together, at most."""
+        """Args:
+        path: its folder is made if there is none.
+        labels: of the probabilities.
+        limit: how many bytes the log and its older parts take together, at most.
+        faces: whether it tells of every face of every frame, and not only of what happens to them.
+        every_frame: whether it then tells of a frame without a face, too.
+        report: is told when it cannot be written, and when it can again.
+        clock: in seconds.
+        """
         self.path = path
         self.lost = 0
         self._labels = labels
+        self._faces = faces
         self._every_frame = every_frame
         self._part = limit // FILES
         self._report = report
@@ -67,7 +77,11 @@ class LogFile(Output):
 
     def write(self, result: Result) -> None:
         """Append the events of one frame."""
-        self._append(entries(result, self._labels, every_frame=self._every_frame))
+        if self._faces:
+            told = entries(result, self._labels, every_frame=self._every_frame)
+        else:
+            told = [track_event(result, happened) for happened in result.events]
+        self._append(told)
 
     def finish(self, summary: dict[str, Any]) -> None:
         """Append the summary."""
