@@ -230,7 +230,7 @@ def _int8_files(best: Candidate, images: np.ndarray, formats: Collection[str]) -
         # of the network that was quantized: its channels may be rescaled, its weights fine-tuned
         source = onnx_model.to_float32(tflite.to_float32(best.network))
         files[bundle.INT8_ONNX] = onnx_model.to_int8(
-            source, images, best.ranges, keep_float=best.float_places
+            source, images, best.ranges, keep_float=best.float_kernels
         )
     return files
 

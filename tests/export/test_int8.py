@@ -20,7 +20,7 @@ keras = import_keras()
 from keras import layers  # noqa: E402
 
 from fer_edge.export.converters import onnx_model, tflite, tflite_graph  # noqa: E402
-from fer_edge.export.converters.isolating import quantizable  # noqa: E402
+from fer_edge.export.converters.isolating import WEIGHTED, kernel_of, quantizable  # noqa: E402
 from fer_edge.export.judging.layers import _clipped  # noqa: E402
 from fer_edge.export.remedies.bias_correction import correct_biases  # noqa: E402
 from fer_edge.export.remedies.folding import fold_batch_norms  # noqa: E402
@@ -207,6 +207,14 @@ def test_a_layer_that_tflite_does_not_know_is_refused_by_its_name() -> None:
         assert "replace the layer" in caught.value.hint
 
 
+def test_what_onnx_has_no_operator_for_is_named_and_not_called_damage() -> None:
+    network = _with_layer(keras.ops.gelu)
+    assert "GELU" in tflite.operators(tflite.to_int8(network, IMAGES))
+    with pytest.raises(FerEdgeError, match="ONNX has no GELU") as caught:
+        onnx_model.to_float32(tflite.to_float32(network))
+    assert "--slim" in caught.value.hint
+
+
 def test_onnx_conversion_depends_on_nothing_but_the_flatbuffer(content: dict[str, bytes]) -> None:
     once, again = (onnx_model.to_float32(content[FLOAT_TFLITE]) for _ in range(2))
     assert once == again == content[FLOAT_ONNX]
@@ -322,10 +330,43 @@ def test_logits_kept_in_float_reach_a_float_softmax() -> None:
     network = _sure_of_what_is_out_of_the_question()
     rangeless = tflite.calibratable(network, IMAGES)
     ranged = tflite.with_ranges(rangeless, tflite.observe(rangeless, IMAGES, ("minmax",)), "minmax")
-    (logits,) = [op.name for op in quantizable(ranged) if "logits" in op.name]
-    assert "SOFTMAX" in tflite.float_operators(tflite.quantize(ranged, [logits]))
+    (logits,) = [op for op in quantizable(ranged) if "logits" in op.name]
+    assert "SOFTMAX" in tflite.float_operators(tflite.quantize(ranged, [logits.name]))
     float_onnx = onnx_model.to_float32(tflite.to_float32(network))
-    kept = onnx.load_from_string(onnx_model.to_int8(float_onnx, IMAGES, keep_float=[0]))
+    kernels = [kernel_of(ranged, logits)]
+    kept = onnx.load_from_string(onnx_model.to_int8(float_onnx, IMAGES, keep_float=kernels))
     makers = {name: node.op_type for node in kept.graph.node for name in node.output}
     (softmax,) = [node for node in kept.graph.node if node.op_type == "Softmax"]
     assert makers[softmax.input[0]] == "Gemm"
+
+
+def _branching() -> Any:
+    """Two separable convolutions and a shortcut beside them."""
+    keras.utils.set_random_seed(3)
+    x = inputs = keras.Input(batch_shape=(1, *IMAGES.shape[1:]))
+    x = layers.Conv2D(4, 3, strides=4, padding="same", activation="relu")(layers.Rescaling(0.01)(x))
+    shortcut = layers.Conv2D(8, 1, strides=2, padding="same")(x)
+    x = layers.ReLU()(layers.SeparableConv2D(6, 3, padding="same")(x))
+    x = layers.SeparableConv2D(8, 3, padding="same")(x)
+    x = layers.Add()([layers.MaxPooling2D(3, strides=2, padding="same")(x), shortcut])
+    x = layers.Dense(7, activation="softmax")(layers.GlobalAveragePooling2D()(x))
+    return keras.Model(inputs, x)
+
+
+def test_both_formats_leave_the_same_layer_of_a_network_that_branches_in_float() -> None:
+    network = _branching()
+    rangeless = tflite.calibratable(network, IMAGES)
+    ranged = tflite.with_ranges(rangeless, tflite.observe(rangeless, IMAGES, ("minmax",)), "minmax")
+    float_onnx = onnx_model.to_float32(tflite.to_float32(network))
+    weighted = [op for op in quantizable(ranged) if op.kind in WEIGHTED]
+    assert len(weighted) == 7
+    for operator in weighted:
+        kernel = kernel_of(ranged, operator)
+        kept = onnx.load_from_string(onnx_model.to_int8(float_onnx, IMAGES, keep_float=[kernel]))
+        floats = {each.name: each for each in kept.graph.initializer if each.data_type == 1}
+        (left,) = [
+            onnx.numpy_helper.to_array(floats[node.input[1]])
+            for node in kept.graph.node
+            if node.op_type in ("Conv", "Gemm", "MatMul") and node.input[1] in floats
+        ]
+        np.testing.assert_array_equal(np.sort(left, None), np.sort(kernel, None))

@@ -59,6 +59,14 @@ def quantizable(ranged: bytes) -> list[Operator]:
     return found
 
 
+def kernel_of(ranged: bytes, operator: Operator) -> np.ndarray:
+    """The weights of an operator that is one of ``WEIGHTED``."""
+    model = tflite_graph.read(ranged)
+    (graph,) = model.subgraphs
+    weights = graph.tensors[graph.operators[operator.place].inputs[1]]
+    return np.asarray(tflite_graph.constant(model, weights))
+
+
 def isolated(ranged: bytes, operator: Operator) -> bytes:
     """Round the weights of one operator to int8 and pass its output through int8."""
     model = tflite_graph.read(ranged)

@@ -11,13 +11,14 @@ import io
 import logging
 import os
 import tempfile
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from fer_edge.chatter import silenced_stderr
+from fer_edge.errors import FerEdgeError
 from fer_edge.export.converters import tflite_graph
 from fer_edge.export.remedies.ranges import DEFAULT, Observer, visible_logits
 
@@ -31,6 +32,9 @@ def to_float32(tflite: bytes) -> bytes:
     Returns:
         The ONNX model, from ``face``, (1, 48, 48, 1) float32 pixels in 0..255, to
         ``probabilities``; the same flatbuffer gives the same bytes.
+
+    Raises:
+        FerEdgeError: ONNX has no operator for one of the flatbuffer's.
     """
     with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder) / "model.tflite", Path(folder) / "model.onnx"
@@ -39,14 +43,16 @@ def to_float32(tflite: bytes) -> bytes:
             import tf2onnx
 
             tf2onnx.convert.from_tflite(str(source), opset=OPSET, output_path=str(target))
-        return _renamed(target.read_bytes())
+        converted = target.read_bytes()
+    _check_operators(converted)
+    return _renamed(converted)
 
 
 def to_int8(
     model: bytes,
     calibration: np.ndarray,
     ranges: str = DEFAULT,
-    keep_float: Collection[int] = (),
+    keep_float: Sequence[np.ndarray] = (),
 ) -> bytes:
     """Quantize a float ONNX model: weights by channel, activations by tensor.
 
@@ -54,8 +60,8 @@ def to_int8(
         model: the float32 model, with batch size 1.
         calibration: (M, 48, 48, 1) uint8 training images.
         ranges: one of ``ranges.METHODS``.
-        keep_float: layers with weights that go on computing in float, counted from the first; the
-            softmax of logits among them does, too.
+        keep_float: weights of layers that go on computing in float, as TFLite has them; the softmax
+            of logits among them does, too.
 
     Returns:
         The model in QDQ form; input and output stay float32.
@@ -96,6 +102,18 @@ def _flattened(tflite: bytes) -> bytes:
         if kind == "FULLY_CONNECTED" and len(graph.tensors[op.inputs[0]].shape) != 2:
             tflite_graph.insert_flatten(model, graph, place)
     return tflite_graph.write(model)
+
+
+def _check_operators(model: bytes) -> None:
+    """Refuse what tf2onnx has left as TFLite's own, which no ONNX runtime knows."""
+    import onnx
+
+    kinds = [node.op_type for node in onnx.load_from_string(model).graph.node]
+    if left := sorted({kind.removeprefix("TFL_") for kind in kinds if kind.startswith("TFL_")}):
+        raise FerEdgeError(
+            f"the network cannot become ONNX: ONNX has no {', '.join(left)}",
+            "ship the int8 TFLite alone with --slim, or replace the layer",
+        )
 
 
 def _observed(model: bytes, calibration: np.ndarray, method: str) -> dict[str, Any]:
@@ -167,22 +185,38 @@ def _renamed(model: bytes) -> bytes:
     return renamed
 
 
-def _float_nodes(model: Path, places: Collection[int]) -> list[str]:
-    """Names of the operators with weights at these places among them, and of their softmaxes."""
+def _float_nodes(model: Path, kernels: Sequence[np.ndarray]) -> list[str]:
+    """Names of the operators with these weights, and of their softmaxes.
+
+    By their weights, since the two formats sort a network that branches otherwise.
+    """
     import onnx
 
     graph = onnx.load(model).graph
-    constants = {tensor.name for tensor in graph.initializer}
-    weighted = [
+    constants = {tensor.name: tensor for tensor in graph.initializer}
+    wanted = [layout for kernel in kernels for layout in _layouts(kernel)]
+    chosen = [
         node
         for node in graph.node
-        if node.op_type in ("Conv", "Gemm", "MatMul") and node.input[1] in constants
+        if node.op_type in ("Conv", "Gemm", "MatMul")
+        and node.input[1] in constants
+        and _is_among(onnx.numpy_helper.to_array(constants[node.input[1]]), wanted)
     ]
-    chosen = [weighted[place] for place in places if place < len(weighted)]
     made = {name for node in chosen for name in node.output}
     # an int8 softmax would round float logits all the same
     chosen += [node for node in graph.node if node.op_type == "Softmax" and node.input[0] in made]
     return [node.name for node in chosen]
+
+
+def _layouts(kernel: np.ndarray) -> list[np.ndarray]:
+    """TFLite's weights as ONNX may have them, of a convolution, a depthwise or a dense layer."""
+    if kernel.ndim == 4:
+        return [kernel.transpose(0, 3, 1, 2), kernel.transpose(3, 0, 1, 2)]
+    return [kernel, kernel.T]
+
+
+def _is_among(weights: np.ndarray, known: Sequence[np.ndarray]) -> bool:
+    return any(np.array_equal(weights, each) for each in known)
 
 
 def _reader(model: Path, calibration: np.ndarray) -> object:

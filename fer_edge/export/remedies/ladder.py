@@ -16,9 +16,10 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 import keras
+import numpy as np
 
 from fer_edge.export.converters import tflite
-from fer_edge.export.converters.isolating import SOFTMAX, WEIGHTED, quantizable
+from fer_edge.export.converters.isolating import SOFTMAX, WEIGHTED, kernel_of, quantizable
 from fer_edge.export.converters.tflite_graph import short_name
 from fer_edge.export.judging.layers import IMAGES, layer_costs
 from fer_edge.export.material import Material
@@ -110,10 +111,10 @@ class Candidate:
     corrected: bool = False
 
     @property
-    def float_places(self) -> tuple[int, ...]:
-        """The layers with weights left in float, counted from the network's first one."""
-        weighted = [op.name for op in quantizable(self.ranged) if op.kind in WEIGHTED]
-        return tuple(weighted.index(name) for name in self.float_layers if name in weighted)
+    def float_kernels(self) -> list[np.ndarray]:
+        """The weights of the layers left in float that have any, as the flatbuffer has them."""
+        left = [op for op in quantizable(self.ranged) if op.name in self.float_layers]
+        return [kernel_of(self.ranged, op) for op in left if op.kind in WEIGHTED]
 
     def better_than(self, other: Candidate) -> bool:
         """One that keeps the budget; then by mean difference of probabilities, then agreement."""
