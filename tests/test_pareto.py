@@ -31,7 +31,7 @@ def _instructions(**millions: float) -> dict[str, Any]:
 
 
 def _run(recipe: str, accuracy: float, **others: Any) -> dict[str, Any]:
-    test = {"whole": {"accuracy": _estimate(accuracy)}}
+    test = {"splits": ["PrivateTest"], "whole": {"accuracy": _estimate(accuracy)}}
     run = {"recipe": recipe, "dataset": "fer2013", "variant": "as given", "state": "done"}
     return run | {"leaky": False, "test": test} | others
 
@@ -82,6 +82,20 @@ def test_networks_with_accuracy_by_labels_and_instructions_are_in_the_plot(maker
     assert (found["edge-nano"].origin, found["kusno-1"].origin) == ("own", "paper")
     assert found["triwijoyo"].accuracy == 0.58, "int8 where there is one"
     assert found["kusno-1"].instructions == dict.fromkeys(PROCESSORS, 9e6)
+
+
+def test_networks_judged_on_other_images_or_refused_by_the_gate_are_not_in_the_plot() -> None:
+    both = {"splits": ["PublicTest", "PrivateTest"], "whole": {"accuracy": _estimate(0.6)}}
+    results = {
+        "runs": [_run("kusno-1", 0.6, test=both), _run("mondal", 0.6), _run("triwijoyo", 0.6)],
+        "exports": [
+            {"recipe": "kusno-1", "dataset": "fer2013", "refused": "the gate refused it"},
+            {"recipe": "mondal", "dataset": "fer2013", "refused": "the gate refused it"},
+            {"recipe": "triwijoyo", "dataset": "ck+48", "refused": "the gate refused it"},
+        ],
+    }
+    counted = _instructions(kusno__1=9, mondal=8, triwijoyo=60)
+    assert [point.name for point in points(counted, results, [], {})] == ["triwijoyo"]
 
 
 def test_the_front_holds_what_nothing_cheaper_or_as_cheap_beats(tmp_path: Path) -> None:

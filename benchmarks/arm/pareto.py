@@ -4,7 +4,8 @@
     python benchmarks/arm/pareto.py bundles/*.fer -o pareto.png
 
 Accuracies are of the given bundles' manifests (int8; those judged by FER2013's labels) and of
-train/results.json (the papers' networks: int8 where one was exported, else the float network).
+train/results.json (the papers' networks that were judged on PrivateTest alone: int8 where one was
+exported, else the float network; none whose int8 model the gate refused).
 Instructions are of the int8 file, from fer_edge/instructions.json. peers.json has both of other
 projects' models (benchmarks/classifiers.py), in the format that they come in.
 """
@@ -138,7 +139,7 @@ def draw(found: Sequence[Point], target: Path) -> None:
 
 
 def _of_papers(results: Mapping[str, Any]) -> dict[str, Any]:
-    found = {
+    found: dict[str, Any] = {
         run["recipe"]: run["test"]["whole"]["accuracy"]
         for run in reversed(results["runs"])
         if run["dataset"] == DATASET
@@ -146,11 +147,16 @@ def _of_papers(results: Mapping[str, Any]) -> dict[str, Any]:
         and not run["leaky"]
         # a run whose faces were divided anew has another test split
         and run["variant"] == "as given"
+        and run["test"]["splits"] == SPLITS
     }
     for entry in results["exports"]:
-        exported = "result" in entry  # else the gate refused it
-        if exported and entry["recipe"] in found and entry["dataset"] == DATASET:
+        if entry["recipe"] not in found or entry["dataset"] != DATASET:
+            continue
+        if "result" in entry:
             found[entry["recipe"]] = entry["result"]["formats"][INT8_TFLITE]["accuracy"]
+        else:
+            # the gate refused the file whose instructions were counted
+            del found[entry["recipe"]]
     return found
 
 

@@ -117,7 +117,7 @@ def _check_quantization(quantization: Table, shape: np.ndarray, kind: int) -> No
     if len(scale) not in (1, channels) or not 0 <= axis <= len(shape):
         raise ValueError("a tensor has a scale for channels that it does not have")
     if len(zero_point) != len(scale):
-        raise ValueError("a tensor has as many zero points as scales")
+        raise ValueError("a tensor has not as many zero points as scales")
     if not ((scale >= _SCALES[0]) & (scale <= _SCALES[1])).all():
         raise ValueError("a tensor's scale is impossible")
     low, high = _ZERO_POINTS.get(kind, (0, 0))

@@ -147,7 +147,10 @@ CASES: dict[str, tuple[Change, str]] = {
         lambda m: setattr(_tensor(m).quantization, "scale", [1.0] * 3),
         "channels that it does not have",
     ),
-    "no zero point": (lambda m: setattr(_tensor(m).quantization, "zeroPoint", []), "zero points"),
+    "no zero point": (
+        lambda m: setattr(_tensor(m).quantization, "zeroPoint", []),
+        "has not as many zero points",
+    ),
     "far zero point": (
         lambda m: setattr(_tensor(m).quantization, "zeroPoint", [256]),
         "out of its type's range",
