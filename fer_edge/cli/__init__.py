@@ -66,6 +66,17 @@ app.command()(device.doctor)
 app.command()(demo.demo)
 
 
+def _reopen_stderr() -> None:
+    """Let standard error lead nowhere where it was closed: the next file opened would be it."""
+    if sys.stderr is not None:
+        return
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    if nowhere != 2:
+        os.dup2(nowhere, 2)
+        os.close(nowhere)
+    sys.stderr = os.fdopen(2, "w", closefd=False)
+
+
 def main() -> None:
     """Run the command line; a FerEdgeError becomes one line and its exit code.
 
@@ -73,6 +84,7 @@ def main() -> None:
     finished properly.
     """
     code: Any
+    _reopen_stderr()
     end_as_by_ctrl_c()
     if isinstance(sys.stdout, io.TextIOWrapper):
         # a file's name need not be UTF-8; standard error takes any already
