@@ -14,6 +14,8 @@ LABELS_FILE = "labels.txt"
 """Beside folders of pictures: labels of one's own, a line each, in index order."""
 
 MOST_LABELS = 100
+LONGEST_LABEL = 64
+"""In characters: tables and a bundle's manifest have to hold it."""
 MOST_BYTES = 100_000
 """Of a labels.txt; what lies behind is not read."""
 
@@ -26,7 +28,7 @@ def listed_labels(entry: Entry) -> tuple[str, ...]:
     """Those that a labels.txt lists, in its order and lower case.
 
     Raises:
-        FerEdgeError: it is not text, lists one twice, or fewer than two or too many.
+        FerEdgeError: it is not text, lists one twice, fewer than two or too many, or a long one.
     """
     try:
         with entry.open() as stream:
@@ -39,6 +41,7 @@ def listed_labels(entry: Entry) -> tuple[str, ...]:
             f"{entry.where} has {len(labels)} labels, {len(set(labels))} of them different",
             f"write from 2 to {MOST_LABELS}, each once, a line each",
         )
+    _refuse_long(labels, entry.where)
     return tuple(labels)
 
 
@@ -53,7 +56,7 @@ def folder_labels(folders: Iterable[str], where: str) -> tuple[str, ...]:
         where: to call the dataset in messages.
 
     Raises:
-        FerEdgeError: too many different ones.
+        FerEdgeError: too many different ones, or a long one.
     """
     names = {name.strip().lower() for name in folders if name and split_name(name) is None}
     own = {name for name in names if label_index(name) is None}
@@ -64,8 +67,18 @@ def folder_labels(folders: Iterable[str], where: str) -> tuple[str, ...]:
             f"{where} has pictures in {len(names)} folders of different names, too many for labels",
             f"a picture's label is the folder that it lies in; at most {MOST_LABELS} may differ",
         )
+    _refuse_long(names, where)
     log.warning("%s: its labels are its folders' names: %s", where, ", ".join(sorted(names)))
     return tuple(sorted(names))
+
+
+def _refuse_long(labels: Iterable[str], where: str) -> None:
+    for label in labels:
+        if len(label) > LONGEST_LABEL:
+            raise FerEdgeError(
+                f"{where}: the label '{label[:20]}…' has {len(label)} characters",
+                f"call it something of {LONGEST_LABEL} or fewer",
+            )
 
 
 def meant(folder: str, labels: tuple[str, ...] = LABELS) -> str:

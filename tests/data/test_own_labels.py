@@ -68,6 +68,16 @@ def test_pictures_beside_the_folders_or_in_a_splits_folder_have_no_label(tmp_pat
             load_dataset(path, own_labels=True)
 
 
+@pytest.mark.parametrize("listed", [True, False])
+def test_a_label_that_no_table_can_hold_is_refused(listed: bool, tmp_path: Path) -> None:
+    long = "b" * 65
+    folders(tmp_path, "bored", long)
+    if listed:
+        (tmp_path / "labels.txt").write_text(f"bored\n{long}\n")
+    with pytest.raises(FerEdgeError, match="the label 'bbbbbbbbbbbbbbbbbbbb…' has 65 characters"):
+        load_dataset(tmp_path, own_labels=True)
+
+
 def test_more_folders_than_labels_can_be_are_refused(tmp_path: Path) -> None:
     path = folders(tmp_path, *(f"person {number}" for number in range(101)))
     with pytest.raises(FerEdgeError, match="101 folders of different names, too many"):
