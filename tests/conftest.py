@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import subprocess
 from collections.abc import Generator, Iterator
 from dataclasses import replace
@@ -21,6 +22,8 @@ from fer_edge.data.ferplus import VOTE_COLUMNS
 from fer_edge.labels import LABELS, label_index
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# nohup ignores it, and what a test starts would inherit that
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
 WANTING = re.compile("install|could not import|takes no plugins")

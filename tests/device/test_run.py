@@ -8,9 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from functools import partial
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -379,10 +377,7 @@ def test_a_signal_ends_the_run_with_its_summary_and_a_whole_video(
 ):
     video = tmp_path / "out.avi"
     command = _command(bundle, "--video", long_clip, "--json", "--save", video)
-    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    # what nohup started, such as these tests, hands on that hanging up is ignored
-    unignored = partial(signal.signal, signal.SIGHUP, signal.SIG_DFL)
-    with subprocess.Popen(command, preexec_fn=unignored, **pipes) as it:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as it:
         first = json.loads(it.stdout.readline())
         it.send_signal(number)
         it.send_signal(number)  # timeout(1) and others send it twice
