@@ -20,16 +20,11 @@ from fer_edge.data.detection.frames import Composer, Composition, Truth  # noqa:
 from fer_edge.data.detection.photos import load_photos  # noqa: E402
 from fer_edge.detection import PARTS, decode, grid, logit  # noqa: E402
 from fer_edge.errors import FerEdgeError  # noqa: E402
-from fer_edge.train.averaging import Statistics, use_average  # noqa: E402
+from fer_edge.train.averaging import Statistics  # noqa: E402
 from fer_edge.train.detection.assigning import BACKGROUND, FACE, LEFT_ALONE, targets  # noqa: E402
 from fer_edge.train.detection.batches import FrameBatches  # noqa: E402
 from fer_edge.train.detection.losses import DetectionLoss, TaughtOverlap, overlaps  # noqa: E402
 from fer_edge.train.detection.mining import HardNegatives  # noqa: E402
-from fer_edge.train.detection.run import _statistics, _training_frames  # noqa: E402
-from fer_edge.train.detection.trainer import (  # noqa: E402
-    build_detection_trainer,
-    detector_of,
-)
 from fer_edge.train.models.detector import PRIOR, build_detector  # noqa: E402
 from fer_edge.train.recipe import load_recipe, override, parse_recipe  # noqa: E402
 
@@ -224,24 +219,6 @@ def test_empty_frames_that_the_network_takes_for_faces_are_shown_again() -> None
             assert (taught[place, :, 0] == BACKGROUND).all()
         usual = composer.frame(np.random.default_rng([1, 1, 8 * index + 2]))[0]
         np.testing.assert_array_equal(frames[2, ..., 0], usual)
-
-
-def test_averaged_weights_end_with_batch_norms_of_their_own() -> None:
-    options = [f"model.{name}={value}" for name, value in SMALL.items()]
-    size = ["frames.width=160", "frames.height=120", "frames.per_epoch=8", "fit.batch_size=4"]
-    recipe = override(load_recipe("detector"), [*options, *size, "fit.ema=0.5"])
-    frames = _training_frames(recipe, load_photos("synthetic"), {"train": Backgrounds()})
-    trainer = build_detection_trainer(recipe, len(frames))
-    trainer.fit(frames, shuffle=False, verbose=0)
-    statistics = _statistics(recipe, frames)
-    assert statistics.images.shape == (8, 120, 160)
-    use_average(trainer, statistics)
-    network = detector_of(trainer, recipe)
-    norm = next(
-        each for each in network.layers if isinstance(each, keras.layers.BatchNormalization)
-    )
-    seen = keras.Model(network.inputs, norm.input).predict(statistics.images[..., None], verbose=0)
-    np.testing.assert_allclose(np.array(norm.moving_mean), seen.mean(axis=(0, 1, 2)), rtol=1e-3)
 
 
 @pytest.mark.parametrize(

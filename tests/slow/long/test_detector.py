@@ -1,17 +1,24 @@
-"""A detector's run that was cut off."""
+"""A detector's run that was cut off, and what it ends with."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from fer_edge.chatter import import_keras
 from fer_edge.errors import FerEdgeError
 
-import_keras(backend="tensorflow")
+keras = import_keras(backend="tensorflow")
 
+from fer_edge.data.detection.backgrounds import Backgrounds  # noqa: E402
+from fer_edge.data.detection.photos import load_photos  # noqa: E402
+from fer_edge.train.averaging import use_average  # noqa: E402
 from fer_edge.train.checkpoints import Checkpoints  # noqa: E402
+from fer_edge.train.detection.run import _statistics, _training_frames  # noqa: E402
+from fer_edge.train.detection.trainer import build_detection_trainer, detector_of  # noqa: E402
+from fer_edge.train.recipe import load_recipe, override  # noqa: E402
 from fer_edge.train.run import train  # noqa: E402
 
 TINY = [
@@ -45,3 +52,20 @@ def test_a_run_that_was_cut_off_goes_through_the_same_numbers(
     assert resumed.metrics["test"] == whole.metrics["test"]
     for one, other in zip(resumed.state.history, whole.state.history, strict=True):
         assert {**one, "seconds": 0} == {**other, "seconds": 0}
+
+
+def test_averaged_weights_end_with_batch_norms_of_their_own() -> None:
+    settings = [*TINY, "frames.per_epoch=8", "fit.batch_size=4"]
+    recipe = override(load_recipe("detector"), settings)
+    frames = _training_frames(recipe, load_photos("synthetic"), {"train": Backgrounds()})
+    trainer = build_detection_trainer(recipe, len(frames))
+    trainer.fit(frames, shuffle=False, verbose=0)
+    statistics = _statistics(recipe, frames)
+    assert statistics.images.shape == (8, 120, 160)
+    use_average(trainer, statistics)
+    network = detector_of(trainer, recipe)
+    norm = next(
+        each for each in network.layers if isinstance(each, keras.layers.BatchNormalization)
+    )
+    seen = keras.Model(network.inputs, norm.input).predict(statistics.images[..., None], verbose=0)
+    np.testing.assert_allclose(np.array(norm.moving_mean), seen.mean(axis=(0, 1, 2)), rtol=1e-3)

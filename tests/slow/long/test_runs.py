@@ -1,0 +1,110 @@
+"""Runs of datasets that have something wrong, or that start from a network that is gone."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fer_edge.chatter import import_keras
+from fer_edge.data.dataset import Dataset
+from fer_edge.data.packed import write_packed
+from fer_edge.errors import FerEdgeError
+from fer_edge.evaluate import evaluate_path
+
+keras = import_keras()
+
+from fer_edge.export.source import open_run  # noqa: E402
+from fer_edge.train.checkpoints import Checkpoints  # noqa: E402
+from fer_edge.train.models import build_model  # noqa: E402
+from fer_edge.train.run import train  # noqa: E402
+
+RECIPE = """
+name = "blobs"
+[data]
+validation = ["PublicTest"]
+[model]
+name = "compact"
+width = 4
+[fit]
+epochs = 2
+batch_size = 32
+mixed_precision = "off"
+"""
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> str:
+    path = tmp_path / "blobs.toml"
+    path.write_text(RECIPE)
+    return str(path)
+
+
+@pytest.fixture
+def packed(blob_dataset: Dataset, tmp_path: Path) -> str:
+    path = tmp_path / "blobs.npz"
+    write_packed(blob_dataset, path)
+    return str(path)
+
+
+def test_leaked_images_are_left_out_of_training(
+    recipe: str, blob_dataset: Dataset, tmp_path: Path
+) -> None:
+    faces = blob_dataset.faces.copy()
+    faces[:5] = faces[-5:]
+    leaky = Dataset("leaky", blob_dataset.labels, faces, blob_dataset.targets, blob_dataset.splits)
+    write_packed(leaky, tmp_path / "leaky.npz")
+    settings = ["fit.epochs=1"]
+    kept = train(recipe, str(tmp_path / "leaky.npz"), output=tmp_path / "a", overrides=settings)
+    assert kept.metrics["test"]["leaked"] == 5
+    assert kept.metrics["test"]["unleaked"]["images"] == 91
+    dropped = train(
+        recipe,
+        str(tmp_path / "leaky.npz"),
+        output=tmp_path / "b",
+        overrides=settings,
+        drop_leaks_too=True,
+    )
+    assert dropped.metrics["test"]["leaked"] == 0
+
+
+def test_rows_that_training_left_out_are_left_out_by_whatever_reads_them_again(
+    recipe: str, blob_dataset: Dataset, tmp_path: Path
+) -> None:
+    data = tmp_path / "fer2013.csv"
+    few = blob_dataset.subset(np.r_[0:60, 448:470, 544:560])
+    pixels = (" ".join(map(str, face.ravel())) for face in few.faces)
+    rows = zip(few.targets, pixels, few.splits, strict=True)
+    lines = [f"{target},{text},{split}" for target, text, split in rows]
+    data.write_text("\n".join(["emotion,pixels,Usage", *lines, "3,1 2 3,Training", ""]))
+    with pytest.raises(FerEdgeError, match="--skip-bad"):
+        train(recipe, str(data), output=tmp_path / "run")
+    run = train(recipe, str(data), output=tmp_path / "run", skip_bad=True)
+    assert evaluate_path(run.folder, None).whole.images == 16
+    assert len(open_run(run.folder).dataset) == len(few)
+    again = train(None, str(data), output=run.folder, resume=True)
+    assert json.dumps(again.metrics) == json.dumps(run.metrics)
+
+
+def test_a_run_keeps_what_it_started_from(
+    recipe: str, packed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = tmp_path / "start.keras"
+    build_model("compact", 7, {"width": 4}).save(start)
+    save = Checkpoints.save
+
+    def tidied(self: Checkpoints, model: object, state: Any) -> None:
+        start.unlink(missing_ok=True)
+        save(self, model, state)  # type: ignore[arg-type]
+        if state.epoch == 1:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Checkpoints, "save", tidied)
+    run = train(recipe, packed, output=tmp_path / "run", start=str(start))
+    assert run.interrupted
+    monkeypatch.undo()
+    assert train(None, packed, output=tmp_path / "run", resume=True).state.epoch == 2
+    assert str(start) in (tmp_path / "run" / "recipe.toml").read_text()
