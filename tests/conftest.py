@@ -19,11 +19,26 @@ from maker import Maker, int8_model
 
 from fer_edge.data.dataset import Dataset
 from fer_edge.data.ferplus import VOTE_COLUMNS
+from fer_edge.data.packed import write_packed
 from fer_edge.labels import LABELS, label_index
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # nohup ignores it, and what a test starts would inherit that
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+SMALL_RECIPE = """
+name = "blobs"
+[data]
+validation = ["PublicTest"]
+[model]
+name = "compact"
+width = 4
+[fit]
+epochs = 2
+batch_size = 32
+learning_rate = 0.01
+mixed_precision = "off"
+"""
 
 Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
 WANTING = re.compile("install|could not import|takes no plugins")
@@ -67,6 +82,22 @@ def blob_dataset() -> Dataset:
     faces, targets = blobs(640, seed=3)
     splits = np.repeat(["Training", "PublicTest", "PrivateTest"], [448, 96, 96])
     return Dataset("blobs", LABELS, faces, targets, splits)
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> str:
+    """The file of a recipe that takes seconds."""
+    path = tmp_path / "blobs.toml"
+    path.write_text(SMALL_RECIPE)
+    return str(path)
+
+
+@pytest.fixture
+def packed(blob_dataset: Dataset, tmp_path: Path) -> str:
+    """The file of the blobs."""
+    path = tmp_path / "blobs.npz"
+    write_packed(blob_dataset, path)
+    return str(path)
 
 
 @pytest.fixture(scope="session")

@@ -5,22 +5,19 @@ from __future__ import annotations
 import io
 import json
 import subprocess
-import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from commands import fer_edge
 from keys import Signer
 from maker import Maker
-from repacked import with_manifest
 
 from fer_edge import shipped
 from fer_edge.bundle import INT8_TFLITE, MANIFEST, SIGNATURE, open_bundle, trust
 from fer_edge.bundle.archive import pack, unpack
 from fer_edge.bundle.minisign import read_secret_key
 from fer_edge.bundle.signing import extract, sign_bundle
-from fer_edge.cli import main
 from fer_edge.device.classifier import open_classifier
 from fer_edge.errors import FerEdgeError
 
@@ -145,7 +142,7 @@ def test_a_shipped_model_is_signed_by_its_name_into_a_file_that_can_be_written(
     monkeypatch.setattr("fer_edge.bundle.minisign.read_secret_key", lambda *given: ours.key)
 
     def complaint(*options: str) -> list[str]:
-        assert _fer_edge(monkeypatch, "bundle", "sign", "tiny", *options) == 2
+        assert fer_edge(monkeypatch, "bundle", "sign", "tiny", *options) == 2
         return capsys.readouterr().err.splitlines()
 
     assert complaint() == [
@@ -155,7 +152,7 @@ def test_a_shipped_model_is_signed_by_its_name_into_a_file_that_can_be_written(
     assert complaint("-o", ".")[0] == "fer-edge: . is a folder"
     assert complaint("-o", "none/x.fer")[0] == "fer-edge: there is no folder none"
     assert not list(mine.iterdir())
-    assert _fer_edge(monkeypatch, "bundle", "sign", "tiny", "-o", "x.fer") == 0
+    assert fer_edge(monkeypatch, "bundle", "sign", "tiny", "-o", "x.fer") == 0
     assert open_bundle(mine / "x.fer", keys=[ours.key.public]).signer is not None
 
 
@@ -247,14 +244,6 @@ def test_extract_writes_over_nothing_and_knows_its_members(signed: Path, tmp_pat
 # --- the commands ---------------------------------------------------------------------------------
 
 
-def _fer_edge(monkeypatch: pytest.MonkeyPatch, *arguments: str | Path) -> int:
-    """In this process, since a new one costs a second."""
-    monkeypatch.setattr(sys, "argv", ["fer-edge", *map(str, arguments)])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    return int(ended.value.code or 0)
-
-
 def test_keygen_sign_and_verify_work_together(
     bundle: Path,
     tmp_path: Path,
@@ -262,24 +251,24 @@ def test_keygen_sign_and_verify_work_together(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     key, target = tmp_path / "release", tmp_path / "x.fer"
-    assert _fer_edge(monkeypatch, "bundle", "keygen", "-W", "-o", key) == 0
+    assert fer_edge(monkeypatch, "bundle", "keygen", "-W", "-o", key) == 0
     secret = tmp_path / "release.key"
     assert read_secret_key(secret, lambda: "").public.id in capsys.readouterr().out
     options = ("--secret-key", secret, "--version", "3", "-o", target)
-    assert _fer_edge(monkeypatch, "bundle", "sign", bundle, *options) == 0
+    assert fer_edge(monkeypatch, "bundle", "sign", bundle, *options) == 0
     capsys.readouterr()
     checked = ("bundle", "verify", target, "--key", tmp_path / "release.pub")
-    assert _fer_edge(monkeypatch, *checked, "--json") == 0
+    assert fer_edge(monkeypatch, *checked, "--json") == 0
     found = json.loads(capsys.readouterr().out)
     assert found["signature"]["checked"]
     assert found["signature"]["version"] == 3
     assert found["replayed"][INT8_TFLITE] <= found["golden_tolerance"]
     assert found["exact"] == [INT8_TFLITE]
-    assert _fer_edge(monkeypatch, *checked) == 0
+    assert fer_edge(monkeypatch, *checked) == 0
     printed = capsys.readouterr().out
     assert "signature: by" in printed
     assert f"{INT8_TFLITE} gives the recorded bits by the reference kernels" in printed
-    assert _fer_edge(monkeypatch, "bundle", "keygen", "-W", "-o", key) == 2
+    assert fer_edge(monkeypatch, "bundle", "keygen", "-W", "-o", key) == 2
     assert "exists already" in capsys.readouterr().err
 
 
@@ -297,11 +286,11 @@ def test_a_password_comes_from_a_file_where_nobody_can_type(
     for written, code in (("secret\n", 0), ("wrong", 2)):
         (tmp_path / "password").write_text(written)
         password = ("--password-file", tmp_path / "password")
-        assert _fer_edge(monkeypatch, *command, *password) == code
+        assert fer_edge(monkeypatch, *command, *password) == code
     assert "wrong password" in capsys.readouterr().err
-    assert _fer_edge(monkeypatch, *command, "--password-file", tmp_path / "none") == 2
+    assert fer_edge(monkeypatch, *command, "--password-file", tmp_path / "none") == 2
     monkeypatch.setattr("sys.stdin", io.StringIO(""))
-    assert _fer_edge(monkeypatch, *command) == 2
+    assert fer_edge(monkeypatch, *command) == 2
     assert "--password-file" in capsys.readouterr().err
 
 
@@ -311,97 +300,9 @@ def test_a_password_is_typed_twice_for_a_new_key(
     typed = iter(["one", "two"])
     monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
     monkeypatch.setattr("getpass.getpass", lambda prompt: next(typed))
-    assert _fer_edge(monkeypatch, "bundle", "keygen", "-o", tmp_path / "k") == 2
+    assert fer_edge(monkeypatch, "bundle", "keygen", "-o", tmp_path / "k") == 2
     assert "the passwords differ" in capsys.readouterr().err
     assert not list(tmp_path.glob("k.*"))
-
-
-@pytest.mark.parametrize("form", [(), ("--json",)])
-def test_show_says_what_a_bundle_is(
-    maker: Maker,
-    ours: Signer,
-    form: tuple[str, ...],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    path = maker.bundle("shown.fer", name="[red]x[/red]", description="Small, for tests")
-    signed = ours.sign(path, tmp_path / "shown.fer", version=4)
-    assert _fer_edge(monkeypatch, "bundle", "show", signed, *form) == 0
-    shown = capsys.readouterr().out
-    for text in ("[red]x[/red]", "Small, for tests", "disgust", ours.key.public.id):
-        assert text in shown
-    if form:
-        assert json.loads(shown)["signature"]["version"] == 4
-        assert not json.loads(shown)["signature"]["checked"]
-    else:
-        assert "version 4 (not checked" in shown
-
-
-def test_show_says_what_was_seen_in_training_how_it_was_divided_and_what_it_began_as(
-    maker: Maker, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv("COLUMNS", "200")
-
-    def report(images: int, accuracy: float) -> dict[str, Any]:
-        estimate = {"value": accuracy, "low": accuracy, "high": accuracy}
-        return {"images": images, "accuracy": estimate, "macro_f1": estimate}
-
-    def shown(recipe: dict[str, Any], dataset: dict[str, Any], *own: Any) -> str:
-        metrics = dict(zip(("int8", "int8_unleaked"), own, strict=True)) | {"splits": ["Test"]}
-        path = maker.bundle("seen.fer", metrics=metrics, recipe=recipe, dataset=dataset)
-        assert _fer_edge(monkeypatch, "bundle", "show", path) == 0
-        return capsys.readouterr().out
-
-    division = {"how": "by-image", "leaky": True}
-    text = shown({"name": "x"}, {"division": division}, report(90, 0.8), report(20, 0.5))
-    assert "accuracy 80.0% (80.0% – 80.0%), macro-F1 80.0%, 90 images on Test, 70 of them" in text
-    assert "70 of them seen in training" in text
-    assert "20 images on Test, without these" in text
-    assert "LEAKY: oversampled before dividing" in text
-    text = shown({"name": "x"}, {"division": None}, report(90, 0.8), report(90, 0.8))
-    assert text.count("int8 ") == 1
-    assert "seen in" not in text
-    assert "divi" not in text
-    base = {"name": "edge-nano", "sha256": "ab" * 32, "dataset": {"name": "fer2013"}}
-    text = shown({"name": "x", "base": base}, {}, report(90, 0.8), None)
-    assert "90 images on Test, 90 of them seen in fine-tuning" in text
-    assert "fine-tuned from  edge-nano abababababababab, trained on fer2013" in text
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        lambda stored: stored["tools"].update({"\x1b[2J\x1b[1;1Hsignature": "checked"}),
-        lambda stored: stored["metrics"].update(detection={"x": 1}),
-        lambda stored: stored["metrics"]["int8"]["accuracy"].update(value=10**400),
-    ],
-)
-def test_show_prints_one_line_of_a_manifest_that_would_deceive_or_break_it(
-    packed: bytes,
-    place: Path,
-    change: Callable[[dict[str, Any]], None],
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    place.write_bytes(with_manifest(packed, change))
-    assert _fer_edge(monkeypatch, "bundle", "show", place) == 2
-    shown = capsys.readouterr()
-    assert shown.out == ""
-    wrong, _ = shown.err.splitlines()
-    assert "is damaged: its manifest." in wrong
-    assert wrong.isprintable()
-
-
-def test_an_unsigned_bundle_is_shown_without_cryptography(bundle: Path) -> None:
-    code = (
-        "import sys; sys.argv = ['fer-edge', 'bundle', 'show', sys.argv[1]]\n"
-        "from fer_edge.cli import app; app(standalone_mode=False)\n"
-        "sys.exit('cryptography' in sys.modules or 'ai_edge_litert' in sys.modules)"
-    )
-    done = subprocess.run([sys.executable, "-c", code, bundle], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert "none" in done.stdout
 
 
 def test_run_refuses_an_unsigned_bundle_in_one_line(
@@ -417,9 +318,9 @@ def test_run_refuses_an_unsigned_bundle_in_one_line(
     (tmp_path / "pictures").mkdir()
     cv2.imwrite(str(tmp_path / "pictures" / "a.png"), np.zeros((64, 64), np.uint8))
     command = ("run", bundle, "--images", tmp_path / "pictures")
-    assert _fer_edge(monkeypatch, *command) == 0
+    assert fer_edge(monkeypatch, *command) == 0
     capsys.readouterr()
-    assert _fer_edge(monkeypatch, *command, "--key", ours.public) == 2
+    assert fer_edge(monkeypatch, *command, "--key", ours.public) == 2
     first, second = capsys.readouterr().err.strip().splitlines()
     assert "is not signed" in first
     assert second.startswith("  → ")
@@ -431,7 +332,7 @@ def test_run_refuses_an_unsigned_bundle_in_one_line(
 def test_every_command_has_an_example_in_its_help(
     command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert _fer_edge(monkeypatch, "bundle", command, "--help") == 0
+    assert fer_edge(monkeypatch, "bundle", command, "--help") == 0
     assert f"Example: fer-edge bundle {command}" in capsys.readouterr().out
 
 
@@ -444,13 +345,13 @@ def test_what_is_no_bundle_is_one_line_for_every_command(
 ) -> None:
     pytest.importorskip("cryptography")
     monkeypatch.chdir(tmp_path)
-    assert _fer_edge(monkeypatch, "bundle", "keygen", "-W") == 0
+    assert fer_edge(monkeypatch, "bundle", "keygen", "-W") == 0
     (tmp_path / "bad.fer").write_bytes(b"no bundle at all, but more than 22 bytes")
     before = set(tmp_path.iterdir())
     for name in ("bad.fer", "none.fer", "."):
         capsys.readouterr()
         where = ["--to", "installed"] if command == "install" else []
-        assert _fer_edge(monkeypatch, "bundle", command, name, *where) == 2
+        assert fer_edge(monkeypatch, "bundle", command, name, *where) == 2
         wrong, remedy = capsys.readouterr().err.strip().splitlines()
         assert wrong.startswith("fer-edge: ")
         assert remedy.startswith("  → ")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -354,113 +353,6 @@ def test_camera_without_a_number_is_camera_0(bundle):
     done = _user("--camera", bundle)
     assert done.returncode == 2
     assert "/dev/video0" in done.stderr
-
-
-@pytest.fixture(scope="module")
-def long_clip(tmp_path_factory: pytest.TempPathFactory, clip) -> Path:
-    """The clip over and over, about a minute's work."""
-    path = tmp_path_factory.mktemp("long") / "long.avi"
-    with open_source(video=clip.path, colour=True) as source:
-        pictures = [frame.colour for frame in source.frames()]
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 25, (320, 180))
-    for number in range(4000):
-        writer.write(pictures[number % len(pictures)])
-    writer.release()
-    return path
-
-
-@pytest.mark.parametrize(
-    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 0), (signal.SIGHUP, 130)]
-)
-def test_a_signal_ends_the_run_with_its_summary_and_a_whole_video(
-    bundle, long_clip, tmp_path, number, code
-):
-    video = tmp_path / "out.avi"
-    command = _command(bundle, "--video", long_clip, "--json", "--save", video)
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as it:
-        first = json.loads(it.stdout.readline())
-        it.send_signal(number)
-        it.send_signal(number)  # timeout(1) and others send it twice
-        rest, messages = it.communicate(timeout=30)
-    assert it.returncode == code, messages
-    summary = json.loads(rest.splitlines()[-1])
-    assert first["frame"] == 0
-    assert summary["interrupted"] is True
-    frames = cv2.VideoCapture(str(video)).get(cv2.CAP_PROP_FRAME_COUNT)
-    assert 0 < frames == summary["frames"]["read"] < 4000
-    assert list(tmp_path.iterdir()) == [video]
-
-
-def test_a_closed_pipe_ends_the_run_quietly(bundle, long_clip):
-    command = _command(bundle, "--video", long_clip, "--json")
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as it:
-        it.stdout.readline()
-        it.stdout.close()
-        assert it.wait(timeout=30) == 0
-        assert "no signature was checked" in it.stderr.readline()
-        assert it.stderr.read() == ""
-
-
-def _python(code: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
-
-
-def test_the_device_stage_imports_neither_training_nor_plotting():
-    done = _python(
-        "import sys, fer_edge.device, fer_edge.device.run, fer_edge.device.doctor\n"
-        "heavy = {'tensorflow', 'keras', 'matplotlib', 'fer_edge.train', 'fer_edge.export',"
-        " 'fer_edge.data'}\n"
-        "print(*sorted(heavy & set(sys.modules)))"
-    )
-    assert done.stderr == ""
-    assert done.stdout.strip() == ""
-
-
-def test_a_run_loads_neither_training_nor_plotting(bundle, clip):
-    done = _python(
-        "import sys; from pathlib import Path; from fer_edge.device.run import RunOptions, run\n"
-        f"run(RunOptions(bundle=Path({str(bundle)!r}), video=Path({str(clip.path)!r}),"
-        " max_frames=3))\n"
-        "print('loaded:', *sorted({'tensorflow', 'keras', 'matplotlib'} & set(sys.modules)))"
-    )
-    assert done.stdout.splitlines()[-1].strip() == "loaded:", done.stderr
-
-
-_WITHOUT = """
-import sys
-from importlib.machinery import PathFinder
-class Blind(PathFinder):
-    @classmethod
-    def find_spec(cls, name, path=None, target=None):
-        absent = name.partition(".")[0] in {absent!r}
-        return None if absent else PathFinder.find_spec(name, path, target)
-sys.meta_path[:] = [Blind if finder is PathFinder else finder for finder in sys.meta_path]
-from fer_edge.cli import main
-sys.argv = ["fer-edge", *{arguments!r}]
-main()
-"""
-
-
-def _without(absent: set[str], *arguments: object) -> subprocess.CompletedProcess[str]:
-    return _python(_WITHOUT.format(absent=absent, arguments=[str(word) for word in arguments]))
-
-
-@pytest.mark.parametrize("absent", [{"cv2"}, {"ai_edge_litert", "tflite_runtime", "onnxruntime"}])
-def test_a_missing_extra_is_named(absent, bundle, clip):
-    done = _without(absent, "run", bundle, "--video", clip.path)
-    assert done.returncode == 2
-    assert "fer-edge[device]" in done.stderr
-    assert len(done.stderr.splitlines()) == 2
-
-
-def test_doctor_works_on_a_base_install(tmp_path):
-    absent = {"cv2", "ai_edge_litert", "tflite_runtime", "onnxruntime", "tensorflow", "keras"}
-    done = _without(absent, "doctor", "--json")
-    assert done.returncode == 0, done.stderr
-    states = {finding["topic"]: finding for finding in json.loads(done.stdout)["findings"]}
-    assert states["OpenCV"]["state"] == states["model runtime"]["state"] == "missing"
-    assert "fer-edge[device]" in states["OpenCV"]["remedy"]
-    assert states["training"]["state"] == "absent"
 
 
 def test_real_clips_run_whole_and_fast_enough(real_data, bundle, capsys):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -18,13 +19,63 @@ from fer_edge.device.detectors import open_detector
 from fer_edge.device.outputs.base import OutputClosed
 from fer_edge.device.outputs.log import LogFile
 from fer_edge.device.run import RunOptions, _End, _finish, run
+from fer_edge.device.sources import open_source
 from fer_edge.errors import FerEdgeError
 from fer_edge.shipped import shipped_detector
 
 
+def _command(*arguments: object) -> list[str]:
+    return [sys.executable, "-m", "fer_edge", *map(os.fspath, arguments)]
+
+
 def _user(*arguments: object, **options) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "fer_edge", *map(os.fspath, arguments)]
+    command = _command(*arguments)
     return subprocess.run(command, capture_output=True, text=True, timeout=60, **options)
+
+
+@pytest.fixture(scope="module")
+def long_clip(tmp_path_factory: pytest.TempPathFactory, clip) -> Path:
+    """The clip over and over, about a minute's work."""
+    path = tmp_path_factory.mktemp("long") / "long.avi"
+    with open_source(video=clip.path, colour=True) as source:
+        pictures = [frame.colour for frame in source.frames()]
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 25, (320, 180))
+    for number in range(4000):
+        writer.write(pictures[number % len(pictures)])
+    writer.release()
+    return path
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 0), (signal.SIGHUP, 130)]
+)
+def test_a_signal_ends_the_run_with_its_summary_and_a_whole_video(
+    bundle, long_clip, tmp_path, number, code
+):
+    video = tmp_path / "out.avi"
+    command = _command("run", bundle, "--video", long_clip, "--json", "--save", video)
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as it:
+        first = json.loads(it.stdout.readline())
+        it.send_signal(number)
+        it.send_signal(number)  # timeout(1) and others send it twice
+        rest, messages = it.communicate(timeout=30)
+    assert it.returncode == code, messages
+    summary = json.loads(rest.splitlines()[-1])
+    assert first["frame"] == 0
+    assert summary["interrupted"] is True
+    frames = cv2.VideoCapture(str(video)).get(cv2.CAP_PROP_FRAME_COUNT)
+    assert 0 < frames == summary["frames"]["read"] < 4000
+    assert list(tmp_path.iterdir()) == [video]
+
+
+def test_a_closed_pipe_ends_the_run_quietly(bundle, long_clip):
+    command = _command("run", bundle, "--video", long_clip, "--json")
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as it:
+        it.stdout.readline()
+        it.stdout.close()
+        assert it.wait(timeout=30) == 0
+        assert "no signature was checked" in it.stderr.readline()
+        assert it.stderr.read() == ""
 
 
 @pytest.fixture

@@ -23,34 +23,6 @@ from fer_edge.train.models import build_model  # noqa: E402
 from fer_edge.train.recipe import load_recipe, override  # noqa: E402
 from fer_edge.train.run import batch_norm_check, train  # noqa: E402
 
-RECIPE = """
-name = "blobs"
-[data]
-validation = ["PublicTest"]
-[model]
-name = "compact"
-width = 4
-[fit]
-epochs = 2
-batch_size = 32
-learning_rate = 0.01
-mixed_precision = "off"
-"""
-
-
-@pytest.fixture
-def recipe(tmp_path: Path) -> str:
-    path = tmp_path / "blobs.toml"
-    path.write_text(RECIPE)
-    return str(path)
-
-
-@pytest.fixture
-def packed(blob_dataset: Dataset, tmp_path: Path) -> str:
-    path = tmp_path / "blobs.npz"
-    write_packed(blob_dataset, path)
-    return str(path)
-
 
 def test_a_run_folder_holds_what_the_documentation_lists(
     recipe: str, packed: str, tmp_path: Path, blob_dataset: Dataset

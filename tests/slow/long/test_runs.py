@@ -22,33 +22,6 @@ from fer_edge.train.checkpoints import Checkpoints  # noqa: E402
 from fer_edge.train.models import build_model  # noqa: E402
 from fer_edge.train.run import train  # noqa: E402
 
-RECIPE = """
-name = "blobs"
-[data]
-validation = ["PublicTest"]
-[model]
-name = "compact"
-width = 4
-[fit]
-epochs = 2
-batch_size = 32
-mixed_precision = "off"
-"""
-
-
-@pytest.fixture
-def recipe(tmp_path: Path) -> str:
-    path = tmp_path / "blobs.toml"
-    path.write_text(RECIPE)
-    return str(path)
-
-
-@pytest.fixture
-def packed(blob_dataset: Dataset, tmp_path: Path) -> str:
-    path = tmp_path / "blobs.npz"
-    write_packed(blob_dataset, path)
-    return str(path)
-
 
 def test_leaked_images_are_left_out_of_training(
     recipe: str, blob_dataset: Dataset, tmp_path: Path
