@@ -112,24 +112,55 @@ def open_source(path: Path, complete: Callable[[str], bool]) -> Iterator[Entries
 def _folder_entries(folder: Path, stack: ExitStack, complete: Callable[[str], bool]) -> Entries:
     entries: list[Entry] = []
     rest: list[Iterator[Entry]] = []
-    for root, folders, files in os.walk(folder, onerror=_raise):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for file in sorted(files):
-            path = Path(root) / file
+    for root, files in _walk(folder):
+        for file in files:
+            path = root / file
             name = path.relative_to(folder).as_posix()
+            if file.startswith("."):
+                continue
+            _refuse_dangling(path)
             if _NESTED.fullmatch(name):
                 inner = _file_entries(path, stack, complete)
                 within = partial(_within, name.split(".")[0])
                 entries += map(within, inner)
                 rest.append(map(within, inner.look_on()))
-            elif not file.startswith("."):
+            else:
                 entries.append(Entry(name, str(path), partial(_open_plain, path)))
         _refuse_crowd(str(folder), len(entries))
     return Entries(entries, chain.from_iterable(rest))
 
 
+def _walk(folder: Path) -> Iterator[tuple[Path, list[str]]]:
+    """Every folder with its files' names, sorted; linked folders come last, and each once.
+
+    So a link that leads back above, or to what lies in the folder anyway, adds nothing.
+    """
+    seen: set[tuple[int, int]] = set()
+    starts = [folder]
+    for start in starts:
+        for root, folders, files in os.walk(start, onerror=_raise):
+            status = os.stat(root)
+            known = (status.st_dev, status.st_ino)
+            if start is not folder and known in seen:
+                folders.clear()
+                continue
+            seen.add(known)
+            folders[:] = sorted(name for name in folders if not name.startswith("."))
+            starts += [path for name in folders if (path := Path(root) / name).is_symlink()]
+            yield Path(root), sorted(files)
+
+
 def _within(folder: str, entry: Entry) -> Entry:
     return replace(entry, name=f"{folder}/{entry.name}")
+
+
+def _refuse_dangling(path: Path) -> None:
+    # it may have been a whole folder of pictures, on a disk that is not mounted
+    if path.is_symlink() and not path.exists():
+        raise FerEdgeError(
+            f"{path} is a link that leads nowhere",
+            "mount or restore what it leads to, or remove it",
+        )
 
 
 def _raise(error: OSError) -> None:
@@ -182,16 +213,19 @@ def _open_plain(path: Path) -> BinaryIO:
 
 
 def _zip_entries(archive: zipfile.ZipFile, path: Path) -> list[Entry]:
-    members = [member for member in archive.infolist() if not member.is_dir()]
+    members = [each for each in archive.infolist() if not each.filename.endswith(("/", "\\"))]
     _refuse_crowd(path.name, len(members))
     _refuse_bomb(path, sum(member.file_size for member in members))
     if any(member.flag_bits & 1 for member in members):
         raise FerEdgeError(f"{path.name} is encrypted", "unpack it with its password first")
     entries = []
     for member in members:
-        where = f"{path.name}:{member.filename}"
+        name = member.filename
+        if "/" not in name:  # Windows PowerShell writes what the format forbids
+            name = name.replace("\\", "/")
+        where = f"{path.name}:{name}"
         opened = partial(_open_member, partial(archive.open, member), where)
-        entries.append(Entry(member.filename, where, opened))
+        entries.append(Entry(name, where, opened))
     return entries
 
 

@@ -8,11 +8,12 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from fer_edge.archives import open_source
+from fer_edge.data.image_folder import tell_of_others
 from fer_edge.data.images import SMALLEST_SIDE
 from fer_edge.data.own_labels import LABELS_FILE, MOST_BYTES
 from fer_edge.errors import FerEdgeError
 from fer_edge.face import Pixels, crop_face
-from fer_edge.files import atomic_folder
+from fer_edge.files import atomic_folder, is_picture
 
 if TYPE_CHECKING:
     from fer_edge.device.detectors import Detector
@@ -47,6 +48,8 @@ class Cropped:
 def crop_photos(photos: Path, source: Source, detector: Detector, folder: Path) -> Cropped:
     """Write the largest face of each photograph as 48×48 gray PNG, under the photograph's path.
 
+    Files among them that are no pictures by their names are told in a warning.
+
     Args:
         photos: the folder or archive, or the one photograph; its labels.txt is copied.
         source: gives its pictures.
@@ -57,7 +60,7 @@ def crop_photos(photos: Path, source: Source, detector: Detector, folder: Path) 
         FerEdgeError: no face in any of them, none can be read, or the folder cannot be written.
     """
     _require_empty(folder, photos)
-    labels = _labels_of(photos)
+    labels = _look_around(photos)
     faces: dict[str, Pixels] = {}
     several, without = 0, []
     with source:
@@ -106,9 +109,13 @@ def _require_empty(folder: Path, photos: Path) -> None:
         )
 
 
-def _labels_of(photos: Path) -> bytes | None:
-    """The labels.txt of a folder or an archive, where there is one."""
+def _look_around(photos: Path) -> bytes | None:
+    """The labels.txt of a folder or an archive, where there is one; warns of other files."""
     with open_source(photos, complete=lambda name: False) as entries:
+        visible = [entry for entry in entries if not entry.basename.startswith(".")]
+        others = [entry for entry in visible if not is_picture(entry.name)]
+        if len(others) < len(visible):
+            tell_of_others(others)
         for entry in entries:
             if entry.basename == LABELS_FILE:
                 with entry.open() as stream:

@@ -54,7 +54,7 @@ def read_pictures(
     """
     name = name or path.resolve().name.split(".")[0]
     pictures = [_place(entry, labels) for entry in entries if is_picture(entry.name)]
-    _tell_of_others(entries, labels)
+    tell_of_others(_others(entries, labels))
     _refuse_unknown_labels(pictures, labels, rejects, path)
     pictures = [picture for picture in pictures if picture.target is not None]
     several = len({picture.group for picture in pictures}) > 1
@@ -115,8 +115,20 @@ def _place(entry: Entry, labels: tuple[str, ...]) -> _Picture:
     return _Picture(entry, folder, above[-1] if above else "", label_index(folder, labels), split)
 
 
-def _tell_of_others(entries: Sequence[Entry], labels: tuple[str, ...]) -> None:
-    """Warn of files in labels' folders, and in those beside them, whose names are no picture's."""
+def tell_of_others(others: Sequence[Entry]) -> None:
+    """Warn of files whose names are no picture's, if there are any; a labels.txt does not count."""
+    others = [entry for entry in others if entry.basename != LABELS_FILE]
+    if others:
+        log.warning(
+            "%s left out, such as %s: pictures end in %s",
+            "1 other file was" if len(others) == 1 else f"{len(others):,} other files were",
+            others[0].where,
+            ", ".join(PICTURES),
+        )
+
+
+def _others(entries: Sequence[Entry], labels: tuple[str, ...]) -> list[Entry]:
+    """Files in labels' folders, and in those beside them, whose names are no picture's."""
     folders = {PurePosixPath(entry.name).parent for entry in entries if is_picture(entry.name)}
     places = {folder.parent for folder in folders if folder.name}
     others = []
@@ -126,14 +138,7 @@ def _tell_of_others(entries: Sequence[Entry], labels: tuple[str, ...]) -> None:
         hidden = entry.basename.startswith(".")
         if folder.name and is_label and not hidden and not is_picture(entry.name):
             others.append(entry)
-    others = [entry for entry in others if entry.basename != LABELS_FILE]
-    if others:
-        log.warning(
-            "%s left out, such as %s: pictures end in %s",
-            "1 other file was" if len(others) == 1 else f"{len(others):,} other files were",
-            others[0].where,
-            ", ".join(PICTURES),
-        )
+    return others
 
 
 def _refuse_unknown_labels(

@@ -8,7 +8,7 @@ from fer_edge.archives import Entry
 from fer_edge.data.rejects import log
 from fer_edge.data.splits import split_name
 from fer_edge.errors import FerEdgeError, nearest
-from fer_edge.labels import LABELS, SPELLINGS, label_index
+from fer_edge.labels import LABELS, SPELLINGS, label_index, plain
 
 LABELS_FILE = "labels.txt"
 """Beside folders of pictures: labels of one's own, a line each, in index order."""
@@ -35,7 +35,7 @@ def listed_labels(entry: Entry) -> tuple[str, ...]:
             lines = stream.read(MOST_BYTES).decode("utf-8-sig").split("\n")
     except UnicodeDecodeError as error:
         raise FerEdgeError(f"{entry.where} is not text", "write a label a line") from error
-    labels = [line.strip().lower() for line in lines if line.strip()]
+    labels = [plain(line) for line in lines if line.strip()]
     if not 2 <= len(labels) <= MOST_LABELS or len(set(labels)) < len(labels):
         raise FerEdgeError(
             f"{entry.where} has {len(labels)} labels, {len(set(labels))} of them different",
@@ -58,7 +58,7 @@ def folder_labels(folders: Iterable[str], where: str) -> tuple[str, ...]:
     Raises:
         FerEdgeError: too many different ones, or a long one.
     """
-    names = {name.strip().lower() for name in folders if name and split_name(name) is None}
+    names = {plain(name) for name in folders if name and split_name(name) is None}
     own = {name for name in names if label_index(name) is None}
     if not own or any(meant(name) for name in own):
         return LABELS
@@ -84,4 +84,4 @@ def _refuse_long(labels: Iterable[str], where: str) -> None:
 def meant(folder: str, labels: tuple[str, ...] = LABELS) -> str:
     """``did you mean 'happy'?`` where a folder's name is nearly a label's; else empty."""
     known = {*labels, *(word for word, label in SPELLINGS.items() if label in labels)}
-    return nearest(folder.strip().lower(), sorted(known), ALIKE)
+    return nearest(plain(folder), sorted(known), ALIKE)

@@ -95,6 +95,27 @@ def test_what_was_left_out_is_told_by_name(tmp_path: Path) -> None:
     assert "1 faces out of 2 pictures" in told
 
 
+def test_pictures_of_a_kind_that_is_not_read_are_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    photos = write(tmp_path / "photos", {"happy/1.png": scene((0, 150))})
+    (photos / "labels.txt").write_text("happy\nsad\n")
+    for name in ("sad/2.heic", "3.HEIC", ".hidden"):
+        (photos / name).parent.mkdir(exist_ok=True)
+        (photos / name).write_bytes(b"")
+    assert crop(photos, "-o", tmp_path / "faces").exit_code == 0
+    (told,) = (record.getMessage() for record in caplog.records)
+    assert told.startswith(f"2 other files were left out, such as {photos / '3.HEIC'}: pictures")
+
+
+def test_a_zip_with_backslashes_gives_folders(tmp_path: Path) -> None:
+    picture = cv2.imencode(".png", scene((0, 150)))[1].tobytes()
+    photos = pack(tmp_path / "photos.zip", {"mine\\sad\\1.png": picture, "..\\2.png": picture})
+    assert crop(photos, "-o", tmp_path / "a" / "faces").exit_code == 0
+    written = {str(file.relative_to(tmp_path)) for file in tmp_path.rglob("*.png")}
+    assert written == {"a/faces/mine/sad/1.png", "a/faces/2.png"}
+
+
 def test_pictures_that_differ_in_their_suffixes_alone_give_a_file_each(tmp_path: Path) -> None:
     pictures = {f"happy/1{suffix}": scene((n, 150)) for n, suffix in enumerate((".jpg", ".png"))}
     crop(write(tmp_path / "photos", pictures), "-o", tmp_path / "faces")

@@ -60,6 +60,34 @@ def test_kaggles_folders_give_labels_and_all_three_splits(form: str, tmp_path: P
     assert loaded.name == "faces"
 
 
+def test_a_linked_folder_is_read_as_the_folder_it_leads_to_and_once(tmp_path: Path) -> None:
+    stored = {"disk/a/1.png": encoded(FACES[1]), "disk/b/2.png": encoded(FACES[2])}
+    spread(tmp_path, stored | {"mine/sad/3.png": encoded(FACES[0])})
+    mine = tmp_path / "mine"
+    (mine / "happy").symlink_to("../disk/a")
+    (mine / "fear").symlink_to(tmp_path / "disk" / "b")
+    (mine / "also sad").symlink_to("sad")
+    (tmp_path / "disk" / "b" / "back").symlink_to(mine)
+    loaded = load_dataset(mine)
+    np.testing.assert_array_equal(loaded.faces, FACES[[2, 1, 0]])
+    assert [LABELS[target] for target in loaded.targets] == ["fear", "happy", "sad"]
+
+
+def test_a_link_that_leads_nowhere_is_refused(tmp_path: Path) -> None:
+    path = spread(tmp_path / "mine", {"sad/1.png": encoded(FACES[0])})
+    (path / "happy").symlink_to(tmp_path / "disk" / "happy")
+    with pytest.raises(FerEdgeError, match=r"mine/happy is a link that leads nowhere") as refused:
+        load_dataset(path, skip_bad=True)
+    assert "mount" in refused.value.hint
+
+
+def test_backslashes_in_a_zips_names_divide_folders(tmp_path: Path) -> None:
+    windows = {f"faces\\{name}".replace("/", "\\"): data for name, data in KAGGLE.items()}
+    path = pack(tmp_path / "faces.zip", windows | {"faces\\train\\": b""})
+    expected = load_dataset(spread(tmp_path / "faces", KAGGLE))
+    assert load_dataset(path).fingerprint() == expected.fingerprint()
+
+
 def test_usual_spellings_of_labels_and_splits_are_understood(tmp_path: Path) -> None:
     names = [
         "Train/Anger/a.png",

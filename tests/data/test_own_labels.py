@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from pathlib import Path
 
 import cv2
@@ -37,6 +38,15 @@ def test_folders_that_are_not_all_known_labels_name_the_labels(
 ) -> None:
     assert load_dataset(folders(tmp_path, *names), own_labels=True).labels == labels
     assert (", ".join(labels) in caplog.text) is (labels != LABELS)
+
+
+def test_a_label_with_an_accent_is_one_however_it_is_spelt_out(tmp_path: Path) -> None:
+    composed, decomposed = (unicodedata.normalize(form, "Fröhlich") for form in ("NFC", "NFD"))
+    path = folders(tmp_path, f"train/{decomposed}", f"test/{composed}", "train/wach", "test/wach")
+    assert load_dataset(path, own_labels=True).labels == ("fröhlich", "wach")
+    for form in (composed, decomposed):
+        (path / "labels.txt").write_text(f"wach\n{form}\n", encoding="utf-8")
+        assert load_dataset(path).labels == ("wach", "fröhlich")
 
 
 @pytest.mark.parametrize("own_labels", [True, False])
