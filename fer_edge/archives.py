@@ -139,7 +139,7 @@ def _walk(folder: Path) -> Iterator[tuple[Path, list[str]]]:
     starts = [folder]
     for start in starts:
         for root, folders, files in os.walk(start, onerror=_raise):
-            status = os.stat(root)
+            status = Path(root).stat()
             known = (status.st_dev, status.st_ino)
             if start is not folder and known in seen:
                 folders.clear()
@@ -158,8 +158,7 @@ def _refuse_dangling(path: Path) -> None:
     # it may have been a whole folder of pictures, on a disk that is not mounted
     if path.is_symlink() and not path.exists():
         raise FerEdgeError(
-            f"{path} is a link that leads nowhere",
-            "mount or restore what it leads to, or remove it",
+            f"{path} is a link that leads nowhere", "mount what it leads to, or remove the link"
         )
 
 
