@@ -10,6 +10,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+FULL_CLOCK = "echo performance | sudo tee /sys/devices/system/cpu/cpufreq/policy*/scaling_governor"
+"""The command after which the cores keep their highest clock, until the next boot."""
+
 _THROTTLE_BITS = {
     0: "under-voltage",
     1: "frequency capped",

@@ -19,10 +19,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from fer_edge import __version__
-from fer_edge.board import Board, Health, read_board, read_health
+from fer_edge.board import FULL_CLOCK, Board, Health, read_board, read_health
 from fer_edge.bundle import open_bundle
 from fer_edge.device.install import CURRENT, installed_folder, installed_keys
-from fer_edge.device.model_store import MODELS, YUNET_FILE, fetch, stored
+from fer_edge.device.model_store import MODELS, YUNET_FILE, fetch, is_stored, stored
 from fer_edge.device.sources.picamera import find_ribbon_cameras
 from fer_edge.device.sources.v4l2 import find_usb_cameras
 from fer_edge.errors import FerEdgeError
@@ -157,9 +157,8 @@ def _windows(build: list[str]) -> Finding:
 def _detector() -> Finding:
     if shipped_detector():
         return Finding("face detector", "ok", "own, which came with the package")
-    path = stored(YUNET_FILE)
-    if path.is_file():
-        return Finding("face detector", "ok", f"yunet, {path}")
+    if is_stored(YUNET_FILE):
+        return Finding("face detector", "ok", f"yunet, {stored(YUNET_FILE)}")
     return Finding(
         "face detector",
         "ok",
@@ -275,15 +274,16 @@ def _health(health: Health) -> Iterator[Finding]:
             "governor",
             "ok",
             health.governor,
-            ""
-            if steady
-            else "for the steadiest latency: sudo cpupower frequency-set -g performance",
+            "" if steady else f"for the steadiest latency: {FULL_CLOCK}",
         )
 
 
 def _bundles() -> Finding:
     found = [str(path) for path in sorted([*Path("bundles").glob("*.fer"), *Path().glob("*.fer")])]
-    folder = installed_folder()
+    try:
+        folder = installed_folder()
+    except FerEdgeError as error:
+        return Finding("bundles", "warning", error.message, error.hint)
     if folder is not None:
         try:
             found.append(f"{folder / CURRENT}, installed: {_described(folder / CURRENT)}")

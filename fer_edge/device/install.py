@@ -23,12 +23,13 @@ from fer_edge.bundle import Bundle, open_bundle
 from fer_edge.bundle.minisign import PublicKey
 from fer_edge.bundle.trust import and_package_key, trusted_keys
 from fer_edge.device.classifier import Classifier, open_classifier, refuse_detector
+from fer_edge.device.folders import MACHINE, data_folder, share
 from fer_edge.errors import FerEdgeError
 from fer_edge.files import atomic_path, explain, sha256
 
 CURRENT = "current.fer"
 """The link to the installed bundle."""
-SYSTEM_FOLDER = Path("/var/lib/fer-edge/bundles")
+SYSTEM_FOLDER = MACHINE / "bundles"
 """Where root installs bundles, for every user of the machine."""
 SERVICE = Path("/etc/systemd/system/fer-edge.service")
 """The unit that device/install.sh installs."""
@@ -59,20 +60,31 @@ class Installed:
 
 def default_folder() -> Path:
     """Where bundles are installed: for the whole machine as root, else for this user."""
-    if os.geteuid() == 0:
-        return SYSTEM_FOLDER
-    data = os.environ.get("XDG_DATA_HOME") or os.path.expanduser("~/.local/share")  # noqa: PTH111
-    return Path(data) / "fer-edge" / "bundles"
+    return data_folder() / "bundles"
 
 
 def installed_folder() -> Path | None:
-    """The user's folder, else the machine's, where bundles are installed; None without any."""
+    """The user's folder, else the machine's, where bundles are installed; None without any.
+
+    Raises:
+        FerEdgeError: one of the folders is closed to this user.
+    """
     return next(filter(is_installation, (default_folder(), SYSTEM_FOLDER)), None)
 
 
 def is_installation(folder: Path) -> bool:
-    """Whether bundles are installed in a folder."""
-    return (folder / CURRENT).is_symlink()
+    """Whether bundles are installed in a folder.
+
+    Raises:
+        FerEdgeError: the folder is closed to this user.
+    """
+    try:
+        return (folder / CURRENT).is_symlink()
+    except PermissionError as error:
+        raise FerEdgeError(
+            f"cannot read {folder}: permission denied",
+            f"let every user read it: sudo chmod a+rx {folder.parent} {folder}",
+        ) from error
 
 
 def installed_keys(keys: Sequence[PublicKey] | None = None) -> Sequence[PublicKey] | None:
@@ -131,6 +143,7 @@ def install(
                 )
             with _told_of(bundle, copy):
                 open_classifier(copy, keys=installed_keys(keys))
+        share(target)
         # a current bundle that has gone bad is no bundle to go back to
         kept = current if current and _opened(current) else _previous(folder)
         _point(folder, target)
@@ -259,6 +272,8 @@ def _locked(folder: Path) -> Iterator[None]:
     """Only one installation at a time; the lock goes with the process, however that ends."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        for path in (folder, *_numbered(folder)):
+            share(path)
         with (folder / ".lock").open("w") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

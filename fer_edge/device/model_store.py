@@ -11,8 +11,9 @@ import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
+from fer_edge.device import folders
 from fer_edge.errors import FerEdgeError
-from fer_edge.files import atomic_path, sha256
+from fer_edge.files import atomic_path, explain, sha256
 
 _ZOO = "https://github.com/opencv/opencv_zoo/raw/f12e12798e8314f7c074a6656816c048dcc95b7a/models"
 _CHUNK = 1 << 16
@@ -47,15 +48,18 @@ MODELS = {
 
 
 def stored(file: str) -> Path:
-    """Where a model of that file name lies once it was fetched: in the user's data folder."""
-    data = os.environ.get("XDG_DATA_HOME", "")
-    # the XDG specification has relative paths ignored; a service may have no home at all
-    base = Path(data) if data.startswith("/") else Path("~/.local/share").expanduser()
-    return base / "fer-edge" / "models" / file
+    """Where a model of that file name lies once it was fetched: this user's, else the machine's."""
+    places = [folder / "models" / file for folder in (folders.data_folder(), folders.MACHINE)]
+    return next(filter(_readable, places), places[0])
+
+
+def is_stored(file: str) -> bool:
+    """Whether a model of that file name was fetched, and this user may read it."""
+    return _readable(stored(file))
 
 
 def fetch(model: StoredModel, *, stall_s: float = 15, limit_s: float = 120) -> tuple[Path, bool]:
-    """Download a model, unless it is there already.
+    """Download a model, unless it is there already; as root, for every user of the machine.
 
     Args:
         model: what to fetch.
@@ -69,17 +73,34 @@ def fetch(model: StoredModel, *, stall_s: float = 15, limit_s: float = 120) -> t
         FerEdgeError: no connection, the server stalls, or what it sends is not the model; nothing
             is kept of that, and what lay there before still does.
     """
-    target = stored(model.file)
-    if target.is_file() and sha256(target) == model.sha256:
-        return target, False
+    found = stored(model.file)
+    if _readable(found) and sha256(found) == model.sha256:
+        _share(found)
+        return found, False
     content = _download(model, stall_s, time.monotonic() + limit_s)
     if len(content) != model.size:
         raise _wrong(model, f"sent {_bytes(len(content))} of {_bytes(model.size)}")
     if hashlib.sha256(content).hexdigest() != model.sha256:
         raise _wrong(model, "sent another file: its SHA-256 differs")
+    target = folders.data_folder() / "models" / model.file
     with atomic_path(target) as temporary:
         temporary.write_bytes(content)
+    _share(target)
     return target, True
+
+
+def _readable(path: Path) -> bool:
+    # where a folder on the way is closed, Path.is_file would raise
+    return os.access(path, os.R_OK)
+
+
+def _share(path: Path) -> None:
+    """Let every user read it, where it was fetched for all."""
+    if folders.data_folder() == folders.MACHINE:
+        try:
+            folders.share(path)
+        except OSError as error:
+            raise explain(error, path) from error
 
 
 def _download(model: StoredModel, stall_s: float, deadline: float) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import zipfile
 from pathlib import Path
 
@@ -128,6 +129,7 @@ def test_a_file_that_is_no_yunet_is_refused(tmp_path, capfd):
 def test_the_default_is_our_own_where_it_ships_else_yunet_where_it_was_got_else_haar(
     tmp_path, monkeypatch
 ):
+    monkeypatch.setattr("fer_edge.device.folders.MACHINE", tmp_path / "fer-edge")
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     assert open_detector().name == "own"
@@ -142,6 +144,16 @@ def test_the_default_is_our_own_where_it_ships_else_yunet_where_it_was_got_else_
     stored(YUNET_FILE).write_bytes(b"broken")
     with pytest.raises(FerEdgeError, match="not a YuNet"):
         open_detector()
+
+
+def test_where_the_service_looks_for_yunet_root_is_to_get_it(monkeypatch):
+    monkeypatch.setattr(os, "geteuid", lambda: 61184)
+    monkeypatch.setenv("XDG_DATA_HOME", "/var/lib")  # the unit's
+    if stored(YUNET_FILE).exists():
+        pytest.skip("this machine has it")
+    with pytest.raises(FerEdgeError) as caught:
+        open_detector("yunet")
+    assert caught.value.hint == "get one: sudo fer-edge doctor --get yunet"
 
 
 def test_our_own_finds_people_in_photos_that_it_was_not_trained_on(real_data):

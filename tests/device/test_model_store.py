@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from typing import ClassVar
 
 import pytest
 
-from fer_edge.device import doctor
+from fer_edge.device import doctor, folders
 from fer_edge.device.model_store import MODELS, StoredModel, fetch, stored
 from fer_edge.errors import FerEdgeError
 
@@ -70,9 +71,15 @@ def server() -> Iterator[str]:
         thread.join()
 
 
+def _become(monkeypatch: pytest.MonkeyPatch, user: int, machine: Path) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: user)
+    monkeypatch.setattr(folders, "MACHINE", machine)
+
+
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     _Server.asked.clear()
+    _become(monkeypatch, 1000, tmp_path / "machine")
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     return tmp_path
@@ -144,6 +151,23 @@ def test_a_relative_data_home_is_ignored_as_the_specification_says(monkeypatch, 
     monkeypatch.setenv("XDG_DATA_HOME", "here")
     monkeypatch.setenv("HOME", str(home))
     assert stored("a") == home / ".local" / "share" / "fer-edge" / "models" / "a"
+
+
+def test_what_root_gets_is_found_by_a_service_and_by_every_user(server, monkeypatch, home):
+    machine, model = home / "var" / "fer-edge", _model(server + "/good")
+    _become(monkeypatch, 0, machine)
+    umask = os.umask(0o077)
+    try:
+        target, _ = fetch(model)
+    finally:
+        os.umask(umask)
+    assert target == machine / "models" / "net.onnx"
+    modes = [path.stat().st_mode & 0o777 for path in (machine, machine / "models", target)]
+    assert modes == [0o755, 0o755, 0o644]
+    _become(monkeypatch, 61184, machine)
+    for data in (machine.parent, home / "empty"):  # the unit's XDG_DATA_HOME, and a user's
+        monkeypatch.setenv("XDG_DATA_HOME", str(data))
+        assert fetch(model) == (target, False)
 
 
 def test_doctor_gets_a_model_by_name_and_says_where_it_lies(server, monkeypatch, capsys):

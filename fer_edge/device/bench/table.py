@@ -12,6 +12,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from fer_edge.board import FULL_CLOCK
+
 SCENARIOS = {"model": "model alone", "pipeline": "whole pipeline"}
 BUSY = 0.5
 """Processes that were running or waiting, on average over the minute before."""
@@ -187,7 +189,7 @@ def _remarks(document: dict[str, Any]) -> Iterator[str]:
     if governor not in (None, "performance"):
         yield (
             f"governor {governor}: the clock changes while measuring; for steady figures: "
-            "sudo cpupower frequency-set -g performance"
+            + FULL_CLOCK
         )
     load = document["health"]["before"]["load"]
     if load is not None and load >= BUSY:

@@ -12,7 +12,7 @@ from fer_edge.device.detectors.base import Detector
 from fer_edge.device.detectors.haar import HaarDetector
 from fer_edge.device.detectors.ssd import SsdDetector
 from fer_edge.device.detectors.yunet import YuNetDetector
-from fer_edge.device.model_store import YUNET_FILE, stored
+from fer_edge.device.model_store import YUNET_FILE, is_stored, stored
 from fer_edge.errors import FerEdgeError
 from fer_edge.shipped import DETECTOR_FILE, shipped_detector
 
@@ -47,7 +47,7 @@ def open_detector(
             out of range.
     """
     if choice is None:
-        choice = "yunet" if stored(YUNET_FILE).is_file() else "haar"
+        choice = "yunet" if is_stored(YUNET_FILE) else "haar"
         choice = "own" if shipped_detector() else choice
     if choice == "haar":
         return HaarDetector(min_face=min_face)

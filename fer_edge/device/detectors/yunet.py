@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import numpy as np
 from fer_edge.chatter import silenced_stderr
 from fer_edge.detection.frames import check_min_face, enlarge
 from fer_edge.device.detectors.base import largest_first, shrink
+from fer_edge.device.folders import MACHINE
 from fer_edge.errors import FerEdgeError
 from fer_edge.face import YUNET, Box, Pixels
 from fer_edge.opencv import load_opencv, opencv_path
@@ -51,9 +53,11 @@ class YuNetDetector:
         self._max_width = max_width
         self._size = (0, 0)
         self._cv2 = load_opencv()
-        if not path.is_file():
-            hint = "get one: fer-edge doctor --get yunet" if name else "check the path"
-            raise FerEdgeError(f"no face detector {path}", hint)
+        # a service looks in the machine's folder alone, and only root writes there
+        get = "sudo fer-edge" if path.is_relative_to(MACHINE) else "fer-edge"
+        get = f"get one: {get} doctor --get yunet"
+        if not os.access(path, os.R_OK):
+            raise FerEdgeError(f"no face detector {path}", get if name else "check the path")
         file = opencv_path(path)
         try:
             with silenced_stderr():
@@ -64,7 +68,7 @@ class YuNetDetector:
             raise FerEdgeError(
                 f"{path} is not a YuNet face detector, or not one that OpenCV "
                 f"{self._cv2.__version__} can run",
-                "get one: fer-edge doctor --get yunet",
+                get,
             ) from error
 
     def detect(self, gray: Pixels, near: Sequence[Box] = ()) -> list[Box]:

@@ -18,6 +18,7 @@ from fer_edge.bundle import golden, trust
 from fer_edge.bundle.minisign import SecretKey, new_key
 from fer_edge.bundle.signing import sign_bundle
 from fer_edge.cli import main
+from fer_edge.device import folders
 from fer_edge.device import install as installing
 from fer_edge.device.doctor import Finding, examine
 from fer_edge.device.install import (
@@ -335,6 +336,43 @@ def test_bundles_are_installed_for_the_machine_by_root_and_else_for_the_user(
     monkeypatch.setattr(installing.os, "geteuid", lambda: 1000)
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
     assert default_folder() == tmp_path / "fer-edge" / "bundles"
+
+
+def test_whatever_roots_umask_is_every_user_reads_what_is_installed_for_the_machine(
+    bundles: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine = tmp_path / "fer-edge"
+    folder = machine / "bundles"
+    monkeypatch.setattr(folders, "MACHINE", machine)
+    umask = os.umask(0o077)
+    try:
+        installed = [install(bundle, folder).current for bundle in bundles[:2]]
+        install(bundles[0], tmp_path / "mine")
+    finally:
+        os.umask(umask)
+    modes = [path.stat().st_mode & 0o777 for path in (machine, folder, *installed)]
+    assert modes == [0o755, 0o755, 0o644, 0o644]
+    assert (tmp_path / "mine").stat().st_mode & 0o777 == 0o700
+    # what an earlier installation closed is opened by the next
+    folder.chmod(0o700)
+    installed[1].chmod(0o600)
+    assert not install(bundles[1], folder).changed
+    assert folder.stat().st_mode & 0o777 == 0o755
+    assert installed[1].stat().st_mode & 0o777 == 0o644
+
+
+def test_a_closed_folder_is_named_and_how_to_open_it(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def closed(path: Path) -> bool:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "is_symlink", closed)
+    with pytest.raises(FerEdgeError, match=f"cannot read {folder}: permission denied") as caught:
+        is_installation(folder)
+    assert caught.value.hint.endswith(f"sudo chmod a+rx {folder.parent} {folder}")
+    found = next(finding for finding in examine().findings if finding.topic == "bundles")
+    assert (found.state, "sudo chmod" in found.remedy) == ("warning", True)
 
 
 def test_two_installations_at_a_time_do_not_meet(folder: Path, bundles: list[Path]) -> None:
