@@ -6,6 +6,7 @@ import json
 import socket
 import threading
 import time
+from collections.abc import Callable
 
 import pytest
 from made import result, vitals
@@ -56,13 +57,34 @@ def test_credentials_and_certificates_come_from_a_file(tmp_path):
     assert "secret" not in str(broker)
 
 
+def test_certificates_beside_the_credentials_are_found_among_a_services_secrets(
+    tmp_path, monkeypatch
+):
+    # as systemd makes them of /etc/fer-edge/secrets
+    for name in ("ca.pem", "own_cert.pem", "own_key.pem"):
+        (tmp_path / f"secret_{name}").touch()
+    auth = tmp_path / "secret_broker.toml"
+    auth.write_text('ca = "ca.pem"\ncertificate = "own/cert.pem"\nkey = "own/key.pem"\n')
+    with pytest.raises(FerEdgeError, match=r"there is no readable file .*/ca\.pem"):
+        read_broker("mqtts://broker", auth)
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    broker = read_broker("mqtts://broker", auth)
+    assert broker.ca == tmp_path / "secret_ca.pem"
+    assert broker.certificate == tmp_path / "secret_own_cert.pem"
+    assert broker.key == tmp_path / "secret_own_key.pem"
+    (tmp_path / "secret_ca.pem").unlink()
+    with pytest.raises(FerEdgeError, match=r"there is no readable file .*/ca\.pem") as caught:
+        read_broker("mqtts://broker", auth)
+    assert "beside the credentials" in caught.value.hint
+
+
 @pytest.mark.parametrize(
     ("content", "message", "hint"),
     [
         ('user = "a"', "unknown key 'user'", "did you mean 'username'"),
         ("password = 5", "password is not a text", "write password"),
         ('password = "secret', "not valid TOML", "username"),
-        ('ca = "absent.pem"', "there is no file", "path"),
+        ('ca = "absent.pem"', "there is no readable file", "path"),
         ('key = "auth.toml"', "belong together", "both"),
     ],
 )
@@ -134,6 +156,54 @@ def test_the_farewell_does_not_wait_behind_events_that_are_not_confirmed_by_a_br
     # the topic stands in the will as well
     assert deaf.heard.count(b"fer-edge/door/statusoffline") == 1
     assert deaf.heard.endswith(b"\xe0\x00")  # DISCONNECT
+
+
+class _Hasty(threading.Thread):
+    """A broker that takes connections and ends them at once, as for another of the same name."""
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listening.getsockname()[1]
+        self.patient = False
+        self.start()
+
+    def run(self) -> None:
+        while True:
+            connection, _ = self._listening.accept()
+            connection.recv(4096)
+            connection.sendall(b"\x20\x02\x00\x00")  # CONNACK: accepted
+            time.sleep(0.05)
+            if self.patient:
+                self._kept = connection
+            else:
+                connection.close()
+
+
+def _wait(until: Callable[[], bool]) -> None:
+    end = time.monotonic() + 20
+    while not until() and time.monotonic() < end:
+        time.sleep(0.02)
+    assert until()
+
+
+def test_a_broker_that_ends_every_connection_has_another_client_of_that_name(monkeypatch):
+    monkeypatch.setattr("fer_edge.device.mqtt.output._RECONNECT_S", (0.05, 0.1))
+    monkeypatch.setattr("fer_edge.device.mqtt.output.BRIEF_S", 2.0)
+    hasty = _Hasty()
+    said: list[str] = []
+    address = Broker("127.0.0.1", hasty.port, False)
+    with Mqtt(address, "door", vitals(), queue=10, report=said.append) as output:
+        _wait(lambda: any("another client with the name door" in line for line in said))
+        assert "--mqtt-name" in said[-1]
+        count = len(said)
+        time.sleep(0.5)  # several connections
+        assert len(said) == count
+        hasty.patient = True
+        _wait(output._client.is_connected)
+        time.sleep(2.1)
+        output.write(result(0))
+        assert "is there again" in said[-1]
 
 
 def test_a_name_that_nobody_resolves_does_not_hold_the_end_up(monkeypatch):

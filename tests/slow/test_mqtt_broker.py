@@ -150,6 +150,21 @@ def test_while_the_broker_is_away_nothing_is_lost_and_nothing_comes_twice(broker
     assert len(said) == 2
 
 
+def test_two_of_one_name_are_told_of_each_other_once_and_of_peace_afterwards(broker):
+    said: tuple[list[str], list[str]] = ([], [])
+    with _output(broker, said[0]) as output:
+        _wait(output._client.is_connected, "no connection")
+        with _output(broker, said[1]):
+            for lines in said:
+                _wait(lambda lines=lines: "the name door?" in "".join(lines), f"unnoticed: {said}")
+            time.sleep(5)
+        assert all("--mqtt-name" in lines[-1] for lines in said)
+        _wait(output._client.is_connected, "no connection")
+        time.sleep(5.5)
+        output.idle()
+        assert "is there again" in said[0][-1]
+
+
 def test_what_a_full_queue_cannot_take_is_lost_counted_and_said(broker, observer):
     said: list[str] = []
     with _output(broker, said, queue=50) as output:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import platform
 import re
 import tomllib
@@ -18,6 +19,7 @@ PORTS = {"mqtt": 1883, "mqtts": 8883}
 _AUTH = ("username", "password", "ca", "certificate", "key")
 _FORM = "give an address such as mqtt://broker:1883 or mqtts://broker:8883"
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")  # what Home Assistant takes in a discovery topic
+_SECRET = "secret_"  # what device/fer-edge.service has systemd put before the names of secrets
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,8 @@ def read_broker(url: str, auth: Path | None = None) -> Broker:
     Args:
         url: mqtt://HOST[:PORT] or mqtts://HOST[:PORT].
         auth: a TOML file with any of ``username``, ``password``, ``ca``, ``certificate`` and
-            ``key``; the last three are paths, relative to the file's folder.
+            ``key``; the last three are paths, relative to the file's folder. Among the secrets
+            that systemd hands to a service they are looked for under the names it gives them.
 
     Raises:
         FerEdgeError: the address or the file is not like that.
@@ -68,11 +71,8 @@ def read_broker(url: str, auth: Path | None = None) -> Broker:
         raise FerEdgeError(
             f"{auth} names certificates, and {url} is not encrypted", "use mqtts:// instead"
         )
-    folder = Path() if auth is None else auth.parent
-    paths = {name: folder / found[name] for name in _AUTH[2:] if name in found}
-    for name, path in paths.items():
-        if not path.is_file():
-            raise FerEdgeError(f"{auth}: {name}: there is no file {path}", "correct the path")
+    named = [name for name in _AUTH[2:] if name in found]
+    paths = {name: _named_in(auth, name, found[name]) for name in named if auth is not None}
     if ("certificate" in paths) != ("key" in paths):
         raise FerEdgeError(f"{auth}: certificate and key belong together", "name both, or neither")
     return Broker(
@@ -107,6 +107,21 @@ def device_name(given: str | None) -> str:
     # machine-id itself is to be kept private, see machine-id(5)
     digest = hashlib.blake2b((machine or platform.node()).encode(), person=b"fer-edge")
     return f"fer-edge-{digest.hexdigest()[:8]}"
+
+
+def _named_in(auth: Path, name: str, given: str) -> Path:
+    """The file that is named in the credentials' file."""
+    places, remedy = [auth.parent / given], "correct the path"
+    handed = os.environ.get("CREDENTIALS_DIRECTORY") == str(auth.parent)
+    if handed and auth.name.startswith(_SECRET):
+        # of the secrets' folder a service gets copies, own/ca.pem as secret_own_ca.pem
+        places.append(auth.parent / f"{_SECRET}{given.replace('/', '_')}")
+        remedy = "put it beside the credentials, and give its name alone, such as ca.pem"
+    for path in places:
+        # where a folder on the way is closed, Path.is_file would raise
+        if os.access(path, os.R_OK):
+            return path
+    raise FerEdgeError(f"{auth}: {name}: there is no readable file {places[0]}", remedy)
 
 
 def _read(auth: Path) -> dict[str, str]:

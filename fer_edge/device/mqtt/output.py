@@ -36,6 +36,9 @@ FAREWELL_S = 3.0
 STOP_S = 2.0
 """Seconds that paho's thread may take to end."""
 
+BRIEF_S = 5.0
+"""Seconds; a connection that the broker ends sooner is one that it did not want."""
+
 _KEEPALIVE_S = 30
 _RECONNECT_S = (1, 60)  # the first pause and the longest
 
@@ -78,6 +81,8 @@ class Mqtt(Output):
         self._shown: Any = None
         self._shown_at = -REFRESH_S
         self._trouble = ""
+        self._since: float | None = None  # when the connection was made
+        self._brief = 0  # connections in a row that were ended within BRIEF_S
         self._waiting: set[int] = set()
         self._confirmed: deque[int] = deque()  # filled by paho's thread
         self._client = self._make_client()
@@ -161,6 +166,7 @@ class Mqtt(Output):
         if since < STATE_EVERY_S:
             return
         self._settle()
+        self._note_that_it_lasts()
         largest = faces[0] if faces else None
         seen = (len(faces), largest and largest.label, self._vitals.control.running)
         if seen == self._shown and since < REFRESH_S:
@@ -179,6 +185,21 @@ class Mqtt(Output):
         if self._client.is_connected():
             self._retain(self.topics["state"], self._state)
 
+    def _note_that_it_lasts(self) -> None:
+        since = self._since
+        if self._contested and since is not None and time.monotonic() - since > BRIEF_S:
+            self._brief = 0
+            self._report_return()
+
+    @property
+    def _contested(self) -> bool:
+        """Whether the broker ends every connection, as it does when another client has its name."""
+        return self._brief >= 2
+
+    def _report_return(self) -> None:
+        self._report(f"{self._broker} is there again; {self.waiting} events were waiting")
+        self._trouble = ""
+
     def _retain(self, topic: str, message: dict[str, Any]) -> None:
         # with QoS 0 it never waits in the queue, where it would take an event's place
         self._client.publish(topic, json.dumps(message, ensure_ascii=False), qos=0, retain=True)
@@ -194,9 +215,9 @@ class Mqtt(Output):
         if reason.is_failure:
             self._complain(f"{self._broker} refuses: {str(reason).lower()}")
             return
-        if self._trouble:
-            self._report(f"{self._broker} is there again; {self.waiting} events were waiting")
-            self._trouble = ""
+        self._since = time.monotonic()
+        if self._trouble and not self._contested:
+            self._report_return()
         self._retain(
             discovery_topic(self._device),
             discovery(self._device, self.topics, self._vitals.board),
@@ -215,7 +236,18 @@ class Mqtt(Output):
         reason: ReasonCode,
         properties: Properties | None,
     ) -> None:
-        if reason.is_failure and not self._trouble:
+        since, self._since = self._since, None
+        if not reason.is_failure:
+            return
+        if since is not None:
+            brief = time.monotonic() - since < BRIEF_S
+            self._brief = self._brief + 1 if brief else 0
+        if self._contested:
+            self._complain(
+                f"{self._broker} ends every connection at once; is there another client with the "
+                f"name {self._device}? give this one a name of its own: --mqtt-name"
+            )
+        else:
             self._complain(f"{self._broker} has gone")
 
     def _complain(self, text: str) -> None:
