@@ -55,7 +55,6 @@ def run_pipeline(
     classifier: Classifier,
     *,
     smoothing: Smoothing = NO_SMOOTHING,
-    fps: float | None = None,
 ) -> Generator[Result]:
     """Yield one result for every frame, in order.
 
@@ -67,13 +66,12 @@ def run_pipeline(
         classifier: names their expressions; its crop rule is turned into that for the finder's
             detector.
         smoothing: of each face's expression over time.
-        fps: of a recording, which is read faster or slower than it was taken; None for a live
-            source, whose frames are as old as the clock says.
     """
     rule = rule_for(finder.detector.crop_rule, classifier.crop_rule)
     in_view = FacesInView(classifier.labels, smoothing)
     for frame in frames:
-        taken = _seconds(frame, fps)
+        # a recording is read faster or slower than it was taken
+        taken = frame.captured if frame.seconds is None else frame.seconds
         began = time.perf_counter()
         found = finder.find(frame.gray, taken)
         detected = time.perf_counter()
@@ -94,11 +92,6 @@ def run_pipeline(
             light=_since_exposure(frame.sensor_ns),
         )
         yield Result(frame, faces, latency, events)
-
-
-def _seconds(frame: Frame, fps: float | None) -> float:
-    """When a frame was taken, on a clock of the source's own."""
-    return frame.index / fps if fps else frame.captured
 
 
 def _since_exposure(sensor_ns: int | None) -> float | None:

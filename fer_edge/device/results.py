@@ -57,7 +57,6 @@ class Results(Opened):
                 finder,
                 classifier,
                 smoothing=smoothing_of(options).for_model(classifier.min_confidence),
-                fps=None if source.live else source.fps,
             )
             self._results = opening.enter_context(closing(pipeline))
             self.labels = classifier.labels

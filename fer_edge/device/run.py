@@ -185,7 +185,6 @@ def _run(
             finder,
             classifier,
             smoothing=smoothing_of(options).for_model(classifier.min_confidence),
-            fps=None if source.live else source.fps,
         )
         results = stack.enter_context(closing(pipeline))
         ended = _consume(results, outputs, tally, stop, options.max_frames, moving)

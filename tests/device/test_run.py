@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 import pytest
 from fuzzing import with_manifest
+from matroska import record
 
 from fer_edge.bundle import MANIFEST
 from fer_edge.bundle.archive import unpack
@@ -87,6 +88,24 @@ def test_time_in_a_recording_is_counted_by_its_frames_not_by_the_clock(bundle, c
     first = next(event for event in events if event.get("event") == "appear")
     # confirmed in the second frame of 25 a second, whatever the machine took for it
     assert (first["frame"], first["seconds"]) == (1, 0.04)
+
+
+def test_a_browsers_recording_is_told_like_the_video_it_was_made_of(bundle, clip, tmp_path, capsys):
+    path = tmp_path / "recorded.webm"
+    times = [40 * n + (-7, 0, 8, 3)[n % 4] * (n > 0) for n in range(24)]
+    with open_source(video=clip.path, colour=True) as source:
+        record(path, (frame.colour for frame in source.frames()), times, length=True)
+    told = []
+    for video in (clip.path, path):
+        options = {"bundle": bundle, "video": video, "smoothing": Smoothing(min_confidence=1.0)}
+        _, (*events, summary) = _run_json(capsys, **options)
+        assert summary["frames"]["unreadable"] == 0
+        told.append([event for event in events if "event" in event])
+    video, recording = told
+    assert [event["event"] for event in recording] == [event["event"] for event in video]
+    for event in recording:
+        shown = (times[event["frame"]] - times[event["frame"] - 1]) / 1e3
+        assert event["seconds"] == pytest.approx(shown, abs=0.006)
 
 
 def test_what_happens_to_a_face_is_told_with_the_latency_of_the_frames_until_then(

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import pytest
 from boards import PI_NODES, USB_NODES, video_nodes
+from matroska import record
 
 from fer_edge.device.doctor import Finding, examine
 from fer_edge.device.sources import Source, find_camera, open_source
@@ -87,6 +88,71 @@ def test_a_video_that_ends_before_its_header_says_so_is_reported(clip, monkeypat
     source = VideoFile(clip.path)
     assert len(_drain(source)) == 24
     assert source.counts.unreadable == 76
+
+
+JITTERED = [40 * n + (-7, 0, 8, 3)[n % 4] * (n > 0) for n in range(24)]
+SLOWER_IN_THE_DARK = [33 * n for n in range(12)] + [363 + 100 * n for n in range(1, 13)]
+
+
+@pytest.mark.parametrize("times", [JITTERED, SLOWER_IN_THE_DARK])
+@pytest.mark.parametrize("length", [True, False])
+def test_a_recording_with_uneven_times_keeps_them_and_lacks_nothing(clip, tmp_path, times, length):
+    path = tmp_path / "recorded.webm"
+    with VideoFile(clip.path, colour=True) as source:
+        record(path, (frame.colour for frame in source.frames()), times, length=length)
+    with VideoFile(path) as source:
+        frames = list(source.frames())
+        assert [frame.index for frame in frames] == list(range(24))
+        assert [1e3 * frame.seconds for frame in frames] == pytest.approx(times, abs=0.01)
+        assert (source.counts.unreadable, source.counts.notes) == (0, ())
+
+
+def test_a_recording_with_uneven_times_that_is_cut_off_is_reported(clip, tmp_path):
+    path = tmp_path / "cut.webm"
+    with VideoFile(clip.path, colour=True) as source:
+        record(path, (frame.colour for frame in source.frames()), JITTERED, length=True)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    source = VideoFile(path)
+    read = len(_drain(source))
+    assert 0 < read < 20
+    assert read + source.counts.unreadable == pytest.approx(24, abs=1)
+
+
+def test_frames_that_damage_swallowed_without_a_word_are_counted(tmp_path):
+    path, noise = tmp_path / "noise.avi", np.random.default_rng(0)
+    writer = cv2.VideoWriter(
+        str(path), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*"MJPG"), 25, (64, 48)
+    )
+    for _ in range(50):
+        writer.write(noise.integers(0, 256, (48, 64, 3)).astype(np.uint8))
+    writer.release()
+    content = bytearray(path.read_bytes())
+    start = len(content) // 2
+    content[start : start + len(content) // 5] = bytes(len(content) // 5)
+    path.write_bytes(content)
+    source = VideoFile(path)
+    read = len(_drain(source))
+    assert 25 < read < 45
+    assert source.counts.unreadable == 50 - read
+
+
+def test_frames_without_time_stamps_are_as_far_apart_as_the_header_says(clip, monkeypatch):
+    class Stampless:
+        def __init__(self, *arguments):
+            self.inner = real(*arguments)
+
+        def get(self, what):
+            return 0.0 if what == cv2.CAP_PROP_POS_MSEC else self.inner.get(what)
+
+        def __getattr__(self, name):
+            return getattr(self.inner, name)
+
+    real = cv2.VideoCapture
+    monkeypatch.setattr(cv2, "VideoCapture", Stampless)
+    with VideoFile(clip.path) as source:
+        seconds = [frame.seconds for frame in source.frames()]
+        assert seconds == pytest.approx([n / 25 for n in range(24)])
+        assert source.counts.unreadable == 0
 
 
 def test_no_such_video_is_named(tmp_path):

@@ -46,7 +46,10 @@ class Frames:
                 place = index % (last + 1)
             else:
                 place = last - abs(last - index % (2 * last))
-            yield Frame(index, self.gray[place], time.perf_counter(), capture_ms=0.0)
+            seconds = None if self.fps is None else index / self.fps
+            yield Frame(
+                index, self.gray[place], time.perf_counter(), capture_ms=0.0, seconds=seconds
+            )
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""

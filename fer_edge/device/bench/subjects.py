@@ -74,7 +74,6 @@ class WholePipeline:
             finder,
             classifier,
             smoothing=Smoothing() if recording else NO_SMOOTHING,
-            fps=frames.fps,
         )
         self._faces = array("I")
         self._stages = {stage: array("d") for stage in STAGES}

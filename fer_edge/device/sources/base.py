@@ -23,6 +23,8 @@ class Frame:
     capture_ms: float
     """Decoding, conversion or mapping, and how long a camera's frame then lay waiting for us;
     waiting for the camera is not counted."""
+    seconds: float | None = None
+    """When it was taken, seconds from its recording's first frame; None of what is no recording."""
     sensor_ns: int | None = None
     """When the sensor exposed its first row, nanoseconds of CLOCK_BOOTTIME, where known."""
     colour: Pixels | None = None
@@ -53,7 +55,8 @@ class Source(Opened):
     live = False
     """Whether frames come in real time, so that waiting for them is not our doing."""
     fps: float | None = None
-    """Frames a second, where the source says so; for the annotated video."""
+    """Frames a second, where the source says so; for the annotated video. Those of a recording may
+    come unevenly: each frame has its own time."""
 
     @abstractmethod
     def frames(self) -> Generator[Frame]:
