@@ -44,11 +44,11 @@ def print_detection(report: dict[str, Any], title: str, *, as_json: bool = False
     interval = f"{recall['low']:.1%} – {recall['high']:.1%}"
     table.add_row("recall", f"{recall['value']:.1%} ({interval})")
     table.add_row("at the score", f"{report['threshold']:.3f}")
-    table.add_row("false positives a frame", _number(wrong["with_faces"]))
-    table.add_row("an empty frame", _number(wrong["empty"]))
+    table.add_row("false positives a frame", number(wrong["with_faces"]))
+    table.add_row("an empty frame", number(wrong["empty"]))
     table.add_row("average precision", f"{report['average_precision']:.3f}")
     table.add_row(
-        "landmarks off, in eye distances", f"{_number(error['p50'])}, p90 {_number(error['p90'])}"
+        "landmarks off, in eye distances", f"{number(error['p50'])}, p90 {number(error['p90'])}"
     )
     for key, what in (("recall_by_height", "pixels high"), ("recall_by_light", "gray")):
         table.add_section()
@@ -58,5 +58,6 @@ def print_detection(report: dict[str, Any], title: str, *, as_json: bool = False
     Console().print(table)
 
 
-def _number(value: float | None) -> str:
+def number(value: float | None) -> str:
+    """To three digits, or a dash where there is none."""
     return "–" if value is None else f"{value:.3f}"

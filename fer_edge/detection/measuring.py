@@ -140,8 +140,7 @@ class Matches:
             "faces": len(self.scores),
             "threshold": round(threshold, 4),
             "recall": _rounded(self.recall_at(rate)),
-            "recall_by_height": self._grouped(self.heights, HEIGHTS, threshold),
-            "recall_by_light": self._grouped(self.lights, LIGHTS, threshold),
+            **self.by_group(threshold),
             "false_positives": {
                 "wanted": rate,
                 "with_faces": None if np.isnan(on_faces) else round(on_faces, 4),
@@ -152,6 +151,13 @@ class Matches:
                 name: round(float(np.percentile(errors, share)), 4) if len(errors) else None
                 for name, share in (("p50", 50), ("p90", 90))
             },
+        }
+
+    def by_group(self, threshold: float) -> dict[str, list[dict[str, Any]]]:
+        """JSON-ready: the share of faces found, by their height and by their light."""
+        return {
+            "recall_by_height": self._grouped(self.heights, HEIGHTS, threshold),
+            "recall_by_light": self._grouped(self.lights, LIGHTS, threshold),
         }
 
     def _faces(self) -> np.ndarray:

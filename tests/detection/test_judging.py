@@ -14,14 +14,22 @@ from fer_edge.detection.measuring import Matches
 
 import_keras(backend="tensorflow")
 
+from fer_edge.bundle import INT8_TFLITE, MODEL_CARD, open_bundle  # noqa: E402
 from fer_edge.errors import GateRefused  # noqa: E402
 from fer_edge.export.detection import exporting, judging  # noqa: E402
-from fer_edge.export.detection.exporting import export_detector, refuse_if_failed  # noqa: E402
+from fer_edge.export.detection.card import model_card  # noqa: E402
+from fer_edge.export.detection.exporting import (  # noqa: E402
+    DetectorExport,
+    export_detector,
+    print_detector_export,
+    refuse_if_failed,
+)
 from fer_edge.export.detection.judging import Judged, judge_detector  # noqa: E402
 from fer_edge.export.judging.budget import Budget  # noqa: E402
 from fer_edge.export.judging.gate import Verdict, rise  # noqa: E402
 from fer_edge.export.remedies.ranges import METHODS  # noqa: E402
 from fer_edge.metrics import Estimate  # noqa: E402
+from fer_edge.shipped import DETECTOR_FILE, FOLDER  # noqa: E402
 
 
 def _matches(scores: np.ndarray, wrong: Any = ()) -> Matches:
@@ -75,6 +83,37 @@ def test_the_threshold_of_a_bundle_leaves_out_what_it_was_set_to_leave_out(
     assert judged.min_score > np.float32(score)
     assert judged.min_score - score < 1e-4 + 1e-7
     assert judged.min_score == pytest.approx(round(judged.min_score, 4), abs=1e-12)
+
+
+def test_card_and_table_give_what_is_found_at_the_threshold_that_ships(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # validation leaves false positives to spare, and with them a face
+    seen = _matches(np.array([0.7] + [0.9] * 99), np.linspace(0.5, 0.8, 7))
+    judged = _judged(monkeypatch, seen, seen)
+    figures = judged.to_dict(0.03)
+    assert figures["int8"]["recall"]["value"] == 1
+    assert figures["at_min_score"]["recall"] == 0.99
+    assert figures["at_min_score"]["recall_by_height"][0]["recall"] == 0.99
+    score = f"{judged.min_score:.3f}"
+    card = model_card("faces", "photos", {INT8_TFLITE: figures})
+    assert f"| {score} | 99.0% | 0.000, 0.010 |" in card
+    assert "| 320×240 | 0.500 | 100.0% | 100.0% |" in card
+    assert f"Recall at 320×240 and {score}, the threshold of the first table" in card
+    monkeypatch.setenv("COLUMNS", "120")
+    print_detector_export(DetectorExport(Path("faces.fer"), 0.03, (judged,), "minmax"))
+    ships = capsys.readouterr().out.split("at the threshold of the bundle")[1]
+    for figure in (score, "99.0%", "0.010"):
+        assert figure in ships
+
+
+def test_the_card_of_the_detector_that_ships_gives_its_recall_at_its_threshold() -> None:
+    bundle = open_bundle(FOLDER / DETECTOR_FILE)
+    card = bundle.read(MODEL_CARD).decode()
+    for member, figures in bundle.manifest.metrics["detection"].items():
+        row = next(line for line in card.splitlines() if line.startswith(f"| `{member}` |"))
+        assert f"| {bundle.manifest.detector['min_score'][member]:.3f} |" in row
+        assert f"| {figures['at_min_score']['recall']:.1%} |" in row
 
 
 @pytest.mark.parametrize(("ranges", "shipped"), [("auto", METHODS[2]), ("kl", "kl")])

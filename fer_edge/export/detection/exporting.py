@@ -23,6 +23,7 @@ from fer_edge.data.detection.frames import Composer, Composition
 from fer_edge.data.detection.held_out_frames import HeldOutFrames
 from fer_edge.data.detection.photos import load_photos
 from fer_edge.detection import LANDMARKS, STRIDES
+from fer_edge.detection.evaluating import number
 from fer_edge.detection.network import KerasDetector, TFLiteDetector
 from fer_edge.errors import FerEdgeError, GateRefused
 from fer_edge.export.converters import tflite
@@ -245,7 +246,7 @@ def _write(result: DetectorExport, source: DetectorSource, budget: Budget) -> No
             "landmarks": list(LANDMARKS),
         },
     )
-    card = model_card(source, figures).encode()
+    card = model_card(source.name, source.content["name"], figures).encode()
     content = {**files, bundle.GOLDEN: golden, bundle.MODEL_CARD: card}
     bundle.write_bundle(result.bundle, manifest, content)
 
@@ -293,23 +294,37 @@ def print_detector_export(result: DetectorExport, *, as_json: bool = False) -> N
     from rich.table import Table
 
     console = Console(highlight=False)
-    table = Table(title=f"recall at {result.rate:g} false positives a frame", title_justify="left")
-    for name in ("file", "kB", "float", "int8", "drop, points", "landmarks", "threshold"):
-        table.add_column(name, justify="left" if name == "file" else "right")
+    compared = Table(
+        title=f"recall at {result.rate:g} false positives a frame, "
+        "at the threshold that gives each file so many",
+        title_justify="left",
+    )
+    for name in ("file", "kB", "float", "int8", "drop, points", "landmarks"):
+        compared.add_column(name, justify="left" if name == "file" else "right")
+    ships = Table(title="int8 at the threshold of the bundle", title_justify="left")
+    for name in ("file", "threshold", "recall", "false positives a frame", "an empty frame"):
+        ships.add_column(name, justify="left" if name == "file" else "right")
     for each in result.judged:
         figures = each.to_dict(result.rate)
         drop = each.verdict.checks[0].measured
         error = figures["int8"]["landmark_error"]["p50"]
-        table.add_row(
+        compared.add_row(
             each.member,
             f"{len(each.int8) / 1000:.0f}",
             f"{figures['float']['recall']['value']:.1%}",
             f"{figures['int8']['recall']['value']:.1%}",
             f"{drop.value:.2f} ({drop.low:.2f} – {drop.high:.2f})",
-            "–" if error is None else f"{error:.3f}",
-            f"{each.min_score:.3f}",
+            number(error),
         )
-    console.print(table)
+        found = figures["at_min_score"]
+        ships.add_row(
+            each.member,
+            f"{each.min_score:.3f}",
+            f"{found['recall']:.1%}",
+            *map(number, found["false_positives"]),
+        )
+    console.print(compared)
+    console.print(ships)
     for each in result.judged:
         for check in each.verdict.warnings:
             console.print(f"[yellow]warning:[/] {check}, the budget is {check.limit:g}")

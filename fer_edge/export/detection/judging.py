@@ -43,7 +43,11 @@ class Judged:
     verdict: Verdict
 
     def to_dict(self, rate: float) -> dict[str, Any]:
-        """JSON-ready figures at ``rate`` false positives a frame."""
+        """JSON-ready figures, at ``rate`` false positives a frame and at the threshold that ships.
+
+        The first is at the threshold that gives these frames so many, so that two detectors can be
+        compared; ``at_min_score`` is what a device gets.
+        """
         wrong = self.measured.false_positives(self.min_score)
         return {
             "size": list(self.size),
@@ -54,6 +58,7 @@ class Judged:
             "at_min_score": {
                 "recall": self.measured.recall(self.min_score).value,
                 "false_positives": [None if np.isnan(each) else each for each in wrong],
+                **self.measured.by_group(self.min_score),
             },
             "verdict": self.verdict.to_dict(),
         }
