@@ -288,8 +288,10 @@ def print_evaluation(result: Evaluation, *, as_json: bool = False) -> None:
     if result.leaked and result.unleaked is not None:
         scopes["never seen in training"] = result.unleaked
     title = f"{', '.join(result.splits)}, {result.runtime}, judged by the {result.truth}"
-    table = Table(title=title, title_justify="left")
+    # rich would take brackets in names of one's own for markup
+    table = Table(title=escape(title), title_justify="left")
     table.add_column("")
+    from rich.markup import escape
     for scope, figures in scopes.items():
         table.add_column(f"{scope}\n{figures.images:,} images", justify="right")
     for name in ("accuracy", "macro_f1", "calibration_error"):
@@ -298,11 +300,11 @@ def print_evaluation(result: Evaluation, *, as_json: bool = False) -> None:
     table.add_section()
     for label in result.whole.labels:
         cells = [percent(figures.recall[label]) for figures in scopes.values()]
-        table.add_row(f"recall {label}", *cells)
+        table.add_row(escape(f"recall {label}"), *cells)
     table.add_section()
     for label in result.whole.labels:
         cells = [percent(figures.precision[label]) for figures in scopes.values()]
-        table.add_row(f"precision {label}", *cells)
+        table.add_row(escape(f"precision {label}"), *cells)
     console.print(table)
     seen = (
         "trained on another dataset than this one, so nothing is known of leaks"
@@ -311,6 +313,6 @@ def print_evaluation(result: Evaluation, *, as_json: bool = False) -> None:
     )
     console.print(f"{seen}; intervals are 95%, bootstrap; {result.seconds:.1f} s", highlight=False)
     if result.division:
-        console.print(result.division, highlight=False)
+        console.print(escape(result.division), highlight=False)
     if result.note:
-        console.print(f"[yellow]note:[/] {result.note}", highlight=False)
+        console.print(f"[yellow]note:[/] {escape(result.note)}", highlight=False)

@@ -21,8 +21,8 @@ from fer_edge.data.dataset import Dataset
 from fer_edge.data.ferplus import how_to_join
 from fer_edge.data.packed import write_packed
 from fer_edge.errors import FerEdgeError
-from fer_edge.evaluate import evaluate_path, print_evaluation
-from fer_edge.metrics import Report
+from fer_edge.evaluate import Evaluation, evaluate_path, print_evaluation
+from fer_edge.metrics import Report, report
 from fer_edge.robustness import print_robustness, robustness_path
 from fer_edge.subject import find_subject
 
@@ -269,6 +269,16 @@ def _fer_edge(monkeypatch: pytest.MonkeyPatch, *arguments: str | Path) -> int:
 def test_json_holds_every_figure_and_nothing_else_is_on_standard_output(
     exported: Exported,
     of_run: Any,
+def test_the_table_shows_labels_and_splits_of_ones_own_as_they_are(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    found = report(np.eye(2), np.array([0, 1], np.uint8), ("[bored]", "[/x]"))
+    print_evaluation(Evaluation("LiteRT", ("[red]a",), 0.1, 0, 0.1, found, None))
+    shown = capfd.readouterr().out
+    for words in ("[red]a, LiteRT", "recall [bored]", "precision [/x]"):
+        assert words in shown
+
+
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:

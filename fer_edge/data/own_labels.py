@@ -56,7 +56,7 @@ def folder_labels(folders: Iterable[str], where: str) -> tuple[str, ...]:
         where: to call the dataset in messages.
 
     Raises:
-        FerEdgeError: too many different ones, or a long one.
+        FerEdgeError: too many different ones, a long one, or one whose bytes are no UTF-8.
     """
     names = {plain(name) for name in folders if name and split_name(name) is None}
     own = {name for name in names if label_index(name) is None}
@@ -68,8 +68,20 @@ def folder_labels(folders: Iterable[str], where: str) -> tuple[str, ...]:
             f"a picture's label is the folder that it lies in; at most {MOST_LABELS} may differ",
         )
     _refuse_long(names, where)
+    for name in sorted(names):
+        refuse_bytes(name, where)
     log.warning("%s: its labels are its folders' names: %s", where, ", ".join(sorted(names)))
     return tuple(sorted(names))
+
+
+def refuse_bytes(folder: str, where: str) -> None:
+    """FerEdgeError unless a folder's name is text: others could not be written down as UTF-8."""
+    try:
+        folder.encode()
+    except UnicodeEncodeError as error:
+        raise FerEdgeError(
+            f"{where}: the name of the folder '{folder}' is not UTF-8", "rename it"
+        ) from error
 
 
 def _refuse_long(labels: Iterable[str], where: str) -> None:

@@ -18,17 +18,19 @@ def print_summary(summary: Summary, *, as_json: bool = False, **more: Any) -> No
     if as_json:
         print(json.dumps(summary.to_dict() | more, indent=2))
         return
-    table = Table(title=f"{summary.name}: {summary.faces:,} faces", title_justify="left")
+    # rich would take brackets in names of one's own for markup
+    title = f"{escape(summary.name)}: {summary.faces:,} faces"
+    table = Table(title=title, title_justify="left")
     table.add_column("label")
     for split in summary.counts:
-        table.add_column(split, justify="right")
+        table.add_column(escape(split), justify="right")
     several = len(summary.counts) > 1
     if several:
         table.add_column("all", justify="right")
     for label in summary.labels:
         numbers = [counts[label] for counts in summary.counts.values()]
         numbers += [sum(numbers)] if several else []
-        table.add_row(label, *(f"{number:,}" for number in numbers))
+        table.add_row(escape(label), *(f"{number:,}" for number in numbers))
     table.add_section()
     totals = [sum(counts.values()) for counts in summary.counts.values()]
     totals += [summary.faces] if several else []
@@ -43,7 +45,7 @@ def print_summary(summary: Summary, *, as_json: bool = False, **more: Any) -> No
     for shortcoming in summary.shortcomings:
         console.print(f"[yellow]note:[/] {escape(shortcoming)}", highlight=False, soft_wrap=True)
     for name, value in more.items():
-        console.print(f"{name:<12} {value}", soft_wrap=True)
+        console.print(f"{name:<12} {escape(str(value))}", soft_wrap=True)
 
 
 def print_audit(report: AuditReport, *, as_json: bool = False) -> None:
@@ -51,7 +53,8 @@ def print_audit(report: AuditReport, *, as_json: bool = False) -> None:
     if as_json:
         print(json.dumps(report.to_dict(), indent=2))
         return
-    table = Table(title=f"{report.name}: {report.faces:,} faces", title_justify="left")
+    title = f"{escape(report.name)}: {report.faces:,} faces"
+    table = Table(title=title, title_justify="left")
     table.add_column("finding")
     table.add_column("count", justify="right")
     table.add_row("groups of identical pictures", f"{report.duplicate_groups:,}")
@@ -59,10 +62,11 @@ def print_audit(report: AuditReport, *, as_json: bool = False) -> None:
     table.add_row("  groups with contradicting labels", f"{report.conflicting_groups:,}")
     table.add_row("  groups that cross splits", f"{report.groups_across_splits:,}")
     for overlap in report.overlaps:
-        table.add_row(f"  groups in {overlap.first} and {overlap.second}", f"{overlap.groups:,}")
+        first, second = escape(overlap.first), escape(overlap.second)
+        table.add_row(f"  groups in {first} and {second}", f"{overlap.groups:,}")
         for one, other, faces in (
-            (overlap.first, overlap.second, overlap.faces_first),
-            (overlap.second, overlap.first, overlap.faces_second),
+            (first, second, overlap.faces_first),
+            (second, first, overlap.faces_second),
         ):
             table.add_row(f"    {one} faces also in {other}", f"{faces:,}")
     if report.near_pairs is not None:

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
 from data_samples import fer2013_csv
 from typer.testing import CliRunner
@@ -11,6 +13,7 @@ from typer.testing import CliRunner
 from fer_edge import cli
 from fer_edge.data import load_dataset
 from fer_edge.data.dataset import Dataset
+from fer_edge.data.packed import write_packed
 
 
 @pytest.fixture
@@ -48,6 +51,21 @@ def test_audit_prints_a_table_and_json(csv: Path) -> None:
     assert json.loads(run("audit", csv, "--json"))["near_pairs"] == 0
     assert json.loads(run("audit", csv, "--json", "--no-near"))["near_pairs"] is None
     assert "groups that cross splits" in run("audit", csv)
+
+
+def test_tables_show_names_of_ones_own_as_they_are(dataset: Dataset, tmp_path: Path) -> None:
+    names = {"Training": "[red]a", "PublicTest": "[/b]", "PrivateTest": "c"}
+    own = replace(
+        dataset,
+        name="[blue]faces",
+        labels=("[bored]", "[/x]", "3", "4", "5", "6", "7"),
+        splits=np.array([names[split] for split in dataset.splits.tolist()]),
+    )
+    write_packed(own, tmp_path / "own.npz")
+    shown = run("inspect", tmp_path / "own.npz")
+    for name in ("[blue]faces: 21", "[bored]", "[/x]", "[red]a", "[/b]"):
+        assert name in shown
+    assert "groups in [red]a and [/b]" in run("audit", tmp_path / "own.npz")
 
 
 def test_pack_writes_what_load_reads(csv: Path, dataset: Dataset, tmp_path: Path) -> None:

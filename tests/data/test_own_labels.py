@@ -49,6 +49,14 @@ def test_a_label_with_an_accent_is_one_however_it_is_spelt_out(tmp_path: Path) -
         assert load_dataset(path).labels == ("wach", "fröhlich")
 
 
+@pytest.mark.parametrize("folder", ["fr\udcf6hlich", "\udcf6/happy"])
+def test_a_folders_name_that_is_no_text_is_refused(folder: str, tmp_path: Path) -> None:
+    path = folders(tmp_path, folder, "a/happy")
+    with pytest.raises(FerEdgeError, match=r"the name of the folder '.*' is not UTF-8") as refused:
+        load_dataset(path, own_labels=True)
+    assert refused.value.hint == "rename it"
+
+
 @pytest.mark.parametrize("own_labels", [True, False])
 @pytest.mark.parametrize("wrong", ["hapy", "suprise", "Nuetral", "happyness"])
 def test_a_known_label_misspelt_is_no_label_of_ones_own(
