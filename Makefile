@@ -78,6 +78,7 @@ lock: $(VENV)/.ready ## pin the newest versions that pyproject.toml allows
 	$(COMPILE) --upgrade tests/slow/tflite-runtime.in --output-file tests/slow/tflite-runtime.txt
 	$(COMPILE) --upgrade pyproject.toml --extra device -c benchmarks/arm/bookworm.txt \
 	    --output-file benchmarks/arm/requirements.txt
+	$(COMPILE) --upgrade device/build.in -c requirements.txt -o device/build.txt
 	for suite in bookworm:3.11 trixie:3.13; do \
 	    $(COMPILE_PI) --upgrade pyproject.toml --extra device --extra web --extra mqtt \
 	        --python-version $${suite#*:} -c device/$${suite%:*}.in --output-file device/$${suite%:*}.txt || exit; \

@@ -10,8 +10,8 @@ usage() {
 sudo device/install.sh [--wheel FILE | --version N] [--bundle NAME | --bundle FILE]
 sudo device/install.sh --uninstall [--purge]
 
-  --wheel FILE   install this wheel, not the version of this checkout from the package index
-  --version N    install another version from the package index
+  --wheel FILE   install this wheel, not this checkout
+  --version N    install this version from the package index, not this checkout
   --bundle NAME  have the service run this bundle, a model that ships or a file, not edge-small
   --uninstall    remove program and service; configuration and bundles stay
   --purge        remove those, too
@@ -19,6 +19,7 @@ END
 }
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+checkout=$(dirname "$here")
 program=/opt/fer-edge
 command=/usr/local/bin/fer-edge
 settings=/etc/fer-edge
@@ -57,6 +58,8 @@ main() {
     local suite
     suite=$(known_suite)
     [[ -z $wheel || -f $wheel ]] || refuse "no such wheel: $wheel"
+    [[ -n $wheel$version || -f $checkout/pyproject.toml ]] ||
+        refuse "there is no checkout around $here: name a wheel with --wheel"
     # what ships is known once it is installed; a name is no path
     [[ -z $bundle || -f $bundle || $bundle =~ ^[A-Za-z0-9_-]+$ ]] || refuse "no such bundle: $bundle"
     install_packages
@@ -115,11 +118,12 @@ install_program() {
     if [[ -n $wheel ]]; then
         what=$(realpath "$wheel")
         name=$(cat "$requirements" "$wheel" | sha256sum)
-    else
-        version=${version:-$(checkout_version)}
-        [[ -n $version ]] || refuse "which version? name one with --version or --wheel"
+    elif [[ -n $version ]]; then
         what=fer-edge==$version
         name=$({ cat "$requirements" && echo "$what"; } | sha256sum)
+    else
+        what=$checkout
+        name=$({ cat "$requirements" "$here/build.txt" && sources; } | sha256sum)
     fi
     folder=$program/${name:0:12}
     if [[ ! -e $folder/complete ]]; then
@@ -131,6 +135,8 @@ install_program() {
         # shellcheck disable=SC2064 # the folder of now
         trap "rm -rf '$folder'" EXIT
         build "$folder" "$requirements" "$what"
+        # a power cut must not keep the mark and lose what it stands for
+        sync -f "$folder"
         touch "$folder/complete"
         sync -f "$folder"
         trap - EXIT
@@ -144,15 +150,36 @@ build() {
         --no-cache-dir --disable-pip-version-check --root-user-action ignore)
     python3 -m venv --system-site-packages "$folder"
     # numpy is apt's, which apt's picamera2 was built with; all else is pinned by its hash
-    "${pip[@]}" --require-hashes -r "$requirements" || refuse "pip cannot install: see above"
-    "${pip[@]}" "$what" || refuse "pip cannot install $what: see above"
+    "${pip[@]}" --require-hashes -r "$requirements" ||
+        refuse "pip cannot install what $requirements names: see above, and try again"
+    if [[ -d $what ]]; then
+        build_checkout "$folder/tools"
+    else
+        "${pip[@]}" "$what" || refuse "pip cannot install $what: see above; without --version and" \
+            "--wheel it is the checkout that is installed"
+    fi
     "$folder/bin/python" -c 'import cv2, numpy; from ai_edge_litert.interpreter import Interpreter' ||
         refuse "what was installed does not work here: see above"
     "$folder/bin/fer-edge" --version >/dev/null
 }
 
-checkout_version() {
-    sed -n 's/^__version__ = "\(.*\)"$/\1/p' "$here/../fer_edge/__init__.py" 2>/dev/null || true
+# With build's pip. The tools are pinned, too, so that nothing unknown runs as root.
+build_checkout() {
+    local tools=$1 otherwise="make a wheel elsewhere (pip wheel --no-deps .), and name it with --wheel"
+    "${pip[@]}" --target "$tools" --require-hashes -r "$here/build.txt" ||
+        refuse "pip cannot install what $here/build.txt names: see above; or $otherwise"
+    PYTHONPATH=$tools "${pip[@]}" --no-index --no-build-isolation "$checkout" ||
+        refuse "pip cannot build $checkout: see above; or $otherwise"
+    rm -rf "$tools"
+}
+
+# Prints the checksums of what the checkout's wheel is made of.
+sources() {
+    (
+        cd "$checkout"
+        find -L fer_edge pyproject.toml README.md LICENSE -type f ! -path '*/__pycache__/*' -print0 |
+            LC_ALL=C sort -z | xargs -0 sha256sum
+    )
 }
 
 switch_to() {

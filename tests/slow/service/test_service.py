@@ -26,6 +26,7 @@ from fer_edge.data.clip import draw_frames
 pytestmark = pytest.mark.timeout(600)
 
 SOURCE = Path("/opt/source")
+INSTALL = str(SOURCE / "device/install.sh")
 STATE = Path("/var/lib/fer-edge/state")
 CAMERA_RUN = "/opt/inside/fer_edge_run.py"
 WATCHDOG = 7
@@ -58,16 +59,17 @@ def camera(pictures: list) -> Iterator[MjpegServer]:
 
 
 @pytest.fixture(scope="module")
-def root(
-    tmp_path_factory: pytest.TempPathFactory, bundle: Path, maker: Maker, wheel: Path
-) -> Iterator[Path]:
-    """A system where this checkout's wheel, the script and two bundles lie ready."""
+def root(tmp_path_factory: pytest.TempPathFactory, bundle: Path, maker: Maker) -> Iterator[Path]:
+    """A system where this checkout and two bundles lie ready."""
     if shutil.which("systemd-nspawn") is None:
         pytest.skip("needs systemd-nspawn: apt-get install systemd-container")
     with layered(ensure_rootfs(), tmp_path_factory.mktemp("container")) as root:
         source = root / SOURCE.relative_to("/")
-        shutil.copytree(ROOT / "device", source / "device")
-        shutil.copy(wheel, source)
+        for folder in ("device", "export", "fer_edge"):
+            ignored = shutil.ignore_patterns("__pycache__")
+            shutil.copytree(ROOT / folder, source / folder, symlinks=True, ignore=ignored)
+        for file in (".gitignore", "pyproject.toml", "README.md", "LICENSE"):
+            shutil.copy(ROOT / file, source)
         shutil.copy(bundle, source / "one.fer")
         shutil.copy(maker.bundle("two.fer", name="second"), source / "two.fer")
         yield root
@@ -77,7 +79,7 @@ def root(
 def system(root: Path, camera: MjpegServer, address: str) -> Iterator[Container]:
     """The booted system, with the service installed before."""
     for more in ((), ("--bundle", str(SOURCE / "one.fer"))):
-        done = _before_boot(root, *_install(root), *more)
+        done = _before_boot(root, INSTALL, *more)
         assert done.returncode == 0, done.stderr
         assert "it starts with the next boot" in done.stdout
     _configure(root, camera.url, address)
@@ -101,11 +103,6 @@ def _before_boot(root: Path, *words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command(root, *words), capture_output=True, text=True)
 
 
-def _install(root: Path) -> tuple[str, ...]:
-    (wheel,) = (root / SOURCE.relative_to("/")).glob("*.whl")
-    return (str(SOURCE / "device/install.sh"), "--wheel", str(SOURCE / wheel.name))
-
-
 def _configure(root: Path, camera: str, address: str) -> None:
     """The shipped configuration with another camera and port."""
     path = root / "etc/fer-edge/fer-edge.toml"
@@ -122,14 +119,13 @@ def _refused(root: Path, *words: str) -> str:
 
 
 def test_what_it_cannot_be_installed_on_is_refused_in_one_line(root: Path):
-    install = str(SOURCE / "device/install.sh")
-    nobody = ("setpriv", "--reuid=1000", "--clear-groups", install)
+    nobody = ("setpriv", "--reuid=1000", "--clear-groups", INSTALL)
     assert _refused(root, *nobody) == "install.sh: not root: run it with sudo"
     stub = root / "opt/stub/dpkg"
     stub.parent.mkdir()
     stub.write_text("#!/bin/sh\necho armhf\n")
     stub.chmod(0o755)
-    narrow = ("env", "PATH=/opt/stub:/usr/sbin:/usr/bin:/sbin:/bin", install)
+    narrow = ("env", "PATH=/opt/stub:/usr/sbin:/usr/bin:/sbin:/bin", INSTALL)
     assert "this system is 32-bit (armhf)" in _refused(root, *narrow)
     release = root / "etc/os-release"
     kept = release.readlink()
@@ -140,12 +136,15 @@ def test_what_it_cannot_be_installed_on_is_refused_in_one_line(root: Path):
         ("ID=debian\n", "debian of no known release"),
     ):
         release.write_text(text)
-        assert f"this is {named}: " in _refused(root, install)
+        assert f"this is {named}: " in _refused(root, INSTALL)
     release.unlink()
     release.symlink_to(kept)
-    assert "no such bundle: absent.fer" in _refused(root, install, "--bundle", "absent.fer")
-    assert "no such wheel: absent.whl" in _refused(root, install, "--wheel", "absent.whl")
-    assert "--purge goes with --uninstall" in _refused(root, install, "--purge")
+    assert "no such bundle: absent.fer" in _refused(root, INSTALL, "--bundle", "absent.fer")
+    assert "no such wheel: absent.whl" in _refused(root, INSTALL, "--wheel", "absent.whl")
+    alone = root / "opt/alone"
+    shutil.copytree(ROOT / "device", alone / "device")
+    assert "there is no checkout around" in _refused(root, "/opt/alone/device/install.sh")
+    assert "--purge goes with --uninstall" in _refused(root, INSTALL, "--purge")
     assert not (root / "opt/fer-edge").exists()
 
 
@@ -310,11 +309,11 @@ def test_a_second_installation_changes_nothing_and_removal_leaves_what_is_the_us
     again = MjpegServer(camera.port, pictures=pictures)
     try:
         assert system.run("systemctl", "restart", "fer-edge").returncode == 0
-        process, install = system.show("MainPID"), _install(system.root)
-        done = system.run(*install, "--bundle", str(SOURCE / "one.fer"))
+        process = system.show("MainPID")
+        done = system.run(INSTALL, "--bundle", str(SOURCE / "one.fer"))
         assert "install.sh: installed already, and running" in done.stdout, done.stderr
         assert system.show("MainPID") == process
-        done = system.run(install[0], "--uninstall")
+        done = system.run(INSTALL, "--uninstall")
     finally:
         again.die()
     assert done.stdout == (
@@ -324,7 +323,7 @@ def test_a_second_installation_changes_nothing_and_removal_leaves_what_is_the_us
     for gone in ("opt/fer-edge", "usr/local/bin/fer-edge", "etc/systemd/system/fer-edge.service"):
         assert not (system.root / gone).exists()
     assert (system.root / "var/lib/fer-edge/bundles/000001.fer").exists()
-    done = system.run(install[0], "--uninstall", "--purge")
+    done = system.run(INSTALL, "--uninstall", "--purge")
     assert done.returncode == 0, done.stderr
     for gone in ("etc/fer-edge", "var/lib/fer-edge", "var/lib/private/fer-edge"):
         assert not (system.root / gone).exists()
