@@ -37,6 +37,14 @@ NO_MAJORITY = 255
 MOST_VOTES = 64 << 20
 """Bytes of a CSV; FER+'s has 1.7 MB."""
 
+LEAST_AGREEMENT = 0.4
+"""Share of a split's clear majorities that must be its labels: 67 to 68% are in FER2013, about a
+fifth where its rows are shuffled or one off."""
+
+ENOUGH = 200
+"""Clear majorities of a split from which on their agreement is looked at: by chance it
+lies within 7 points."""
+
 _COUNTS = {str(count): count for count in range(11)}
 
 
@@ -49,7 +57,8 @@ def join_votes(dataset: Dataset, stream: BinaryIO, where: str) -> Dataset:
         where: what to call that file in messages.
 
     Raises:
-        FerEdgeError: not FER+, a bad row, another number of rows, or another split in some row.
+        FerEdgeError: not FER+, a bad row, another number of rows, another split in some row, or
+            votes that do not fit the labels.
     """
     usages, votes = _read_votes(stream, where)
     if len(votes) != len(dataset):
@@ -65,7 +74,22 @@ def join_votes(dataset: Dataset, stream: BinaryIO, where: str) -> Dataset:
             f"but {dataset.name} has '{dataset.splits[first]}' there",
             "votes are joined by row: both files must be in their original order",
         )
+    _refuse_others_votes(dataset, votes, where)
     return replace(dataset, votes=votes)
+
+
+def _refuse_others_votes(dataset: Dataset, votes: np.ndarray, where: str) -> None:
+    """FerEdgeError where so few majorities are the labels that the rows must be out of step."""
+    majority = majority_targets(votes)
+    for split in dataset.split_names:
+        clear = (dataset.splits == split) & (majority != NO_MAJORITY)
+        agreed = majority[clear] == dataset.targets[clear]
+        if len(agreed) >= ENOUGH and agreed.mean() < LEAST_AGREEMENT:
+            raise FerEdgeError(
+                f"{where}: of {len(agreed):,} majorities in {split} only {agreed.mean():.0%} are "
+                f"the labels of {dataset.name}",
+                "votes are joined by row: both files must be in their original order",
+            )
 
 
 def majority_targets(votes: np.ndarray) -> np.ndarray:

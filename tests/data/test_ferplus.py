@@ -7,14 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from data_samples import fer2013_csv, pack, spread
+from data_samples import fer2013_csv, pack, small_dataset, spread
 
 from fer_edge import archives
 from fer_edge.data import load_dataset
 from fer_edge.data.dataset import Dataset
 from fer_edge.data.ferplus import NO_MAJORITY, VOTE_COLUMNS, join_votes, majority_targets
 from fer_edge.errors import FerEdgeError
-from fer_edge.labels import LABELS
+from fer_edge.labels import LABELS, label_index
 
 
 def votes_csv(dataset: Dataset, votes: np.ndarray) -> str:
@@ -137,6 +137,20 @@ def test_a_row_of_another_split_is_refused(dataset: Dataset, votes: np.ndarray) 
     shifted = replace(dataset, splits=np.roll(dataset.splits, 1))
     with pytest.raises(FerEdgeError, match="row 2: Usage is 'PrivateTest', but fer2013 has 'Train"):
         _join(dataset, votes_csv(shifted, votes))
+
+
+def test_votes_that_are_out_of_step_within_a_split_are_refused() -> None:
+    dataset = small_dataset(3 * 210)
+    # two of three majorities are the label, as in FER2013
+    wrong = np.arange(len(dataset)) // 3 % 3 == 0
+    named = [LABELS[target] for target in (dataset.targets + wrong) % 7]
+    column = {label_index(name): number for number, name in enumerate(VOTE_COLUMNS)}
+    votes = np.zeros((len(dataset), 10), np.uint8)
+    votes[np.arange(len(dataset)), [column[label_index(name)] for name in named]] = 10
+    joined = _join(dataset, votes_csv(dataset, votes))
+    np.testing.assert_array_equal(joined.votes, votes)
+    with pytest.raises(FerEdgeError, match=r"of 210 majorities in Training only [0-9]+% are the"):
+        _join(dataset, votes_csv(dataset, np.roll(votes, 3, axis=0)))
 
 
 def test_another_number_of_rows_is_refused(dataset: Dataset, votes: np.ndarray) -> None:
