@@ -278,6 +278,7 @@ def plot_confusion(result: Report, title: str, target: Path) -> None:
 def print_evaluation(result: Evaluation, *, as_json: bool = False) -> None:
     """Print the figures with their intervals, by scope and by expression."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     if as_json:
@@ -291,7 +292,6 @@ def print_evaluation(result: Evaluation, *, as_json: bool = False) -> None:
     # rich would take brackets in names of one's own for markup
     table = Table(title=escape(title), title_justify="left")
     table.add_column("")
-    from rich.markup import escape
     for scope, figures in scopes.items():
         table.add_column(f"{scope}\n{figures.images:,} images", justify="right")
     for name in ("accuracy", "macro_f1", "calibration_error"):
