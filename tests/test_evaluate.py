@@ -254,6 +254,16 @@ def test_a_model_of_votes_that_is_judged_by_labels_says_so(
     assert result.note in " ".join(capfd.readouterr().out.split())
 
 
+def test_the_table_shows_labels_and_splits_of_ones_own_as_they_are(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    found = report(np.eye(2), np.array([0, 1], np.uint8), ("[bored]", "[/x]"))
+    print_evaluation(Evaluation("LiteRT", ("[red]a",), 0.1, 0, 0.1, found, None))
+    shown = capfd.readouterr().out
+    for words in ("[red]a, LiteRT", "recall [bored]", "precision [/x]"):
+        assert words in shown
+
+
 # --- the command --------------------------------------------------------------------------------
 
 
@@ -269,16 +279,6 @@ def _fer_edge(monkeypatch: pytest.MonkeyPatch, *arguments: str | Path) -> int:
 def test_json_holds_every_figure_and_nothing_else_is_on_standard_output(
     exported: Exported,
     of_run: Any,
-def test_the_table_shows_labels_and_splits_of_ones_own_as_they_are(
-    capfd: pytest.CaptureFixture[str],
-) -> None:
-    found = report(np.eye(2), np.array([0, 1], np.uint8), ("[bored]", "[/x]"))
-    print_evaluation(Evaluation("LiteRT", ("[red]a",), 0.1, 0, 0.1, found, None))
-    shown = capfd.readouterr().out
-    for words in ("[red]a, LiteRT", "recall [bored]", "precision [/x]"):
-        assert words in shown
-
-
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
