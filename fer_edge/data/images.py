@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-import io
 import struct
 import zlib
 
@@ -42,15 +40,26 @@ def read_gray(data: bytes) -> Pixels:
         OblongError: it is too oblong.
         ValueError: no picture of a kind in ``fer_edge.files.PICTURES``, damaged, truncated, too
             small or too large.
-        FerEdgeError: no decoder is installed (OpenCV or Pillow).
+        FerEdgeError: OpenCV is not installed.
     """
     size = _check(data)
     if size is not None:
         _check_size(*size)
-    gray = _decode_gray(data)
+    gray = _decoded(data)
     if size is None:
         _check_size(*gray.shape[::-1])
     return gray
+
+
+def decode(data: bytes, *, colour: bool = False) -> Pixels:
+    """A picture's gray plane, (H, W) uint8, or (H, W, 3) in colour, blue first.
+
+    Raises:
+        ValueError: no picture of a kind in ``fer_edge.files.PICTURES``, damaged or truncated.
+        FerEdgeError: OpenCV is not installed.
+    """
+    _check(data)
+    return _decoded(data, colour=colour)
 
 
 def as_face(gray: Pixels) -> Pixels:
@@ -79,30 +88,19 @@ def _check_size(width: int, height: int) -> None:
         raise ValueError(f"{width}×{height} pixels, too many")
 
 
-def _decode_gray(data: bytes) -> Pixels:
-    if importlib.util.find_spec("cv2") is None:
-        return _decode_gray_with_pillow(data)
+def _decoded(data: bytes, *, colour: bool = False) -> Pixels:
+    require_extra("cv2", "device")
     import cv2
 
+    kind = cv2.IMREAD_COLOR if colour else cv2.IMREAD_GRAYSCALE
     with silenced_stderr():  # the decoders print their complaints themselves
         try:
-            gray: Pixels | None = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE)
+            picture: Pixels | None = cv2.imdecode(np.frombuffer(data, np.uint8), kind)
         except cv2.error:  # of more pixels than OpenCV takes
-            gray = None
-    if gray is None:
+            picture = None
+    if picture is None:
         raise ValueError("the picture cannot be decoded")
-    return gray
-
-
-def _decode_gray_with_pillow(data: bytes) -> Pixels:
-    require_extra("PIL", "train")
-    from PIL import Image, ImageOps
-
-    try:
-        with Image.open(io.BytesIO(data)) as image:
-            return np.array(ImageOps.exif_transpose(image).convert("L"))
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise ValueError("the picture cannot be decoded") from error
+    return picture
 
 
 def _check(data: bytes) -> tuple[int, int] | None:
