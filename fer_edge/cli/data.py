@@ -146,16 +146,13 @@ def faces(
     yunet: Annotated[Path, typer.Option("--yunet", help="YuNet's ONNX file.")],
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="The CSV.", show_default="beside the photos"),
+        typer.Option("--output", "-o", help="The CSV, replaced.", show_default="beside the photos"),
     ] = None,
 ) -> None:
     """Label photos with faces' boxes and landmarks, to train a detector on.
 
     Example: [bold]fer-edge data faces photos.zip --yunet face_detection_yunet.onnx[/]
     """
-    from fer_edge.data.detection.labelling import label_photos
+    from fer_edge.data.detection.labelling import label_photos, print_labelled
 
-    beside = photos.with_suffix("") if photos.is_file() else photos
-    target = output or beside.with_name(f"{beside.name}.csv")
-    count, found, agreed = label_photos(photos, yunet, target)
-    typer.echo(f"{count:,} photos, {found:,} faces, {agreed:,} found alike three times: {target}")
+    print_labelled(label_photos(photos, yunet, output))

@@ -10,12 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from fer_edge.data.detection.photos import split_by_name
+from fer_edge.data.detection.photos import MOST_PIXELS, reduced, split_by_name
 from fer_edge.errors import FerEdgeError
 from fer_edge.files import is_picture
 
-_MOST_PIXELS = 1600
-"""Along the longer side, to which a picture is reduced; a frame takes a part of it."""
 _FEWEST = 30
 """Pictures with which validation and test have some of their own."""
 CLUTTER = 0.25
@@ -55,7 +53,7 @@ def load_backgrounds(folders: Sequence[str], splits: Sequence[str] | None = None
     """
     import cv2
 
-    files: dict[str, Path] = {}
+    files: dict[str, list[Path]] = {}
     for folder in map(Path, folders):
         if not folder.exists():
             raise FerEdgeError(
@@ -63,10 +61,11 @@ def load_backgrounds(folders: Sequence[str], splits: Sequence[str] | None = None
                 "name one in frames.backgrounds, or none for drawn ones",
             )
         found = [folder] if folder.is_file() else sorted(folder.rglob("*"))
-        files |= {
-            str(path.relative_to(folder.parent)): path
-            for path in _one_of_each_size(p for p in found if is_picture(p.name))
-        }
+        for path in _one_of_each_size(p for p in found if is_picture(p.name)):
+            alike = files.setdefault(str(path.relative_to(folder.parent)), [])
+            # of two folders called alike, each has its own pictures; one may also be named twice
+            if path.resolve() not in [other.resolve() for other in alike]:
+                alike.append(path)
     if not folders:
         return Backgrounds()
     if not files:
@@ -78,21 +77,18 @@ def load_backgrounds(folders: Sequence[str], splits: Sequence[str] | None = None
     if splits is not None and len(names) >= _FEWEST:
         kept = np.isin(split_by_name(names), list(splits))
         names = tuple(name for name, keep in zip(names, kept, strict=True) if keep)
+    chosen = [(name, path) for name in names for path in files[name]]
     digest, pictures = hashlib.sha256(), []
-    for name in names:
-        gray = cv2.imread(str(files[name]), cv2.IMREAD_GRAYSCALE)
+    for name, path in chosen:
+        gray = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
         if gray is None:
             continue
-        longer = max(gray.shape)
-        if longer > _MOST_PIXELS:
-            scale = _MOST_PIXELS / longer
-            gray = cv2.resize(gray, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-        pictures.append(np.asarray(gray))
+        pictures.append(reduced(gray, MOST_PIXELS)[0])
         digest.update(name.encode())
-        digest.update(np.ascontiguousarray(gray).data)
+        digest.update(np.ascontiguousarray(pictures[-1]).data)
     if not pictures:
         raise FerEdgeError(
-            f"none of the {len(names)} pictures in {', '.join(map(str, folders))} can be read",
+            f"none of the {len(chosen)} pictures in {', '.join(map(str, folders))} can be read",
             "give pictures such as *.jpg or *.png",
         )
     return Backgrounds(tuple(pictures), digest.hexdigest())

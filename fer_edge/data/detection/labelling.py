@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,15 @@ import numpy as np
 
 from fer_edge.archives import open_source
 from fer_edge.chatter import silenced_stderr
-from fer_edge.data.detection.photos import COLUMNS
+from fer_edge.data.detection.photos import COLUMNS, beside, reduced
+from fer_edge.data.images import decode
 from fer_edge.detection.measuring import overlaps
 from fer_edge.errors import FerEdgeError, require_extra
 from fer_edge.files import atomic_path, is_picture
 
 LEAST_SCORE = 0.5
+SIDES = 384, 1536
+"""Pixels along the longer side, to which a photo is reduced for its large and its small faces."""
 SCALE = 0.75
 """Of the photo that is looked at once more."""
 AGREED_OVERLAP, AGREED_DISTANCE = 0.7, 0.07
@@ -25,52 +29,114 @@ root of its area; that of the eyes is next to nothing in a profile."""
 _MIRRORED = [1, 0, 2, 4, 3]
 
 
-def label_photos(photos: Path, yunet: Path, target: Path) -> tuple[int, int, int]:
+@dataclass(frozen=True)
+class Labelled:
+    """What became of some photos.
+
+    Attributes:
+        table: the CSV.
+        photos: how many were looked at.
+        faces: found on them.
+        agreed: how many of the faces were found alike three times.
+        unreadable: remarks on those that could not be read.
+    """
+
+    table: Path
+    photos: int
+    faces: int
+    agreed: int
+    unreadable: tuple[str, ...]
+
+
+def label_photos(photos: Path, yunet: Path, table: Path | None = None) -> Labelled:
     """Write the CSV that ``load_photos`` reads.
 
-    Each photo is looked at as it is, mirrored, and at three quarters of its size. Box and landmarks
-    are the mean of the three; a face on which they do not agree stays as the first saw it, with
-    ``agreed`` 0.
+    Each photo is reduced for its large faces, less for its small ones, and looked at as it then is,
+    mirrored, and at three quarters of its size. Box and landmarks are the mean of the three; a face
+    on which they do not agree stays as the first saw it, with ``agreed`` 0.
 
     Args:
         photos: a zip or a folder.
         yunet: YuNet's ONNX file.
-        target: the CSV.
-
-    Returns:
-        How many photos there are, faces, and faces agreed upon.
+        table: the CSV, which is replaced; None names it as ``load_photos`` looks for it, and leaves
+            one that is there.
 
     Raises:
-        FerEdgeError: no such photos or network, or the target cannot be written.
+        FerEdgeError: no such photos or network, none can be read, or the CSV is there already or
+            cannot be written.
     """
     require_extra("cv2", "train")
-    import cv2
-
+    target = table or beside(photos)
+    if table is None and target.exists():
+        raise FerEdgeError(f"{target} is there already", f"replace it with -o {target}")
     find = _finder(yunet)
     rows: list[list[Any]] = []
     count = agreed = 0
+    unreadable = []
     with open_source(photos, complete=lambda name: False) as entries:
         pictures = [entry for entry in entries if is_picture(entry.name)]
         for entry in sorted(pictures, key=lambda entry: entry.name):
-            with entry.open() as stream:
-                content = np.frombuffer(stream.read(), np.uint8)
-            picture = cv2.imdecode(content, cv2.IMREAD_COLOR) if len(content) else None
-            if picture is None:
-                raise FerEdgeError(f"{entry.where} is no picture", "take it out, or get it again")
+            try:
+                with entry.open() as stream:
+                    picture = decode(stream.read(), colour=True)
+            except ValueError as error:
+                unreadable.append(f"{entry.name}: {error}")
+                continue
             count += 1
-            faces = find(picture)
-            faces, sure = consensus(faces, looks(picture, find))
+            faces, sure = label(picture, find)
             agreed += int(sure.sum())
             for face, same in zip(faces, sure, strict=True):
                 numbers = [f"{value:.1f}" for value in face[:-1]]
                 rows.append([entry.name, f"{face[-1]:.3f}", *numbers, int(same)])
-    if not count:
+    if not pictures:
         raise FerEdgeError(f"there is no picture in {photos}", "give JPEG, PNG or WebP files")
+    if not count:
+        raise FerEdgeError(
+            f"none of the {len(pictures):,} pictures in {photos} can be read: {unreadable[0]}",
+            "try to open one of them in a viewer",
+        )
     with atomic_path(target) as temporary, temporary.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow([*COLUMNS, "agreed"])
         writer.writerows(rows)
-    return count, len(rows), agreed
+    return Labelled(target, count, len(rows), agreed, tuple(unreadable))
+
+
+def print_labelled(done: Labelled) -> None:
+    """Print the counts and what could not be read."""
+    for remark in done.unreadable:
+        print(remark)
+    if done.unreadable:
+        print(f"{len(done.unreadable):,} unreadable, left out")
+    print(
+        f"{done.photos:,} photos, {done.faces:,} faces, {done.agreed:,} found alike three times: "
+        f"{done.table}"
+    )
+
+
+def label(
+    picture: np.ndarray, find: Callable[[np.ndarray], np.ndarray]
+) -> tuple[np.ndarray, np.ndarray]:
+    """The faces of a photo of any size, and on which of them all looks agree.
+
+    YuNet finds faces of some 20 to 400 pixels, and on larger ones things that are none. So a photo
+    is reduced for its large faces, and what it shows less reduced counts elsewhere alone.
+
+    Returns:
+        (F, 15): x, y, width, height, five landmarks, score; and (F,) bool.
+    """
+    faces, sure = np.empty((0, 15), np.float32), np.empty(0, bool)
+    for most in SIDES:
+        small, scale = reduced(picture, most)
+        found = find(small)
+        found, agreed = consensus(found, looks(small, find))
+        found[:, :14] /= scale
+        new = ~_on_one_another(found, faces)
+        faces = np.concatenate([faces, found[new]])
+        sure = np.concatenate([sure, agreed[new]])
+        if scale == 1:
+            break
+    return faces, sure
 
 
 def looks(picture: np.ndarray, find: Callable[[np.ndarray], np.ndarray]) -> list[np.ndarray]:
@@ -117,6 +183,16 @@ def consensus(faces: np.ndarray, others: Sequence[np.ndarray]) -> tuple[np.ndarr
     return mean, same
 
 
+def _on_one_another(found: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Which faces have their middle in one of others, or that one's in theirs, (F,) bool."""
+
+    def middles_in(ones: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+        away = np.abs(ones[:, None, :2] + ones[:, None, 2:4] / 2 - boxes[:, :2] - boxes[:, 2:4] / 2)
+        return (away < boxes[:, 2:4] / 2).all(axis=2)
+
+    return (middles_in(found, others) | middles_in(others, found).T).any(axis=1)
+
+
 def _finder(yunet: Path) -> Callable[[np.ndarray], np.ndarray]:
     import cv2
 
@@ -134,6 +210,7 @@ def _finder(yunet: Path) -> Callable[[np.ndarray], np.ndarray]:
     def find(picture: np.ndarray) -> np.ndarray:
         network.setInputSize(picture.shape[1::-1])
         _, rows = network.detect(picture)
-        return np.empty((0, 15), np.float32) if rows is None else rows
+        found = np.empty((0, 15), np.float32) if rows is None else rows
+        return found[np.isfinite(found).all(axis=1)]  # of a strip it may give infinite boxes
 
     return find

@@ -34,6 +34,10 @@ HELD_OUT = 500
 """Photos of validation, and as many of the test; of few photos a tenth each."""
 CERTAIN = 0.8
 """Score of a face that is taught; a fainter one is neither face nor background."""
+MOST_PIXELS = 1600
+"""Along the longer side, to which a photo or a background is reduced."""
+_HIGHEST_FACE = 320
+"""Pixels to which a photo's largest face is reduced; the default recipe's frames have up to 260."""
 _EXAMPLE = "see docs/detector.md for how to make one"
 
 
@@ -62,8 +66,8 @@ class FacePhotos:
     Attributes:
         name: what the set calls itself.
         names: of the photos.
-        pictures: gray planes, (H, W) uint8 each.
-        faces: of each picture.
+        pictures: gray planes, (H, W) uint8 each, reduced where the photo is larger than is used.
+        faces: of each picture, in its pixels.
         splits: (N,) unicode, ``Training``, ``PublicTest`` or ``PrivateTest``, by the names alone.
     """
 
@@ -127,9 +131,8 @@ def load_photos(path: str | Path) -> FacePhotos:
         )
         return FacePhotos("synthetic", names, pictures, drawn, split_by_name(names))
     pictures_at, table = _pair(Path(path))
-    by_photo = read_faces(table)
-    every, images = _read_pictures(pictures_at, set(by_photo))
-    names = tuple(images)
+    every, found = _read_pictures(pictures_at, read_faces(table))
+    names = tuple(found)
     if not names:
         raise FerEdgeError(
             f"none of the photos that {table} names is in {pictures_at}",
@@ -140,9 +143,16 @@ def load_photos(path: str | Path) -> FacePhotos:
     return FacePhotos(
         table.stem,
         names,
-        tuple(images.values()),
-        tuple(by_photo[name] for name in names),
+        tuple(picture for picture, _ in found.values()),
+        tuple(faces for _, faces in found.values()),
         np.array([splits[name] for name in names]),
+    )
+
+
+def beside(photos: Path) -> Path:
+    """Where the CSV of a zip or a folder of photos is looked for."""
+    return (
+        photos.with_suffix(".csv") if photos.is_file() else photos.with_name(f"{photos.name}.csv")
     )
 
 
@@ -205,26 +215,28 @@ def _faces(rows: Iterable[tuple[float, ...]]) -> Faces:
 def _pair(path: Path) -> tuple[Path, Path]:
     """The pictures' place and the CSV."""
     if path.suffix.lower() != ".csv":
-        table = path.with_suffix(".csv") if path.is_file() else path.with_name(f"{path.name}.csv")
+        table = beside(path)
         if not path.exists():
             raise FerEdgeError(f"there is no file or folder {path}", "check the path")
         if not table.is_file():
             raise FerEdgeError(f"there are no boxes for the photos {path}: no {table}", _EXAMPLE)
         return path, table
-    for beside in (path.with_suffix(".zip"), path.with_suffix("")):
-        if beside.exists():
-            return beside, path
+    for pictures in (path.with_suffix(".zip"), path.with_suffix("")):
+        if pictures.exists():
+            return pictures, path
     raise FerEdgeError(
         f"there are no photos for {path}: neither {path.stem}.zip nor a folder {path.stem}",
         _EXAMPLE,
     )
 
 
-def _read_pictures(path: Path, wanted: set[str]) -> tuple[list[str], dict[str, np.ndarray]]:
-    """The names of all pictures, and the gray planes of those that are wanted, in their order."""
+def _read_pictures(
+    path: Path, wanted: dict[str, Faces]
+) -> tuple[list[str], dict[str, tuple[np.ndarray, Faces]]]:
+    """The names of all pictures, and the gray planes and faces of those wanted, in their order."""
     import cv2
 
-    found: dict[str, np.ndarray] = {}
+    found: dict[str, tuple[np.ndarray, Faces]] = {}
     with open_source(path, complete=lambda name: False) as entries:
         pictures = [entry for entry in entries if is_picture(entry.name)]
         for entry in sorted(pictures, key=lambda entry: entry.name):
@@ -235,5 +247,25 @@ def _read_pictures(path: Path, wanted: set[str]) -> tuple[list[str], dict[str, n
             gray = cv2.imdecode(content, cv2.IMREAD_GRAYSCALE) if len(content) else None
             if gray is None:
                 raise FerEdgeError(f"{entry.where} is no picture", "take it out, or get it again")
-            found[entry.name] = np.asarray(gray)
+            found[entry.name] = _as_used(np.asarray(gray), wanted[entry.name])
         return [entry.name for entry in pictures], found
+
+
+def _as_used(gray: np.ndarray, faces: Faces) -> tuple[np.ndarray, Faces]:
+    """A photo no larger than frames show it, so that a thousand of a phone's fit into memory."""
+    highest = float(faces.boxes[faces.certain, 3].max())
+    gray, scale = reduced(gray, min(MOST_PIXELS, max(gray.shape) * _HIGHEST_FACE / highest))
+    if scale == 1:
+        return gray, faces
+    return gray, replace(faces, boxes=faces.boxes * scale, landmarks=faces.landmarks * scale)
+
+
+def reduced(picture: np.ndarray, most: float) -> tuple[np.ndarray, float]:
+    """A picture of at most so many pixels along its longer side, and its scale; 1 as it was."""
+    import cv2
+
+    scale = max(most / max(picture.shape[:2]), 1 / min(picture.shape[:2]))  # one pixel stays
+    if scale >= 1:
+        return picture, 1.0
+    small = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    return np.asarray(small), scale

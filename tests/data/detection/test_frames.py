@@ -118,6 +118,23 @@ def test_backgrounds_of_one_split_are_not_those_of_another(tmp_path: Path) -> No
     assert drawn.shape == (240, 320)
 
 
+def test_folders_called_alike_give_all_their_pictures_and_one_named_twice_gives_them_once(
+    tmp_path: Path,
+) -> None:
+    folders = [tmp_path / place / "images" for place in ("a", "b")]
+    for folder, tone in zip(folders, (10, 200), strict=True):
+        folder.mkdir(parents=True)
+        for number in range(3):
+            cv2.imwrite(str(folder / f"{number}.png"), np.full((40, 60), tone + number, np.uint8))
+    one, two = map(str, folders)
+    every = load_backgrounds([one, two])
+    assert sorted(int(each.mean()) for each in every.pictures) == [10, 11, 12, 200, 201, 202]
+    assert (
+        load_backgrounds([one, f"{one}/../images"]).fingerprint
+        == load_backgrounds([one]).fingerprint
+    )
+
+
 def test_one_wallpaper_in_several_sizes_counts_once(tmp_path: Path) -> None:
     for size in ("1920x1080", "1280x800"):
         cv2.imwrite(str(tmp_path / f"{size}.png"), np.full((40, 60), 9, np.uint8))

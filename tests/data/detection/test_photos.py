@@ -10,7 +10,13 @@ import cv2
 import numpy as np
 import pytest
 
-from fer_edge.data.detection.photos import COLUMNS, load_photos, read_faces, split_by_name
+from fer_edge.data.detection.photos import (
+    COLUMNS,
+    load_photos,
+    read_faces,
+    reduced,
+    split_by_name,
+)
 from fer_edge.errors import FerEdgeError
 
 ROW = dict(zip(COLUMNS[1:], (0.9, 10, 12, 30, 40, *range(10)), strict=True))
@@ -50,6 +56,24 @@ def test_a_zip_a_folder_and_their_csv_are_the_same_photos(tmp_path: Path) -> Non
     assert of_zip.pictures[0].shape == (64, 64)
     np.testing.assert_array_equal(of_zip.faces[0].boxes, [[10, 12, 30, 40]])
     np.testing.assert_array_equal(of_zip.faces[0].landmarks[0, 1], [2, 3])
+
+
+def test_a_photo_far_larger_than_frames_show_it_is_reduced_and_its_boxes_with_it(
+    tmp_path: Path,
+) -> None:
+    folder, table = tmp_path / "photos", tmp_path / "photos.csv"
+    folder.mkdir()
+    for name in ("far.jpg", "near.jpg"):
+        photo = cv2.imencode(".jpg", np.zeros((2400, 3200), np.uint8))[1]
+        (folder / name).write_bytes(bytes(photo))
+    far, near = {"h": 100}, {"w": 960, "h": 1280}
+    _table(table, [{"photo": n, **ROW, **b} for n, b in (("far.jpg", far), ("near.jpg", near))])
+    photos = load_photos(folder)
+    assert [picture.shape for picture in photos.pictures] == [(1200, 1600), (600, 800)]
+    np.testing.assert_allclose(photos.faces[0].boxes, [[5, 6, 15, 50]])
+    np.testing.assert_allclose(photos.faces[1].boxes, [[2.5, 3, 240, 320]])
+    np.testing.assert_allclose(photos.faces[1].landmarks[0, 4], [2, 2.25])
+    assert reduced(np.zeros((2, 4000), np.uint8), 384)[0].shape == (1, 2000)
 
 
 def test_a_faint_face_is_uncertain_and_a_photo_of_such_alone_is_left_out(tmp_path: Path) -> None:
