@@ -68,9 +68,7 @@ spent, faces, started = [], 0, None
 with open_source(video=Path(sys.argv[1])) as source:
     finder = FaceTracker(open_detector(sys.argv[4]))
     lines = JsonLines(sys.stdout, classifier.labels, every_frame=True)
-    results = run_pipeline(
-        source.frames(), finder, classifier, smoothing=Smoothing(), fps=source.fps
-    )
+    results = run_pipeline(source.frames(), finder, classifier, smoothing=Smoothing())
     while True:
         before = time.perf_counter()
         result = next(results, None)
