@@ -136,7 +136,7 @@ class FaceTracker:
         self._issued = 0
         self._before: Pixels | None = None
         self._at: float | None = None
-        self._interval: float | None = None
+        self._intervals: list[float] = []
         self._wait = 0
         self._near_in_a_row = 0
 
@@ -156,9 +156,12 @@ class FaceTracker:
     def _forget(self, seconds: float) -> None:
         """End what was lost too long ago and, after a gap in the frames, everything."""
         since = None if self._at is None else seconds - self._at
-        # frames that come slowly all the time leave no gap
-        usual, self._at, self._interval = self._interval, seconds, since
+        # frames that come slowly all the time leave no gap; one that was late does not make it so
+        usual = min(self._intervals, default=None)
         gap = since is not None and usual is not None and since > max(_FORGET_S, _GAP * usual)
+        self._at = seconds
+        if since is not None:
+            self._intervals = [*self._intervals[-1:], since]
         for track in list(self._tracks):
             if gap or (not track.visible and seconds - track.seen_at > _FORGET_S):
                 self._end(track)

@@ -114,6 +114,16 @@ def test_after_a_gap_in_the_frames_a_face_in_the_same_place_is_somebody_else():
     assert new.track != known.track
 
 
+def test_a_gap_behind_a_shorter_wait_is_a_gap():
+    world = Stickers()
+    tracker = FaceTracker(world, detect_every=10)
+    picture = world.draw([(100, 80)])
+    for number in range(20):
+        tracker.find(picture, number / 30)
+    assert tracker.find(picture, 1.5).left == ()
+    assert tracker.find(picture, 4.5).left == (1,)
+
+
 def test_frames_that_always_come_slowly_leave_no_gap():
     world = Stickers()
     tracker = FaceTracker(world, detect_every=1)
