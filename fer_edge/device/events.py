@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +11,10 @@ import numpy.typing as npt
 from fer_edge.device.smoothing import Expression, Smoothing
 from fer_edge.device.tracking import Sighting, Sightings
 from fer_edge.face import Box
+
+Kind = Literal["appear", "change", "leave"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+"""What a face may do."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +37,7 @@ class Face:
 class TrackEvent:
     """Something that happened to a face."""
 
-    kind: Literal["appear", "change", "leave"]
+    kind: Kind
     track: int
     box: Box
     """Where it is, or was last."""
@@ -120,9 +124,7 @@ def _face(sighting: Sighting, expression: Expression) -> Face:
     )
 
 
-def _event(
-    kind: Literal["appear", "change", "leave"], track: int, person: _Person, previous: str | None
-) -> TrackEvent:
+def _event(kind: Kind, track: int, person: _Person, previous: str | None) -> TrackEvent:
     expression = person.expression
     return TrackEvent(
         kind,

@@ -13,6 +13,7 @@ from rich.table import Table
 
 from fer_edge.board import Board, Health, peak_memory_mib
 from fer_edge.device.classifier import WARM_UP, Classifier
+from fer_edge.device.events import KINDS
 from fer_edge.device.latency import STAGES, LatencyRecorder
 from fer_edge.device.pipeline import Result
 from fer_edge.device.smoothing import UNCERTAIN
@@ -80,7 +81,7 @@ class Tally:
             "faults": dict(counts.faults),
             "faces": self.faces,
             "labels": {label: self.labels[label] for label in (*classifier.labels, UNCERTAIN)},
-            "events": {kind: self.events[kind] for kind in ("appear", "change", "leave")},
+            "events": {kind: self.events[kind] for kind in KINDS},
             "detector": {"name": finder.detector.name, "detections": finder.detections},
             "seconds": round(seconds, 3),
             "fps": round(self.frames / seconds, 2),

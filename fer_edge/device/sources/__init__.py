@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from fer_edge.device.sources.base import Frame, Source, SourceCounts
+from fer_edge.device.sources.base import FAULTS, Frame, Source, SourceCounts
 from fer_edge.device.sources.camera import Camera
 from fer_edge.device.sources.images import SUFFIXES, Pictures
 from fer_edge.device.sources.live import LiveSource
@@ -16,6 +16,7 @@ from fer_edge.device.sources.video import VideoFile
 from fer_edge.errors import FerEdgeError
 
 __all__ = [
+    "FAULTS",
     "Frame",
     "LiveSource",
     "Source",

@@ -33,6 +33,10 @@ class Frame:
     """File name of a picture out of a folder."""
 
 
+FAULTS = ("stalled", "frozen", "black", "resized")
+"""What can be wrong with a camera that is open."""
+
+
 @dataclass(frozen=True)
 class SourceCounts:
     """What became of the frames that were not handed out, and what went wrong."""
@@ -42,7 +46,7 @@ class SourceCounts:
     dropped: int = 0
     """Frames that a camera took while nobody asked."""
     faults: Mapping[str, int] = field(default_factory=dict)
-    """How often a camera was "stalled", "frozen", "black" or "resized"; only what happened."""
+    """How often a camera had each of ``FAULTS``; only what happened."""
     notes: tuple[str, ...] = ()
     """Remarks for the user, one line each, such as the name of a broken picture."""
 

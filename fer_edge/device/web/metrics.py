@@ -16,6 +16,9 @@ from prometheus_client.registry import Collector
 
 from fer_edge import __version__
 from fer_edge.board import read_health
+from fer_edge.device.events import KINDS
+from fer_edge.device.smoothing import UNCERTAIN
+from fer_edge.device.sources import FAULTS
 from fer_edge.device.vitals import Vitals
 
 BOUNDS_MS = (0.5, 1, 2, 4, 8, 16, 33, 66, 133, 266, 533, 1066)
@@ -53,9 +56,13 @@ class _Run(Collector):
         with_faces = CounterMetricFamily("fer_edge_frames_with_faces", "Frames with a face")
         with_faces.add_metric([], status["frames"]["with_faces"])
         yield with_faces
-        yield _counter("fer_edge_faces", "Faces by expression", "label", status["labels"])
-        yield _counter("fer_edge_events", "What tracked faces did", "event", status["events"])
-        yield _counter("fer_edge_faults", "Faults of the camera", "fault", status["faults"])
+        # a series that began with its first count would have no rise there
+        faces = dict.fromkeys((*vitals.classifier.labels, UNCERTAIN), 0) | status["labels"]
+        events = dict.fromkeys(KINDS, 0) | status["events"]
+        faults = dict.fromkeys(FAULTS, 0) | status["faults"]
+        yield _counter("fer_edge_faces", "Faces by expression", "label", faces)
+        yield _counter("fer_edge_events", "What tracked faces did", "event", events)
+        yield _counter("fer_edge_faults", "Faults of the camera", "fault", faults)
         yield _counter("fer_edge_lost", "Events that an output lost", "output", status["lost"])
         yield _counter("fer_edge_web", "What the web server saw", "what", self._web)
         yield self._latencies()

@@ -165,6 +165,21 @@ def test_prometheus_reads_counts_and_latencies(served):
     served.ask(talk)
 
 
+def test_prometheus_knows_every_fault_event_and_label_before_the_first(served):
+    async def talk(client):
+        async with client.get("/metrics") as answer:
+            found = samples(await answer.text())
+        assert found["fer_edge_faults_total", "stalled"] == 3
+        for fault in ("frozen", "black", "resized"):
+            assert found["fer_edge_faults_total", fault] == 0
+        for event in ("appear", "change", "leave"):
+            assert found["fer_edge_events_total", event] == 0
+        for label in ("happy", "sad", "uncertain"):
+            assert found["fer_edge_faces_total", label] == 0
+
+    served.ask(talk)
+
+
 def test_the_page_needs_nothing_from_elsewhere_and_is_not_stored(served):
     async def talk(client):
         async with client.get("/") as answer:
