@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -147,6 +148,25 @@ def test_a_page_whose_run_has_ended_says_so_and_comes_back(tab):
                 tab.goto(f"http://{address}/")
             expect(tab.locator("#state")).to_have_text("running")
         expect(tab.locator("#state")).to_have_text("no connection")
+
+
+def test_a_page_whose_device_falls_silent_says_so_and_comes_back(tab, bundle):
+    camera = MjpegServer(pictures=[frame for frame, _ in draw_frames(40, (320, 240), 1, seed=3)])
+    command = [sys.executable, "-m", "fer_edge", "run", bundle, "--camera", camera.url]
+    command += ["--serve", "127.0.0.1:0"]
+    with subprocess.Popen(list(map(str, command)), stderr=subprocess.PIPE, text=True) as process:
+        try:
+            tab.goto(process.stderr.readline().split()[2])
+            expect(tab.locator("#state")).to_have_text("running")
+            process.send_signal(signal.SIGSTOP)
+            expect(tab.locator("#state")).to_have_text("no connection", timeout=10_000)
+            process.send_signal(signal.SIGCONT)
+            expect(tab.locator("#state")).to_have_text("running")
+        finally:
+            process.send_signal(signal.SIGCONT)
+            process.terminate()
+            process.wait(20)
+            camera.die()
 
 
 def test_a_wrong_token_is_refused_and_the_right_one_shows_a_cameras_faces(tab, bundle, tmp_path):
