@@ -24,6 +24,7 @@ from fer_edge.device.bench.run import bench
 from fer_edge.device.bench.stream import Stream, measure
 from fer_edge.device.classifier import open_classifier
 from fer_edge.errors import FerEdgeError
+from fer_edge.files import sha256
 
 SHORT = Rule(min_seconds=0.1, min_queries=130, warm_up_seconds=0.0, warm_up_queries=3)
 
@@ -62,7 +63,7 @@ def test_both_scenarios_are_measured_and_nothing_is_missing(bundle, clip, capsys
     code, found, shown = _bench(capsys, bundles=(bundle,), video=clip.path, output=target)
     assert code == 0
     assert json.loads(target.read_text()) == found
-    assert (found["kind"], found["schema"]) == ("fer-edge bench", "1.0")
+    assert (found["kind"], found["schema"]) == ("fer-edge bench", "1.1")
     assert found["complete"] is True
     assert found["quick"] is False
     (model,) = found["models"]
@@ -89,6 +90,8 @@ def test_both_scenarios_are_measured_and_nothing_is_missing(bundle, clip, capsys
     assert alone["latency_ms"]["p50"] < pipeline["latency_ms"]["p50"]
     frames = found["inputs"]["pipeline"]
     assert (frames["source"], frames["synthetic"], frames["frames"]) == ("video", False, 24)
+    assert frames["sha256"] == sha256(clip.path)
+    assert len(frames["detector"].pop("sha256")) == 64
     assert frames["detector"] == {"name": "own", "every": 10, "min_face": 0.15}
     assert all(found["versions"].values())
     assert model["sha256"] in shown
@@ -219,6 +222,11 @@ def test_pictures_of_a_folder_are_searched_one_by_one(bundle, capsys, tmp_path):
     _, found, _ = _bench(capsys, bundles=(bundle,), images=tmp_path, scenario="pipeline")
     assert found["inputs"]["pipeline"]["source"] == "images"
     assert found["inputs"]["pipeline"]["detector"]["every"] == 1
+    before = found["inputs"]["pipeline"]["sha256"]
+    picture = cv2.imread(str(tmp_path / "0.png"))
+    cv2.imwrite(str(tmp_path / "0.png"), 255 - picture)
+    _, found, _ = _bench(capsys, bundles=(bundle,), images=tmp_path, scenario="pipeline")
+    assert found["inputs"]["pipeline"]["sha256"] not in (before, None)
 
 
 def test_opencv_has_as_many_threads_afterwards_as_before(bundle, clip, capsys):

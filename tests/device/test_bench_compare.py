@@ -41,7 +41,15 @@ def _document(factor: float = 1.0) -> dict[str, Any]:
         "health": {"before": health, "after": health},
         "versions": {"fer_edge": "0.1.0", "kernel": "6.12"},
         "models": [{"sha256": "a" * 64}],
-        "inputs": {"pipeline": {"source": "video", "name": "a.mp4", "frames": 9}},
+        "inputs": {
+            "pipeline": {
+                "source": "video",
+                "name": "a.mp4",
+                "sha256": "c" * 64,
+                "frames": 9,
+                "detector": {"name": "own", "sha256": "d" * 64},
+            }
+        },
         "results": [_result("model", 1, factor), _result("pipeline", 2, 10 * factor)],
     }
 
@@ -121,6 +129,35 @@ def test_pipelines_on_other_frames_are_not_compared_but_the_models_are(pair):
     assert any("not compared" in line for line in found["warnings"])
 
 
+@pytest.mark.parametrize("part", ["frames", "detector"])
+def test_pipelines_on_as_many_other_frames_or_by_another_detector_are_not_compared(pair, part):
+    pipeline = pair.other["inputs"]["pipeline"]
+    (pipeline if part == "frames" else pipeline["detector"])["sha256"] = "e" * 64
+    found = pair.compare()
+    assert [ratio["scenario"] for ratio in found["ratios"]] == ["model"]
+    assert any("not compared" in line for line in found["warnings"])
+
+
+@pytest.mark.parametrize("part", ["frames", "detector"])
+def test_a_file_that_does_not_tell_its_frames_or_its_detector_is_named(pair, part):
+    pipeline = pair.other["inputs"]["pipeline"]
+    del (pipeline if part == "frames" else pipeline["detector"])["sha256"]
+    found = pair.compare()
+    assert len(found["ratios"]) == 2
+    (told,) = [line for line in found["warnings"] if "does not tell" in line]
+    assert "other.json" in told
+    pair.other["results"] = pair.other["results"][:1]
+    assert pair.compare()["warnings"] == [WEAK]
+
+
+def test_the_programs_own_clip_and_cascade_need_no_digest(pair):
+    for each in (pair.one, pair.other):
+        each["inputs"]["pipeline"] |= {"source": "drawn", "sha256": None}
+        each["inputs"]["pipeline"]["detector"] = {"name": "haar", "sha256": None}
+    found = pair.compare()
+    assert (len(found["ratios"]), found["warnings"]) == (2, [WEAK])
+
+
 def test_where_a_clip_lies_does_not_matter(pair):
     pair.other["inputs"]["pipeline"]["name"] = "elsewhere/a.mp4"
     assert len(pair.compare()["ratios"]) == 2
@@ -195,4 +232,4 @@ def test_a_comparison_is_printed_and_written(pair, tmp_path, capsys, monkeypatch
     assert "measured at different times" in " ".join(shown.split())
     assert json.loads(target.read_text())["ratios"][0]["p50"] == 2
     compare_files(*files, as_json=True, output=None)
-    assert json.loads(capsys.readouterr().out)["schema"] == "1.0"
+    assert json.loads(capsys.readouterr().out)["schema"] == "1.1"

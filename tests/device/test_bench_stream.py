@@ -141,6 +141,7 @@ def test_frames_are_drawn_where_none_are_named_in_the_size_of_a_cameras():
         "source": "drawn",
         "synthetic": True,
         "name": None,
+        "sha256": None,
         "frames": 25,
         "width": 640,
         "height": 480,

@@ -19,6 +19,8 @@ from fer_edge.errors import FerEdgeError
 
 _STATISTICS = ("p50", "p90", "p99", "mean")
 _MACHINE = ("model", "cpu", "architecture", "cores")
+_NOT_COMPARED = ("name", "sha256", "detector")
+"""Of a pipeline's frames: where they lay, and what is compared by itself."""
 LIMIT = 16 << 20
 """Bytes of a file; a benchmark's are a few thousand."""
 WEAK = (
@@ -35,7 +37,11 @@ class Measured:
     machine: dict[str, Any]
     versions: dict[str, Any]
     model: dict[str, Any]
-    pipeline: Any
+    frames: dict[str, Any]
+    """Of the pipeline, as its detector; empty where it was not measured."""
+    detector: dict[str, Any]
+    digests: tuple[str | None, str | None]
+    """Of the frames and of the detector; None where the file tells none."""
     quick: bool
     complete: bool
     throttled: bool | None
@@ -64,9 +70,19 @@ def compare(one: Path, other: Path) -> dict[str, Any]:
         )
     warnings = list(_warnings(a, b))
     shared = [key for key in a.latencies if key in b.latencies]
-    if a.pipeline != b.pipeline and any(scenario == "pipeline" for scenario, _ in shared):
-        shared = [key for key in shared if key[0] != "pipeline"]
-        warnings.append("the pipelines had other frames or another detector and are not compared")
+    if any(scenario == "pipeline" for scenario, _ in shared):
+        if not _same_pipeline(a, b):
+            shared = [key for key in shared if key[0] != "pipeline"]
+            warnings.append(
+                "the pipelines had other frames or another detector and are not compared"
+            )
+        else:
+            warnings += [
+                f"{each.path} does not tell which frames and detector it had, an older fer-edge "
+                "made it: the ratios of the pipelines may be those of other faces"
+                for each in (a, b)
+                if _unsure(each)
+            ]
     if not shared:
         raise FerEdgeError(
             f"{one} and {other} have nothing in common that could be compared",
@@ -155,14 +171,17 @@ def read(path: Path) -> Measured:
 
 
 def _measured(path: Path, content: dict[str, Any]) -> Measured:
-    pipeline = content["inputs"]["pipeline"]
+    pipeline = content["inputs"]["pipeline"] or {}
+    detector = pipeline.get("detector") or {}
     return Measured(
         path=path,
         machine={key: content["machine"][key] for key in _MACHINE},
         # null is what was not needed, such as OpenCV for a model alone
         versions={key: value for key, value in content["versions"].items() if value is not None},
         model={"sha256": str(content["models"][0]["sha256"])},
-        pipeline=pipeline and {key: pipeline[key] for key in pipeline if key != "name"},
+        frames={key: pipeline[key] for key in pipeline if key not in _NOT_COMPARED},
+        detector={key: detector[key] for key in detector if key != "sha256"},
+        digests=(_text(pipeline.get("sha256")), _text(detector.get("sha256"))),
         quick=bool(content["quick"]),
         complete=bool(content["complete"]),
         throttled=content["throttled"],
@@ -174,6 +193,10 @@ def _measured(path: Path, content: dict[str, Any]) -> Measured:
             for result in content["results"]
         },
     )
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None else str(value)
 
 
 def _known(scenario: str) -> str:
@@ -191,6 +214,23 @@ def _positive(value: Any) -> float:
 
 def _same_machine(a: Measured, b: Measured) -> bool:
     return a.machine == b.machine
+
+
+def _same_pipeline(a: Measured, b: Measured) -> bool:
+    """Whether nothing tells that the frames or the detectors were others."""
+    known = [pair for pair in zip(a.digests, b.digests, strict=True) if None not in pair]
+    return (
+        a.frames == b.frames
+        and a.detector == b.detector
+        and all(one == other for one, other in known)
+    )
+
+
+def _unsure(each: Measured) -> bool:
+    """Whether a digest lacks that should be there: not that of what comes with the program."""
+    frames, detector = each.digests
+    drawn, cascade = each.frames.get("source") == "drawn", each.detector.get("name") == "haar"
+    return (frames is None and not drawn) or (detector is None and not cascade)
 
 
 def _warnings(a: Measured, b: Measured) -> Iterator[str]:

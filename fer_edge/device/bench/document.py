@@ -22,7 +22,7 @@ from fer_edge.device.classifier import Classifier
 from fer_edge.opencv import load_opencv
 
 KIND = "fer-edge bench"
-VERSION = (1, 0)
+VERSION = (1, 1)
 """A reader of another major version cannot read it; a higher minor one adds keys only."""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from typing import Any, Literal
 
 from fer_edge.device.sources import Frame, open_source
 from fer_edge.face import Pixels
+from fer_edge.files import sha256
 from fer_edge.opencv import load_opencv
 
 MOST_FRAMES = 250
@@ -37,6 +39,9 @@ class Frames:
     gray: tuple[Pixels, ...]
     fps: float | None
     """Of a recording; None of pictures."""
+    sha256: str | None = None
+    """Of a video's file, as machines may decode it to slightly different grays; of the pictures'
+    grays; None of the drawn clip."""
 
     def endless(self) -> Iterator[Frame]:
         """A recording forth and back, so that there is no cut in it; pictures round and round."""
@@ -58,6 +63,7 @@ class Frames:
             "source": self.kind,
             "synthetic": self.kind == "drawn",
             "name": self.name,
+            "sha256": self.sha256,
             "frames": len(self.gray),
             "width": width,
             "height": height,
@@ -89,8 +95,17 @@ def read_frames(
     with open_source(video=video, images=images) as source:
         gray = tuple(_first(source.frames()))
         if images is not None:
-            return Frames("images", source.name, gray, None)
-        return Frames("video", source.name, gray, source.fps or DRAWN_FPS)
+            return Frames("images", source.name, gray, None, _digest(gray))
+    assert video is not None
+    return Frames("video", source.name, gray, source.fps or DRAWN_FPS, sha256(video))
+
+
+def _digest(gray: Iterable[Pixels]) -> str:
+    digest = hashlib.sha256()
+    for each in gray:
+        digest.update(f"{each.shape}".encode())
+        digest.update(each.tobytes())
+    return digest.hexdigest()
 
 
 def _first(frames: Iterable[Frame]) -> Iterator[Pixels]:

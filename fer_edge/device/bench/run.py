@@ -24,12 +24,12 @@ from fer_edge.device.bench.stream import measure
 from fer_edge.device.bench.subjects import ModelAlone, Subject, WholePipeline, opencv_threads
 from fer_edge.device.bench.table import SCENARIOS, print_bench
 from fer_edge.device.classifier import Classifier
-from fer_edge.device.detectors import open_detector
+from fer_edge.device.detectors import detector_file, open_detector
 from fer_edge.device.messages import open_messages
 from fer_edge.device.opening import open_chosen
 from fer_edge.device.signals import StopRequest
 from fer_edge.errors import FerEdgeError
-from fer_edge.files import write_text
+from fer_edge.files import sha256, write_text
 
 INTERRUPTED = 130
 """Exit code when somebody ended it before it was complete."""
@@ -160,7 +160,13 @@ class _Bench:
         for model in self._models:
             detector = open_detector(options.detector, min_face=options.min_face, keys=self._keys)
             subjects.append(WholePipeline(model, frames, detector, every))
-            self._detector = {"name": detector.name, "every": every, "min_face": options.min_face}
+            file = detector_file(options.detector)
+            self._detector = {
+                "name": detector.name,
+                "sha256": None if file is None else sha256(file),
+                "every": every,
+                "min_face": options.min_face,
+            }
         return subjects
 
     def _announce(self) -> None:

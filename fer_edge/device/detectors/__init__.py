@@ -22,6 +22,7 @@ __all__ = [
     "OwnDetector",
     "SsdDetector",
     "YuNetDetector",
+    "detector_file",
     "open_detector",
 ]
 
@@ -46,19 +47,16 @@ def open_detector(
         FerEdgeError: no such detector, its file is missing or of another kind, or ``min_face`` is
             out of range.
     """
-    if choice is None:
-        choice = "yunet" if is_stored(YUNET_FILE) else "haar"
-        choice = "own" if shipped_detector() else choice
-    if choice == "haar":
+    choice = _usual() if choice is None else choice
+    path = detector_file(choice)
+    if path is None:
         return HaarDetector(min_face=min_face)
     if choice == "yunet":
-        return YuNetDetector(stored(YUNET_FILE), min_face=min_face, name="yunet")
+        return YuNetDetector(path, min_face=min_face, name="yunet")
     if choice == "own":
-        path = _own()
         # what --key names is for the bundle that is run; the detector beside it ships
         keys = None if keys is None else with_package_key(path, keys)
         return OwnDetector(path, min_face=min_face, name="own", keys=keys)
-    path = Path(choice)
     if path.suffix == ".xml":
         return HaarDetector(min_face=min_face, cascade=path)
     if path.suffix == ".onnx":
@@ -71,6 +69,23 @@ def open_detector(
         f"no face detector '{choice}'",
         "use haar, yunet, own, or a .fer, .xml, .onnx or .tflite file",
     )
+
+
+def detector_file(choice: str | None) -> Path | None:
+    """The file of a detector that ``open_detector`` opens; None of the cascade in OpenCV."""
+    choice = _usual() if choice is None else choice
+    if choice == "haar":
+        return None
+    if choice == "yunet":
+        return stored(YUNET_FILE)
+    return _own() if choice == "own" else Path(choice)
+
+
+def _usual() -> str:
+    """What is chosen where nobody chooses."""
+    if shipped_detector():
+        return "own"
+    return "yunet" if is_stored(YUNET_FILE) else "haar"
 
 
 def _own() -> Path:
