@@ -16,6 +16,7 @@ from fer_edge.data import load_dataset
 from fer_edge.data.audit import leaked
 from fer_edge.data.dataset import Dataset
 from fer_edge.data.division import describe_division
+from fer_edge.data.fer2013 import SIZES
 from fer_edge.data.ferplus import how_to_join, with_majority_truth
 from fer_edge.data.shared_labels import with_shared_labels
 from fer_edge.errors import FerEdgeError, require_extra
@@ -43,6 +44,8 @@ class Evaluation:
         note: for people, where that is not what the model has learned.
         division: how training and held-out images were divided anew, in words; empty where the
             dataset's own splits served, or nothing is known.
+        copy: which other copy of the dataset it was trained on, in words; empty where it was this
+            one, or another dataset. Leaked is then what stands in this copy's training splits.
     """
 
     runtime: str
@@ -55,10 +58,13 @@ class Evaluation:
     truth: str = BY_LABEL
     note: str = ""
     division: str = ""
+    copy: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready."""
         said = {"division": self.division} if self.division else {}
+        if self.copy:
+            said["copy"] = self.copy
         return said | {
             "runtime": self.runtime,
             "splits": list(self.splits),
@@ -83,7 +89,7 @@ class Judged:
         train_splits: what training saw; none where it saw another dataset.
         truth: ``labels`` or ``FER+ majority``.
         note: for people, where that is not what the model has learned.
-        division: as ``Evaluation`` has it.
+        division, copy: as ``Evaluation`` has them.
     """
 
     subject: Subject
@@ -93,6 +99,7 @@ class Judged:
     truth: str
     note: str = ""
     division: str = ""
+    copy: str = ""
 
 
 def evaluate_path(
@@ -137,7 +144,8 @@ def evaluate_path(
         train_splits=judged.train_splits,
         labels=judged.subject.labels,
     )
-    return replace(result, truth=judged.truth, note=judged.note, division=judged.division)
+    said = {name: getattr(judged, name) for name in ("truth", "note", "division", "copy")}
+    return replace(result, **said)
 
 
 def open_judged(
@@ -157,7 +165,10 @@ def open_judged(
         raise FerEdgeError("no dataset given", "name one with --data PATH")
     skip_bad = skip_bad or subject.skip_bad
     dataset = load_dataset(source, own_labels=True, skip_bad=skip_bad)
-    known = subject.fingerprint in (None, dataset.fingerprint())
+    fingerprint = dataset.fingerprint()
+    same = subject.fingerprint in (None, fingerprint)
+    copy = "" if same else _another_copy(subject, dataset, fingerprint)
+    known = same or bool(copy)
     if known:
         dataset = as_trained(dataset, vars(subject))
     chosen = tuple(splits or subject.test)
@@ -177,7 +188,21 @@ def open_judged(
         dataset = with_majority_truth(dataset, sorted({*train_splits} - {*chosen}))
     truth = BY_MAJORITY if votes else BY_LABEL
     division = describe_division(vars(subject)) if known else ""
-    return Judged(subject, dataset, chosen, train_splits, truth, note, division)
+    return Judged(subject, dataset, chosen, train_splits, truth, note, division, copy)
+
+
+def _another_copy(subject: Subject, dataset: Dataset, fingerprint: str) -> str:
+    """In words, where both are FER2013, of which there are copies that differ a little.
+
+    Where it was divided anew, another copy gives another division, and nothing is known.
+    """
+    sizes = {split: int((dataset.splits == split).sum()) for split in dataset.split_names}
+    if subject.name != "fer2013" or sizes != SIZES or subject.division is not None:
+        return ""
+    return (
+        f"trained on another copy of FER2013 (fingerprint {(subject.fingerprint or '')[:16]}, this "
+        f"one has {fingerprint[:16]}), so its own training splits tell what was seen"
+    )
 
 
 def _note(subject: Subject, dataset: Dataset) -> str:
@@ -312,6 +337,8 @@ def print_evaluation(result: Evaluation, *, as_json: bool = False) -> None:
         else f"{result.leaked:,} held-out images stand in the training splits as well"
     )
     console.print(f"{seen}; intervals are 95%, bootstrap; {result.seconds:.1f} s", highlight=False)
+    if result.copy:
+        console.print(result.copy, highlight=False)
     if result.division:
         console.print(escape(result.division), highlight=False)
     if result.note:

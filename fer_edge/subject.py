@@ -44,6 +44,7 @@ class Subject:
         labels: in the order of the output; None for a bare model file.
         data: path of the dataset that it was trained on; None when unknown.
         fingerprint: of that dataset; None when unknown.
+        name: of that dataset; None when unknown.
         train, validation, test: splits.
         drop_leaks: training left out what also stands in validation and test.
         division: how the dataset was divided anew; None when its own splits served.
@@ -56,6 +57,7 @@ class Subject:
     labels: tuple[str, ...] | None = None
     data: str | None = None
     fingerprint: str | None = None
+    name: str | None = None
     train: tuple[str, ...] = TRAIN_SPLITS
     test: tuple[str, ...] = TEST_SPLITS
     validation: tuple[str, ...] = ()
@@ -106,6 +108,7 @@ def find_subject(path: Path | str, head: str | None = None) -> Subject:
             find_head(path, head),
             tuple(content["labels"]),
             content["path"],
+            name=content["name"],
             truth=truth_of(head or next(iter(content.get("heads", [])), None)),
             skip_bad=content.get(SKIP_BAD) is True,
             **_split_roles(content),
@@ -118,6 +121,7 @@ def find_subject(path: Path | str, head: str | None = None) -> Subject:
             path,
             bundle.read(INT8_TFLITE),
             bundle.labels,
+            name=known.get("name"),
             truth=known.get("truth", BY_LABEL),
             **_split_roles(known),
         )

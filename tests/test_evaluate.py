@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from exported import LEAKS, MISLABELLED, Exported
 
-from fer_edge import robustness
+from fer_edge import evaluate, robustness
 from fer_edge.bundle import FLOAT_ONNX, FLOAT_TFLITE, INT8_TFLITE, open_bundle
 from fer_edge.chatter import import_keras
 from fer_edge.cli import main
@@ -97,6 +97,30 @@ def test_nothing_is_claimed_about_leaks_on_a_dataset_that_was_not_trained_on(
     result = evaluate_path(exported.run, str(tmp_path / "other.npz"))
     assert result.leaked is None
     assert result.unleaked is None
+
+
+def test_another_copy_of_fer2013_is_no_other_dataset(
+    exported: Exported,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(evaluate, "SIZES", {"Training": 448, "PublicTest": 96, "PrivateTest": 96})
+    faces = exported.dataset.faces.copy()
+    faces[0, 0, 0] += 1  # stands in Training, and as it was in PrivateTest
+    copy, run = tmp_path / "copy.npz", _copied(exported, tmp_path, name="fer2013")
+    write_packed(replace(exported.dataset, faces=faces), copy)
+    result = evaluate_path(run, str(copy))
+    assert result.leaked == LEAKS - 1
+    assert result.unleaked is not None
+    assert result.unleaked.images == 96 - result.leaked
+    assert result.to_dict()["copy"].startswith("trained on another copy of FER2013 (fingerprint ")
+    print_evaluation(result)
+    shown = " ".join(capfd.readouterr().out.split())
+    assert "11 held-out images stand in the training splits" in shown
+    assert result.copy in shown
+    assert evaluate_path(run, None).copy == ""
+    assert evaluate_path(exported.run, str(copy)).leaked is None, "of another name"
 
 
 def test_a_run_that_dropped_leaks_saw_none_of_its_test_images(

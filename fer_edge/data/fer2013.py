@@ -15,12 +15,15 @@ import numpy as np
 
 from fer_edge.data.dataset import Dataset
 from fer_edge.data.rejects import Rejects
-from fer_edge.data.splits import split_name
+from fer_edge.data.splits import TEST, TRAINING, VALIDATION, split_name
 from fer_edge.errors import FerEdgeError
 from fer_edge.face import FACE_SIZE
 from fer_edge.labels import LABELS, label_index
 
 PIXELS = FACE_SIZE * FACE_SIZE
+
+SIZES = {TRAINING: 28_709, VALIDATION: 3_589, TEST: 3_589}
+"""Faces of each split, in every copy of the whole set."""
 
 _LONGEST_ROW = 1 << 16
 """Bytes; a row of 2,304 three-digit pixels has 9,216, and a file without line ends has no rows."""
