@@ -41,7 +41,7 @@ def evaluate_detector(
         By the network's file, what it found.
 
     Raises:
-        FerEdgeError: no photos are named, no such split, or the run is not finished.
+        FerEdgeError: no photos are named, no such split, or the run holds no network.
     """
     networks, known = _networks(path)
     source = data or known.get("path")
@@ -76,7 +76,7 @@ def print_detectors(
 
 def _networks(path: Path) -> tuple[dict[str, DetectorNetwork], dict[str, Any]]:
     if path.is_dir():
-        content = read_run(path)
+        content = read_run(path, unfinished=True)
         require_extra("keras", "train")
         import keras
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,13 +78,13 @@ def truth_of(head: str | None) -> str:
     return BY_MAJORITY if head == VOTES else BY_LABEL
 
 
-def find_head(run: Path, head: str | None) -> Path:
-    """The network of a finished run's head; None is the default one.
+def find_head(run: Path, head: str | None, *, unfinished: bool = False) -> Path:
+    """The network of a run's head; None is the default one.
 
     Raises:
-        FerEdgeError: the run has no such head.
+        FerEdgeError: as ``read_run``, or the run has no such head.
     """
-    recorded = read_run(run).get("heads", [])
+    recorded = read_run(run, unfinished=unfinished).get("heads", [])
     if head is None or head in recorded[:1]:
         return model_file(run)
     if head not in recorded or not (file := model_file(run, head)).is_file():
@@ -92,20 +93,26 @@ def find_head(run: Path, head: str | None) -> Path:
     return file
 
 
-def find_subject(path: Path | str, head: str | None = None) -> Subject:
-    """Recognise a run folder, a bundle or a model file; ``head`` is of a run folder alone.
+def find_subject(path: Path | str, head: str | None = None, *, unfinished: bool = False) -> Subject:
+    """Recognise a run folder, a bundle or a model file.
+
+    Args:
+        path: where it is.
+        head: of a run folder alone.
+        unfinished: take a run as well that was stopped before its end.
 
     Raises:
-        FerEdgeError: nothing of the kind, or a run folder without a model or such a head.
+        FerEdgeError: nothing of the kind, or a run folder that is not finished, without a model or
+            without such a head.
     """
     path = Path(path)
     if head is not None and not path.is_dir():
         raise FerEdgeError(f"{path} has no heads to choose from", "give a run folder, or no --head")
     if path.is_dir():
-        content = read_run(path)
+        content = read_run(path, unfinished=unfinished)
         return Subject(
             path,
-            find_head(path, head),
+            find_head(path, head, unfinished=unfinished),
             tuple(content["labels"]),
             content["path"],
             name=content["name"],
@@ -143,8 +150,18 @@ def task_of(path: Path) -> str:
     return "classify"
 
 
-def read_run(folder: Path) -> dict[str, Any]:
+def finished_metrics(folder: Path) -> dict[str, Any] | None:
+    """The metrics of a run that reached its end, where they are written last; else None."""
+    metrics = read_json(folder / "metrics.json")
+    return metrics if metrics and not metrics.get("interrupted") else None
+
+
+def read_run(folder: Path, *, unfinished: bool = False) -> dict[str, Any]:
     """A run folder's ``data.json``, after a look whether the run is finished.
+
+    Args:
+        folder: of the run.
+        unfinished: one that was stopped before its end will do, if it holds a network.
 
     Raises:
         FerEdgeError: not a run folder, or one whose training has not ended.
@@ -157,11 +174,11 @@ def read_run(folder: Path) -> dict[str, Any]:
             "give the folder that fer-edge train wrote",
         ) from error
     _check_record(content, _RECORD, str(folder / "data.json"), "train again")
+    go_on = f"go on with: fer-edge train --resume -o {shlex.quote(str(folder))}"
     if not (folder / "model.keras").is_file():
-        raise FerEdgeError(
-            f"{folder} holds no model.keras: its training has not ended",
-            f"go on with: fer-edge train --resume -o {folder}",
-        )
+        raise FerEdgeError(f"{folder} holds no model.keras: its training has not ended", go_on)
+    if not unfinished and finished_metrics(folder) is None:
+        raise FerEdgeError(f"{folder} is not finished: its training was stopped early", go_on)
     result: dict[str, Any] = content
     return result
 

@@ -55,7 +55,7 @@ def copied_run(exported: Exported, folder: Path) -> Path:
     """A copy of the run that a test may spoil."""
     run = folder / "run"
     run.mkdir()
-    for name in ("model.keras", "recipe.toml", "data.json"):
+    for name in ("model.keras", "recipe.toml", "data.json", "metrics.json"):
         shutil.copy(exported.run / name, run / name)
     return run
 

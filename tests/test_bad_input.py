@@ -210,7 +210,11 @@ CASES: dict[str, tuple[Callable[[Place], list[str]], str]] = {
         "its training has not ended",
     ),
     "exporting a damaged network": (
-        lambda p: ["export", p.run_folder(model_keras=b"junk"), "--int8"],
+        lambda p: [
+            "export",
+            p.run_folder(model_keras=b"junk", metrics_json='{"epochs": 1}'),
+            "--int8",
+        ],
         "is not a Keras model",
     ),
     "exporting what is no run": (

@@ -209,6 +209,21 @@ def test_a_model_is_judged_on_the_labels_that_it_shares_with_another_dataset(
         evaluate_path(exported.bundle, str(exported.data), [split]).whole.confusion
         for split in dataset.split_names
     ]
+def test_figures_of_a_run_that_was_stopped_early_are_said_not_to_be_final(
+    exported: Exported,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    run = _copied(exported, tmp_path)
+    (run / "metrics.json").write_text('{"interrupted": true}')
+    for model, note in ((run, f"note: {run} is not finished"), (exported.run, "")):
+        assert _fer_edge(monkeypatch, "evaluate", model) == 0
+        shown = capfd.readouterr()
+        assert "PrivateTest" in shown.out
+        assert shown.err.partition(",")[0] == note
+
+
     expected = np.sum(own, axis=0)
     expected[[1, 3, 4, 5, 6]] = 0
     np.testing.assert_array_equal(result.whole.confusion, expected)

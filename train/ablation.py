@@ -21,7 +21,8 @@ from typing import Any
 from fer_edge.errors import FerEdgeError
 from fer_edge.files import write_text
 from fer_edge.markdown import markdown_table
-from fer_edge.train.folders import differing_table, finished_metrics, recorded_run
+from fer_edge.subject import finished_metrics
+from fer_edge.train.folders import differing_table, recorded_run
 from fer_edge.train.recipe import Recipe, load_recipe, override
 from fer_edge.train.reproduce.execute import LocalExecutor, Task
 

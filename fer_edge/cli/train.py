@@ -215,11 +215,13 @@ def evaluate(
     Example: [bold]fer-edge evaluate edge-small --data fer2013.csv --robustness[/]
     Example: [bold]fer-edge evaluate edge-small --data CK+48.zip --shared-labels[/]
     """
-    from fer_edge.subject import task_of
+    from fer_edge.subject import finished_metrics, task_of
 
     if plot:
         check_png(plot)
         require_extra("matplotlib", "train")
+    if (model / "model.keras").is_file() and finished_metrics(model) is None:
+        typer.echo(f"note: {model} is not finished, so its figures are not final", err=True)
     if task_of(model) == "detect":
         if robustness or shared_labels:
             wrong = "--robustness" if robustness else "--shared-labels"

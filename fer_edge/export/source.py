@@ -28,6 +28,7 @@ from fer_edge.subject import (
     SKIP_BAD,
     as_trained,
     find_head,
+    finished_metrics,
     read_run,
     truth_of,
 )
@@ -145,12 +146,14 @@ def bundle_name(run: Path, head: str | None = None) -> str:
 
 
 def newest_run(folder: Path = Path("runs")) -> Path:
-    """The run folder whose model was written last.
+    """The finished run folder whose model was written last.
 
     Raises:
         FerEdgeError: there is none.
     """
-    models = list(folder.glob("*/model.keras"))
+    models = [
+        path for path in folder.glob("*/model.keras") if finished_metrics(path.parent) is not None
+    ]
     if not models:
         raise FerEdgeError(
             f"there is no finished run in ./{folder}", "train one first, or name a run folder"

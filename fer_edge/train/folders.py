@@ -13,7 +13,7 @@ from typing import Any
 import tomli_w
 
 from fer_edge.errors import FerEdgeError
-from fer_edge.files import explain, read_json, sole_use
+from fer_edge.files import explain, sole_use
 from fer_edge.train.checkpoints import Checkpoints
 from fer_edge.train.recipe import Recipe, load_recipe, override, parse_recipe
 
@@ -108,12 +108,6 @@ def recorded_run(folder: Path) -> tuple[Recipe, dict[str, Any]]:
             f"{folder} is not a run folder: {error}", "name one with -o RUN"
         ) from error
     return parse_recipe(_determining(text), str(folder / "recipe.toml")), content
-
-
-def finished_metrics(folder: Path) -> dict[str, Any] | None:
-    """The metrics of a run that reached its end."""
-    metrics = read_json(folder / "metrics.json")
-    return None if metrics.get("interrupted", True) else metrics
 
 
 def differing_table(recorded: Recipe, wanted: Recipe) -> str | None:

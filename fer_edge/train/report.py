@@ -43,8 +43,8 @@ def print_run(run: Run, *, as_json: bool = False) -> None:
     folder = shlex.quote(str(run.folder))
     if run.interrupted:
         console.print(
-            f"interrupted after epoch {metrics['epochs']}: the run folder is usable, the test "
-            f"split was not touched\ngo on: fer-edge train --resume -o {folder}",
+            f"interrupted after epoch {metrics['epochs']}: the run is not finished, the test split "
+            f"was not touched\ngo on: fer-edge train --resume -o {folder}",
             highlight=False,
         )
         return

@@ -23,7 +23,7 @@ from fer_edge.errors import FerEdgeError
 from fer_edge.evaluate import evaluate, plot_confusion
 from fer_edge.files import atomic_path, write_text
 from fer_edge.runtime import load_model
-from fer_edge.subject import DIVISION, SKIP_BAD, as_trained, model_file
+from fer_edge.subject import DIVISION, SKIP_BAD, as_trained, finished_metrics, model_file
 from fer_edge.train.averaging import face_statistics, network_of, use_average
 from fer_edge.train.checkpoints import Checkpoints, State
 from fer_edge.train.devices import choose_devices, placed_on
@@ -31,7 +31,6 @@ from fer_edge.train.environment import record_environment
 from fer_edge.train.fit import fit
 from fer_edge.train.folders import (
     check_same,
-    finished_metrics,
     new_folder,
     newest_run,
     recorded_run,

@@ -31,6 +31,14 @@ class Bad:
         (self.run / "model.keras").unlink()
         return [str(self.run)]
 
+    def stopped_early(self) -> list[str]:
+        (self.run / "metrics.json").write_text('{"interrupted": true}')
+        return [str(self.run)]
+
+    def no_metrics_at_the_end(self) -> list[str]:
+        (self.run / "metrics.json").unlink()
+        return [str(self.run), "--explain"]
+
     def truncated_model(self) -> list[str]:
         whole = (self.run / "model.keras").read_bytes()
         (self.run / "model.keras").write_bytes(whole[: len(whole) // 2])
@@ -150,6 +158,8 @@ CASES = {
     "other_dataset": "trained on another dataset",
     "dataset_gone": "gone.npz",
     "output_below_a_file": "is not a folder",
+    "stopped_early": "run is not finished: its training was stopped early",
+    "no_metrics_at_the_end": "run is not finished",
     "too_few_calibration_images": "3 calibration images do not cover 7 classes",
     "unknown_ranges": "there are no ranges 'best'",
     "plot_of_nothing": "--plot draws what --explain finds",

@@ -307,5 +307,10 @@ def test_the_newest_run_is_the_one_whose_model_was_written_last(tmp_path: Path) 
         (tmp_path / name).mkdir()
         (tmp_path / name / "model.keras").write_text("")
         os.utime(tmp_path / name / "model.keras", (1e9 - age, 1e9 - age))
-    (tmp_path / "unfinished").mkdir()
+    for name, metrics in (("begun", ""), ("interrupted", '{"interrupted": true}')):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "model.keras").write_text("")
+        (tmp_path / name / "metrics.json").write_text(metrics)
+    (tmp_path / "without a network").mkdir()
     assert newest_run(tmp_path) == tmp_path / "b"
+        (tmp_path / name / "metrics.json").write_text('{"interrupted": false}')

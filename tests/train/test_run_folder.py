@@ -19,6 +19,7 @@ from fer_edge.subject import Subject
 keras = import_keras()
 
 from fer_edge.train.checkpoints import Checkpoints  # noqa: E402
+from fer_edge.export.source import newest_run  # noqa: E402
 from fer_edge.train.models import build_model  # noqa: E402
 from fer_edge.train.recipe import load_recipe, override  # noqa: E402
 from fer_edge.train.run import batch_norm_check, train  # noqa: E402
@@ -56,8 +57,12 @@ def test_a_run_folder_holds_what_the_documentation_lists(
         train(None, other, output=run.folder, resume=True)
 
 
-def test_control_c_leaves_a_usable_run_folder_and_the_test_split_untouched(
-    recipe: str, packed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_control_c_leaves_a_run_to_go_on_with_and_the_test_split_untouched(
+    recipe: str,
+    packed: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     save = Checkpoints.save
 
@@ -75,6 +80,10 @@ def test_control_c_leaves_a_usable_run_folder_and_the_test_split_untouched(
     assert keras.models.load_model(run.folder / "model.keras").output_shape == (None, 7)
 
     other = Path(packed).with_name("other.npz")
+    with pytest.raises(FerEdgeError, match="no finished run"):
+        newest_run(tmp_path)
+    with pytest.raises(FerEdgeError, match="is not finished"):
+        train(None, packed, start=str(run.folder), output=tmp_path / "tuned")
     faces, targets = np.zeros((20, 48, 48), np.uint8), np.zeros(20, np.uint8)
     splits = np.repeat(["Training", "PublicTest", "PrivateTest"], [10, 5, 5])
     labels = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
@@ -91,6 +100,7 @@ def test_control_c_leaves_a_usable_run_folder_and_the_test_split_untouched(
     (resumed,) = environment["resumed"]
     assert (resumed["after_epoch"], resumed["devices"]) == (1, ["cpu:0"])
 
+    assert newest_run(tmp_path) == run.folder
 
 def test_nothing_is_written_to_a_folder_that_another_training_has(
     recipe: str, packed: str, tmp_path: Path

@@ -30,6 +30,7 @@ def _write_teacher(folder: Path, dataset: Dataset, seed: int) -> None:
     roles = {"train": [], "validation": [], "test": [], "drop_leaks": False}
     recorded |= {"fingerprint": "0" * 64, **roles}
     (folder / "data.json").write_text(json.dumps(recorded))
+    (folder / "metrics.json").write_text('{"interrupted": false}')
 
 
 @pytest.fixture

@@ -70,6 +70,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "backgrounds": [],
     }
     (folder / "data.json").write_text(json.dumps(content))
+    (folder / "metrics.json").write_text('{"interrupted": false}')
     return folder
 
 
