@@ -94,7 +94,10 @@ def test_control_c_leaves_a_run_to_go_on_with_and_the_test_split_untouched(
         train(None, None, output=run.folder, resume=True, overrides=["fit.epochs=5"])
     finished = train(None, None, output=run.folder, resume=True)
     assert not finished.interrupted
+    monkeypatch.setattr("fer_edge.train.environment._threads", lambda: 99)
+    capfd.readouterr()
     assert finished.metrics["epochs"] == 2
+    assert "goes on with 99 threads and had" in capfd.readouterr().err
     environment = json.loads((run.folder / "environment.json").read_text())
     assert environment["devices"] == ["cpu:0"]
     (resumed,) = environment["resumed"]
@@ -102,6 +105,7 @@ def test_control_c_leaves_a_run_to_go_on_with_and_the_test_split_untouched(
 
     assert newest_run(tmp_path) == run.folder
 
+    assert resumed["threads"] == 99 != environment["threads"]
 def test_nothing_is_written_to_a_folder_that_another_training_has(
     recipe: str, packed: str, tmp_path: Path
 ) -> None:
