@@ -46,6 +46,8 @@ class Evaluation:
             dataset's own splits served, or nothing is known.
         copy: which other copy of the dataset it was trained on, in words; empty where it was this
             one, or another dataset. Leaked is then what stands in this copy's training splits.
+        persons: how many are in the held-out images, resampled for the intervals; None where the
+            dataset does not say who is in its pictures, and images are.
     """
 
     runtime: str
@@ -58,13 +60,16 @@ class Evaluation:
     truth: str = BY_LABEL
     note: str = ""
     division: str = ""
+    persons: int | None = None
     copy: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready."""
-        said = {"division": self.division} if self.division else {}
+        said: dict[str, Any] = {"division": self.division} if self.division else {}
         if self.copy:
             said["copy"] = self.copy
+        if self.persons is not None:
+            said["persons"] = self.persons
         return said | {
             "runtime": self.runtime,
             "splits": list(self.splits),
@@ -159,7 +164,7 @@ def open_judged(
     skip_bad: bool = False,
 ) -> Judged:
     """Find a model and read the dataset; arguments and errors as those of ``evaluate_path``."""
-    subject = find_subject(path, head, unfinished=True)
+    subject = find_subject(path, head)
     source = data or subject.data
     if source is None:
         raise FerEdgeError("no dataset given", "name one with --data PATH")
@@ -246,16 +251,23 @@ def evaluate(
     check_numbers(probabilities)
     seen = leaked_mask(dataset, train_splits, splits) if train_splits else None
     clean = np.zeros(len(held_out), bool) if seen is None else ~seen
+    who = held_out.subjects
     return Evaluation(
         runtime=model.runtime,
         splits=tuple(splits),
         seconds=seconds,
         leaked=None if seen is None else int(seen.sum()),
         loss=cross_entropy(probabilities, held_out.targets),
-        whole=report(probabilities, held_out.targets, dataset.labels),
-        unleaked=report(probabilities[clean], held_out.targets[clean], dataset.labels)
+        whole=report(probabilities, held_out.targets, dataset.labels, subjects=who),
+        unleaked=report(
+            probabilities[clean],
+            held_out.targets[clean],
+            dataset.labels,
+            subjects=None if who is None else who[clean],
+        )
         if clean.any()
         else None,
+        persons=None if who is None else len(np.unique(who)),
     )
 
 
@@ -336,7 +348,10 @@ def print_evaluation(result: Evaluation, *, as_json: bool = False) -> None:
         if result.leaked is None
         else f"{result.leaked:,} held-out images stand in the training splits as well"
     )
-    console.print(f"{seen}; intervals are 95%, bootstrap; {result.seconds:.1f} s", highlight=False)
+    over = "" if result.persons is None else f" over the {result.persons} persons"
+    console.print(
+        f"{seen}; intervals are 95%, bootstrap{over}; {result.seconds:.1f} s", highlight=False
+    )
     if result.copy:
         console.print(result.copy, highlight=False)
     if result.division:

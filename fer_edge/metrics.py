@@ -3,48 +3,36 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-Probabilities = npt.NDArray[np.float32]
-Targets = npt.NDArray[np.uint8]
+from fer_edge.calibration import (
+    Probabilities,
+    Targets,
+    calibration_error,
+    calibration_error_by_person,
+    calibration_rise,
+    errors_by_person,
+)
+from fer_edge.estimates import (
+    RESAMPLES,
+    Estimate,
+    as_wide,
+    estimated,
+    estimated_mean,
+    estimated_share,
+    widest,
+)
+from fer_edge.resampling import People, drawn_cells
 
-RESAMPLES = 1000
-"""Bootstrap resamples behind every interval."""
-CALIBRATION_BINS = 15
-"""Bins of equal width over the confidence, as in Guo et al. 2017 (arXiv 1706.04599)."""
-_Z = 1.96
-"""Standard errors to either side of a 95% interval."""
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A figure with its 95% interval, all in the unit of the figure.
-
-    The interval is the bootstrap's, except for shares and their differences in samples that lack
-    one of the possible outcomes: no resample shows what the sample does not hold.
-    """
-
-    value: float
-    low: float
-    high: float
-
-
-@dataclass(frozen=True)
-class Bin:
-    """Answers of about the same confidence, for a reliability diagram.
-
-    Attributes:
-        images: how many.
-        confidence, accuracy: their means, in 0..1.
-    """
-
-    images: int
-    confidence: float
-    accuracy: float
+Names = npt.NDArray[Any]
+"""(N,) unicode, who is in each picture."""
+_Tallies = tuple[npt.NDArray, npt.NDArray, npt.NDArray]
+"""By class, (…, classes): images named rightly, images named so, and images that are so."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +77,8 @@ class Drop:
         mean_difference, largest_difference: of a probability, absolute. The largest one's interval
             ends at it, since no resample holds a larger one.
         lost, won: images that only the reference, or only the candidate, has right.
-        p_value: of McNemar's exact test that ``lost`` and ``won`` differ by chance alone.
+        p_value: of McNemar's exact test that ``lost`` and ``won`` differ by chance alone, which
+            takes images as independent.
     """
 
     accuracy: Estimate
@@ -110,32 +99,50 @@ class Drop:
 
 
 def report(
-    probabilities: Probabilities, targets: Targets, labels: tuple[str, ...], seed: int = 0
+    probabilities: Probabilities,
+    targets: Targets,
+    labels: tuple[str, ...],
+    seed: int = 0,
+    *,
+    subjects: Names | None = None,
 ) -> Report:
-    """Measure predictions, (N, classes), against targets, (N,), with N at least 1."""
+    """Measure predictions, (N, classes), against targets, (N,), with N at least 1.
+
+    Args:
+        probabilities: what a model said.
+        targets: the true classes.
+        labels: class names.
+        seed: of the resamples.
+        subjects: who is in each picture, where that is known.
+    """
     classes = len(labels)
     predicted = probabilities.argmax(axis=1)
+    right = predicted == targets
     confusion = confusion_matrix(targets, predicted, classes)
-    # a bootstrap of images is a multinomial draw of the confusion matrix's cells
     rng = np.random.default_rng(seed)
-    drawn = rng.multinomial(len(targets), confusion.ravel() / len(targets), RESAMPLES)
-    resampled = drawn.reshape(RESAMPLES, classes, classes)
-    precision, recall, f1 = _rates(confusion)
-    precisions, recalls, f1s = _rates(resampled)
-    accuracy = _share(_accuracy(confusion), _accuracy(resampled), len(targets))
-    macro_f1 = _estimate(np.nanmean(f1), _mean_of_present(f1s))
-    if accuracy.value in (0, 1):
-        macro_f1 = _as_wide(macro_f1, accuracy, (0.0, 1.0))
-    return Report(
-        images=len(targets),
-        labels=labels,
-        accuracy=accuracy,
-        macro_f1=macro_f1,
-        calibration_error=_calibration(probabilities, predicted == targets, rng),
-        precision=_by_class(labels, precision, precisions, confusion.sum(axis=0)),
-        recall=_by_class(labels, recall, recalls, confusion.sum(axis=1)),
-        confusion=tuple(tuple(int(count) for count in row) for row in confusion),
+    (true, said), drawn = drawn_cells((targets, predicted), classes, rng)
+    measured = _report(
+        labels,
+        confusion,
+        _tallies(true, said, classes, lambda of_cells: drawn @ of_cells),
+        (len(targets), confusion.sum(axis=0), confusion.sum(axis=1)),
+        calibration_error(probabilities, right, rng),
     )
+    if subjects is None:
+        return measured
+    people = People(subjects, seed)
+
+    def persons(numbers: npt.NDArray[Any]) -> npt.NDArray:
+        return np.array([people.count(numbers == index) for index in range(classes)])
+
+    by_person = _report(
+        labels,
+        confusion,
+        _tallies(targets, predicted, classes, people.sums),
+        (people.count(np.ones_like(right)), persons(predicted), persons(targets)),
+        calibration_error_by_person(probabilities, right, people),
+    )
+    return widest(measured, by_person)
 
 
 def drop(
@@ -144,8 +151,18 @@ def drop(
     targets: Targets,
     labels: tuple[str, ...],
     seed: int = 0,
+    *,
+    subjects: Names | None = None,
 ) -> Drop:
-    """Compare two models' predictions, each (N, classes), on the same N images."""
+    """Compare two models' predictions, each (N, classes), on the same N images.
+
+    Args:
+        reference, candidate: what the two said.
+        targets: the true classes, (N,).
+        labels: class names.
+        seed: of the resamples.
+        subjects: who is in each picture, (N,), where that is known.
+    """
     before, after = reference.argmax(axis=1), candidate.argmax(axis=1)
     right_before, right_after = before == targets, after == targets
     loss = right_before.astype(np.int8) - right_after.astype(np.int8)
@@ -160,20 +177,24 @@ def drop(
     picks = rng.integers(len(targets), size=(RESAMPLES, len(targets)))
     mean, largest = difference.mean(axis=1), difference.max(axis=1)
     macro_f1 = _macro_f1_drop(targets, before, after, len(labels), rng)
-    return Drop(
+    measured = Drop(
         accuracy=accuracy,
         recall=by_class,
-        macro_f1=macro_f1 if lost and won else _as_wide(macro_f1, accuracy, (-1.0, 1.0)),
-        calibration_error=_calibration_rise(
+        macro_f1=macro_f1 if lost and won else as_wide(macro_f1, accuracy, (-1.0, 1.0)),
+        calibration_error=calibration_rise(
             (reference.max(axis=1), right_before), (candidate.max(axis=1), right_after), picks
         ),
         agreement=_share_with_interval(before == after, rng),
-        mean_difference=_estimate(mean.mean(), mean[picks].mean(axis=1)),
-        largest_difference=_estimate(largest.max(), largest[picks].max(axis=1)),
+        mean_difference=estimated(mean.mean(), mean[picks].mean(axis=1)),
+        largest_difference=estimated(largest.max(), largest[picks].max(axis=1)),
         lost=lost,
         won=won,
         p_value=mcnemar(lost, won),
     )
+    if subjects is None:
+        return measured
+    people = People(subjects, seed)
+    return widest(measured, _drop_by_person(measured, reference, candidate, targets, people))
 
 
 def percent(estimate: Estimate | None) -> str:
@@ -210,48 +231,94 @@ def mcnemar(lost: int, won: int) -> float:
     return min(1.0, 2 * tail)
 
 
-def expected_calibration_error(
-    confidence: npt.NDArray[Any], right: npt.NDArray[np.bool_], bins: int = CALIBRATION_BINS
-) -> float:
-    """Mean gap between confidence and accuracy over bins of the confidence, weighted by count.
+def _report(
+    labels: tuple[str, ...],
+    confusion: npt.NDArray,
+    drawn: _Tallies,
+    counts: tuple[int, npt.NDArray, npt.NDArray],
+    error: Estimate,
+) -> Report:
+    """A report out of its resamples.
 
-    NaN where a confidence is none.
+    Args:
+        labels: class names.
+        confusion: (classes, classes) counts.
+        drawn: the resamples'.
+        counts: how many images or persons stand behind the accuracy, behind each class's precision
+            and behind each class's recall.
+        error: the calibration error.
     """
-    if not np.isfinite(confidence).all():
-        return math.nan
-    which = np.minimum((confidence * bins).astype(int), bins - 1)
-    gap = np.bincount(which, weights=right - confidence.astype(np.float64), minlength=bins)
-    return float(np.abs(gap).sum() / len(confidence))
-
-
-def reliability(
-    probabilities: Probabilities, targets: Targets, bins: int = CALIBRATION_BINS
-) -> tuple[Bin, ...]:
-    """Confidence beside accuracy, in bins of equal width over the confidence; none is empty.
-
-    Answers that are no numbers are in none.
-    """
-    numbers = np.isfinite(probabilities).all(axis=1)
-    probabilities, targets = probabilities[numbers], targets[numbers]
-    confidence = probabilities.max(axis=1).astype(np.float64)
-    right = probabilities.argmax(axis=1) == targets
-    which = np.minimum((confidence * bins).astype(int), bins - 1)
-    return tuple(
-        Bin(int(own.sum()), float(confidence[own].mean()), float(right[own].mean()))
-        for own in (which == index for index in range(bins))
-        if own.any()
+    everywhere, predicted, occurring = counts
+    precision, recall, f1 = _rates(
+        (np.diagonal(confusion), confusion.sum(axis=0), confusion.sum(axis=1))
+    )
+    precisions, recalls, f1s = _rates(drawn)
+    accuracy = estimated_share(
+        np.trace(confusion) / confusion.sum(),
+        drawn[0].sum(axis=1) / drawn[2].sum(axis=1),
+        everywhere,
+    )
+    macro_f1 = estimated(np.nanmean(f1), _mean_of_present(f1s))
+    if accuracy.value in (0, 1):
+        macro_f1 = as_wide(macro_f1, accuracy, (0.0, 1.0))
+    return Report(
+        images=int(confusion.sum()),
+        labels=labels,
+        accuracy=accuracy,
+        macro_f1=macro_f1,
+        calibration_error=error,
+        precision=_by_class(labels, precision, precisions, predicted),
+        recall=_by_class(labels, recall, recalls, occurring),
+        confusion=tuple(tuple(int(count) for count in row) for row in confusion),
     )
 
 
-def _calibration(
-    probabilities: Probabilities, right: npt.NDArray[np.bool_], rng: np.random.Generator
-) -> Estimate:
-    confidence = probabilities.max(axis=1)
-    picks = rng.integers(len(right), size=(RESAMPLES, len(right)))
-    drawn = np.array([expected_calibration_error(confidence[pick], right[pick]) for pick in picks])
-    value = expected_calibration_error(confidence, right)
-    # resampling adds noise to every bin, and absolute gaps only grow by it: take that bias out
-    return _estimate(value, np.maximum(drawn - (drawn.mean() - value), 0))
+def _drop_by_person(
+    measured: Drop,
+    reference: Probabilities,
+    candidate: Probabilities,
+    targets: Targets,
+    people: People,
+) -> Drop:
+    """The same drop with the intervals that resampled persons give."""
+    before, after = reference.argmax(axis=1), candidate.argmax(axis=1)
+    right_before, right_after = before == targets, after == targets
+    loss = right_before.astype(np.int8) - right_after.astype(np.int8)
+    every = np.ones(len(targets), bool)
+
+    def lost(which: npt.NDArray[np.bool_]) -> Estimate:
+        return estimated_mean(loss[which], people.means(loss, which), people.count(which))
+
+    by_class = {
+        label: None if known is None else lost(targets == index)
+        for index, (label, known) in enumerate(measured.recall.items())
+    }
+    accuracy = lost(every)
+    f1_before, f1_after = (
+        _mean_of_present(_rates(_tallies(targets, said, len(by_class), people.sums))[2])
+        for said in (before, after)
+    )
+    macro_f1 = estimated(measured.macro_f1.value, f1_before - f1_after)
+    if not (measured.lost and measured.won):
+        macro_f1 = as_wide(macro_f1, accuracy, (-1.0, 1.0))
+    errors_before, errors_after = (
+        errors_by_person(said.max(axis=1), right, people)
+        for said, right in ((reference, right_before), (candidate, right_after))
+    )
+    rise, risen = measured.calibration_error.value, errors_after - errors_before
+    same = before == after
+    difference = np.abs(reference - candidate)
+    mean, largest = difference.mean(axis=1), difference.max(axis=1)
+    return replace(
+        measured,
+        accuracy=accuracy,
+        recall=by_class,
+        macro_f1=macro_f1,
+        calibration_error=estimated(rise, risen - (risen.mean() - rise)),
+        agreement=estimated_share(same.mean(), people.means(same, every), people.count(every)),
+        mean_difference=estimated(mean.mean(), people.means(mean, every)),
+        largest_difference=estimated(largest.max(), people.largest(largest)),
+    )
 
 
 def _macro_f1_drop(
@@ -262,87 +329,57 @@ def _macro_f1_drop(
     rng: np.random.Generator,
 ) -> Estimate:
     """By draws of the joint counts of true class and both answers, so that it is paired."""
-    cells = (targets.astype(np.int64) * classes + before) * classes + after
-    counts = np.bincount(cells, minlength=classes**3)
-    drawn = rng.multinomial(len(targets), counts / len(targets), RESAMPLES)
+    (true, first, second), drawn = drawn_cells((targets, before, after), classes, rng)
 
-    def lost(joint: npt.NDArray) -> npt.NDArray:
-        cube = joint.reshape(-1, classes, classes, classes)
-        f1 = [_mean_of_present(_rates(cube.sum(axis=axis))[2]) for axis in (3, 2)]
-        return np.asarray(f1[0] - f1[1])
+    def lost(one: _Tallies, other: _Tallies) -> npt.NDArray:
+        return np.asarray(_mean_of_present(_rates(one)[2]) - _mean_of_present(_rates(other)[2]))
 
-    return _estimate(lost(counts)[0], lost(drawn))
+    def all_images(of_images: npt.NDArray) -> npt.NDArray:
+        return np.asarray(of_images.sum(axis=0))
 
+    def resamples(of_cells: npt.NDArray) -> npt.NDArray:
+        return drawn @ of_cells
 
-def _calibration_rise(
-    before: tuple[npt.NDArray[Any], npt.NDArray[np.bool_]],
-    after: tuple[npt.NDArray[Any], npt.NDArray[np.bool_]],
-    picks: npt.NDArray[np.int64],
-) -> Estimate:
-    """From pairs of confidence and right or wrong, on the same images, (RESAMPLES, N) picks."""
-    (first, right_first), (second, right_second) = before, after
-    rise = expected_calibration_error(second, right_second) - expected_calibration_error(
-        first, right_first
+    value = lost(*(_tallies(targets, said, classes, all_images) for said in (before, after)))
+    return estimated(
+        value, lost(*(_tallies(true, said, classes, resamples) for said in (first, second)))
     )
-    drawn = np.array(
-        [
-            expected_calibration_error(second[pick], right_second[pick])
-            - expected_calibration_error(first[pick], right_first[pick])
-            for pick in picks
-        ]
-    )
-    # resampling raises either error by about as much, and what does not cancel is bias
-    return _estimate(rise, drawn - (drawn.mean() - rise))
+
+
+def _tallies(
+    true: npt.NDArray[Any],
+    said: npt.NDArray[Any],
+    classes: int,
+    sums: Callable[[npt.NDArray], npt.NDArray],
+) -> _Tallies:
+    """Count by class.
+
+    Args:
+        true, said: class numbers, (N,), of images or of cells of them.
+        classes: how many.
+        sums: (N, classes) to (…, classes), over all images or those of each resample.
+    """
+    occurring, predicted = np.eye(classes)[true], np.eye(classes)[said]
+    return sums(occurring * predicted), sums(predicted), sums(occurring)
 
 
 def _mean_with_interval(values: npt.NDArray[np.int8], rng: np.random.Generator) -> Estimate:
-    """Mean of -1, 0 and 1 with its bootstrap interval, by multinomial draws of the three counts.
-
-    Where one of the three does not occur, the interval is at least as wide as if each had occurred
-    once more: seven images that both models have right do not tell that they never differ.
-    """
+    """Mean of -1, 0 and 1 with its bootstrap interval, by multinomial draws of the three counts."""
     images = len(values)
     counts = np.array([(values == step).sum() for step in (-1, 0, 1)])
     drawn = rng.multinomial(images, counts / images, RESAMPLES)
-    measured = _estimate(values.mean(), (drawn[:, 2] - drawn[:, 0]) / images)
-    if counts.all():
-        return measured
-    won, _, lost = (counts + 1) / (images + 3)
-    spread = _Z * math.sqrt((won + lost - (lost - won) ** 2) / images)
-    wide = Estimate(measured.value, measured.value - spread, measured.value + spread)
-    return _as_wide(measured, wide, (-1.0, 1.0))
+    return estimated_mean(values, (drawn[:, 2] - drawn[:, 0]) / images, images)
 
 
 def _share_with_interval(given: npt.NDArray[np.bool_], rng: np.random.Generator) -> Estimate:
     share = given.mean()
     drawn = rng.multinomial(len(given), [1 - share, share], RESAMPLES)
-    return _share(share, drawn[:, 1] / len(given), len(given))
+    return estimated_share(share, drawn[:, 1] / len(given), len(given))
 
 
-def _share(value: Any, resampled: npt.NDArray, count: int) -> Estimate:
-    """A share of ``count``; where it is all or nothing of them, with Wilson's interval."""
-    unseen = _Z**2 / (count + _Z**2)
-    if value == 1:
-        return Estimate(1.0, 1 - unseen, 1.0)
-    return Estimate(0.0, 0.0, unseen) if value == 0 else _estimate(value, resampled)
-
-
-def _as_wide(measured: Estimate, other: Estimate, within: tuple[float, float]) -> Estimate:
-    """An estimate whose interval reaches as far to either side as another one's, at least."""
-    value = measured.value
-    low = min(measured.low, value - (other.value - other.low))
-    high = max(measured.high, value + (other.high - other.value))
-    return Estimate(value, max(low, within[0]), min(high, within[1]))
-
-
-def _accuracy(confusion: npt.NDArray) -> npt.NDArray:
-    return np.trace(confusion, axis1=-2, axis2=-1) / confusion.sum(axis=(-2, -1))
-
-
-def _rates(confusion: npt.NDArray) -> tuple[npt.NDArray, npt.NDArray, npt.NDArray]:
-    """Precision, recall and F1 by class over the last axes; NaN where a class does not occur."""
-    right = np.diagonal(confusion, axis1=-2, axis2=-1).astype(float)
-    predicted, occurring = confusion.sum(axis=-2), confusion.sum(axis=-1)
+def _rates(tallies: _Tallies) -> tuple[npt.NDArray, npt.NDArray, npt.NDArray]:
+    """Precision, recall and F1 by class over the last axis; NaN where a class does not occur."""
+    right, predicted, occurring = tallies
     with np.errstate(divide="ignore", invalid="ignore"):
         precision, recall = right / predicted, right / occurring
         f1 = np.where(occurring > 0, 2 * right / (predicted + occurring), np.nan)
@@ -358,12 +395,8 @@ def _by_class(
     labels: tuple[str, ...], values: npt.NDArray, resampled: npt.NDArray, counts: npt.NDArray
 ) -> dict[str, Estimate | None]:
     return {
-        label: None if np.isnan(values[i]) else _share(values[i], resampled[:, i], int(counts[i]))
+        label: None
+        if np.isnan(values[i])
+        else estimated_share(values[i], resampled[:, i], int(counts[i]))
         for i, label in enumerate(labels)
     }
-
-
-def _estimate(value: Any, resampled: npt.NDArray) -> Estimate:
-    kept = resampled[~np.isnan(resampled)]
-    low, high = np.percentile(kept, [2.5, 97.5]) if len(kept) else (value, value)
-    return Estimate(float(value), float(low), float(high))

@@ -106,13 +106,13 @@ def measure(
     Raises:
         FerEdgeError: a model gives no numbers.
     """
-    targets, labels = held_out.targets, held_out.labels
+    targets, labels, who = held_out.targets, held_out.labels, held_out.subjects
     clean = {name: model.probabilities(held_out.faces) for name, model in models.items()}
 
     def row(kind: str, strength: str, name: str, said: Any) -> Row:
         check_numbers(said)
-        figures = report(said, targets, labels)
-        lost = drop(clean[name], said, targets, labels).accuracy
+        figures = report(said, targets, labels, subjects=who)
+        lost = drop(clean[name], said, targets, labels, subjects=who).accuracy
         return Row(kind, strength, name, figures.accuracy, figures.macro_f1, lost)
 
     rows = [row(CLEAN, "", name, said) for name, said in clean.items()]

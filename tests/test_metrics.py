@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import math
+import tracemalloc
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
 
-from fer_edge.metrics import (
-    Estimate,
-    drop,
-    expected_calibration_error,
-    mcnemar,
-    percent,
-    reliability,
-    report,
-)
+from fer_edge.calibration import expected_calibration_error, reliability
+from fer_edge.estimates import RESAMPLES
+from fer_edge.metrics import Drop, Estimate, Report, drop, mcnemar, percent, report
+from fer_edge.resampling import drawn_cells
 
 ABC = ("a", "b", "c")
 
@@ -242,3 +239,123 @@ def test_answers_that_are_no_numbers_make_figures_that_are_none() -> None:
         assert math.isnan(estimate.value)
     assert math.isnan(report(broken, given, ABC).calibration_error.value)
     assert sum(each.images for each in reliability(broken, given)) == 3
+
+
+# --- several pictures of a person ---------------------------------------------------------------
+
+
+def _widths(figures: Report | Drop) -> Iterator[tuple[str, float]]:
+    """How wide the interval of each figure is."""
+    for name, value in vars(figures).items():
+        if isinstance(value, Estimate):
+            yield name, value.high - value.low
+        elif isinstance(value, dict):
+            yield from ((f"{name} {key}", each.high - each.low) for key, each in value.items())
+
+
+def test_the_same_pictures_three_times_over_do_not_make_an_interval_narrower() -> None:
+    rng = np.random.default_rng(9)
+    given = rng.choice(3, 300, p=[0.5, 0.3, 0.2]).astype(np.uint8)
+    before, after = (
+        _answers(np.where(rng.random(300) < share, given, (given + 1) % 3).tolist())
+        for share in (0.7, 0.65)
+    )
+    names = np.array([f"S{number:03}" for number in range(300)])
+    mixed = rng.permutation(900)
+    three = [np.concatenate([each] * 3)[mixed] for each in (before, after, given, names)]
+    once = report(before, given, ABC), drop(before, after, given, ABC)
+    alone = report(three[0], three[2], ABC), drop(*three[:3], ABC)
+    known = (
+        report(three[0], three[2], ABC, subjects=three[3]),
+        drop(*three[:3], ABC, subjects=three[3]),
+    )
+    for narrow, right, wide in zip(alone, known, once, strict=True):
+        widths = [dict(_widths(each)) for each in (narrow, right, wide)]
+        for name, width in widths[1].items():
+            # the calibration error's bias is taken out, and the largest difference is one number
+            if name not in ("calibration_error", "largest_difference"):
+                assert width == pytest.approx(widths[2][name], rel=0.15), name
+                assert width > 1.4 * widths[0][name], name
+            assert width >= widths[0][name]
+    assert [each.accuracy.value for each in known] == [each.accuracy.value for each in alone]
+
+
+def test_intervals_of_persons_cover_the_truth_where_those_of_their_pictures_do_not() -> None:
+    rng = np.random.default_rng(10)
+    names = np.repeat(np.arange(40).astype(str), 4)
+    covered = {"persons": 0, "pictures": 0}
+    for seed in range(50):
+        # of a person all pictures are named rightly, or none
+        right = np.repeat(rng.random(40) < 0.7, 4)
+        said, given = _answers(np.where(right, 0, 1).tolist()), np.zeros(160, np.uint8)
+        for what, subjects in (("persons", names), ("pictures", None)):
+            accuracy = report(said, given, ABC, seed, subjects=subjects).accuracy
+            covered[what] += accuracy.low <= 0.7 <= accuracy.high
+    assert covered["persons"] >= 44
+    assert covered["pictures"] < 38
+
+
+def test_pictures_of_one_person_are_no_surer_than_as_many_of_strangers() -> None:
+    rng = np.random.default_rng(11)
+    given = rng.integers(0, 3, 60).astype(np.uint8)
+    before = _answers(np.where(rng.random(60) < 0.7, given, (given + 1) % 3).tolist())
+    after = np.roll(before, 1, axis=1)
+    one = np.full(60, "S001")
+    for known, unknown in (
+        (report(before, given, ABC, subjects=one), report(before, given, ABC)),
+        (drop(before, after, given, ABC, subjects=one), drop(before, after, given, ABC)),
+    ):
+        least = dict(_widths(unknown))
+        assert all(width >= least[name] for name, width in _widths(known))
+
+
+def test_ten_persons_without_a_mistake_do_not_tell_that_there_are_none() -> None:
+    said, given = _answers([0] * 200), _targets([0] * 200)
+    names = np.repeat([*"abcdefghij"], 20)
+    result = report(said, given, ABC, subjects=names)
+    for estimate in (result.accuracy, result.recall["a"], result.precision["a"]):
+        assert estimate is not None
+        assert 1 - 4 / 10 < estimate.low < 1 - 2 / 10
+    lost = drop(said, said, given, ABC, subjects=names)
+    assert lost.accuracy.high == -lost.accuracy.low > 0.2
+    assert lost.agreement.low < 0.8
+
+
+def test_answers_of_persons_that_are_no_numbers_make_figures_that_are_none() -> None:
+    answers, given = _answers([0, 1, 2, 0]), _targets([0, 1, 2, 0])
+    broken = answers.copy()
+    broken[2] = np.nan
+    names = np.array(["a", "a", "b", "b"])
+    lost = drop(answers, broken, given, ABC, subjects=names)
+    assert math.isnan(lost.calibration_error.value)
+    assert math.isnan(lost.mean_difference.value)
+    assert math.isnan(report(broken, given, ABC, subjects=names).calibration_error.value)
+
+
+# --- many labels --------------------------------------------------------------------------------
+
+
+def test_a_drop_of_a_hundred_labels_takes_no_more_memory_than_its_images_do() -> None:
+    rng = np.random.default_rng(12)
+    labels = tuple(f"label {number}" for number in range(100))
+    given = rng.integers(0, 100, 400).astype(np.uint8)
+    said = _answers(given.tolist(), classes=100)
+    tracemalloc.start()
+    lost = drop(said, np.roll(said, 1, axis=0), given, labels)
+    largest = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert lost.macro_f1.value > 0.9
+    # a cell of true class and both answers for every resample would be 8 GB
+    assert largest < 64e6
+
+
+@pytest.mark.parametrize("classes", [2, 3, 7])
+def test_cells_are_drawn_as_the_whole_table_would_be(classes: int) -> None:
+    images = np.random.default_rng(13).integers(0, classes, (3, 40))
+    shape = (classes,) * 3
+    table = np.bincount(np.ravel_multi_index(tuple(images), shape), minlength=classes**3)
+    whole = np.random.default_rng(0).multinomial(40, table / 40, RESAMPLES)
+    numbers, drawn = drawn_cells(tuple(images), classes, np.random.default_rng(0))
+    filled = np.zeros_like(whole)
+    filled[:, np.ravel_multi_index(numbers, shape)] = drawn
+    np.testing.assert_array_equal(filled, whole)

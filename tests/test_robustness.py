@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -100,3 +101,26 @@ def test_what_is_lost_is_counted_against_the_same_faces_unchanged(
         str, {line.split("  ")[0].strip(): line for line in capsys.readouterr().out.splitlines()}
     )
     assert f"{guessed:.1%}" in lines["darkness total"]
+
+
+def test_where_persons_are_known_intervals_are_theirs(maker: Maker, blob_dataset: Dataset) -> None:
+    model = load_model(maker.content)
+    held_out = blob_dataset.select("PrivateTest")
+    dark = Distortion("darkness", "total", lambda face, rng: np.zeros_like(face))
+    right = model.probabilities(held_out.faces).argmax(axis=1) == held_out.targets
+    # eight persons; each has pictures that are all named rightly, or all wrongly
+    persons = np.empty(len(held_out), "<U2")
+    persons[np.argsort(right, kind="stable")] = np.repeat([*"abcdefgh"], 12)
+    rows = [
+        measure({"int8": model}, replace(held_out, subjects=who), [dark]) for who in (None, persons)
+    ]
+    for unknown, known in zip(*rows, strict=True):
+        for one, other in (
+            (unknown.accuracy, known.accuracy),
+            (unknown.macro_f1, known.macro_f1),
+            (unknown.lost, known.lost),
+        ):
+            assert (other.value, other.low <= one.low) == (one.value, other.high >= one.high)
+    clean, blind = rows[1]
+    assert clean.accuracy.high - clean.accuracy.low > 0.3
+    assert blind.lost.high - blind.lost.low > 0.3

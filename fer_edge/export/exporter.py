@@ -12,6 +12,7 @@ import numpy as np
 
 import fer_edge
 from fer_edge import bundle
+from fer_edge.calibration import reliability
 from fer_edge.errors import FerEdgeError
 from fer_edge.export.converters import onnx_model, tflite
 from fer_edge.export.converters.isolating import quantizable
@@ -41,7 +42,6 @@ from fer_edge.export.showing.page import write_page
 from fer_edge.export.source import Source, bundle_name, open_run
 from fer_edge.export.targets import Target, wants_micro
 from fer_edge.macs import multiply_accumulates
-from fer_edge.metrics import reliability
 
 TOOLS = ("keras", "tensorflow", "ai-edge-litert", "tf2onnx", "onnx", "onnxruntime", "numpy")
 WORST_LAYERS = 5
@@ -181,11 +181,13 @@ def _findings(
     certainty: Certainty | None,
 ) -> Findings:
     reference, unleaked = held_out.reports(held_out.reference)
+    who = held_out.dataset.subjects
     return Findings(
         name=source.name,
         description=" ".join(source.description.split()),
         dataset=source.roles,
         splits=held_out.splits,
+        persons=None if who is None else len(np.unique(who)),
         reference=reference,
         reference_unleaked=unleaked,
         reference_reliability=reliability(

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from fer_edge.bundle import INT8_TFLITE
+from fer_edge.calibration import Bin
 from fer_edge.errors import GateRefused
 from fer_edge.export.converters.micro import Micro
 from fer_edge.export.judging.budget import Budget
@@ -15,7 +16,7 @@ from fer_edge.export.judging.measure import Format
 from fer_edge.export.remedies.batch_norm import BatchNorms
 from fer_edge.export.remedies.ladder import Climb
 from fer_edge.export.source import Base
-from fer_edge.metrics import Bin, Report
+from fer_edge.metrics import Report
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +27,8 @@ class Findings:
         name, description: of the recipe.
         dataset: its name, fingerprint and which split served what.
         splits: held-out.
+        persons: how many are in the held-out images, resampled for the intervals; None where the
+            dataset does not say who is in its pictures, and images are.
         reference, reference_unleaked: the float32 Keras model with its batch norms, on all held-out
             images and on those that training never saw.
         reference_reliability: its confidence beside its accuracy, on those of ``reference_own``.
@@ -54,6 +57,7 @@ class Findings:
     description: str
     dataset: dict[str, Any]
     splits: tuple[str, ...]
+    persons: int | None
     reference: Report
     reference_unleaked: Report | None
     reference_reliability: tuple[Bin, ...]
@@ -97,6 +101,11 @@ class Findings:
         return "training" if self.base is None else "fine-tuning"
 
     @property
+    def over_persons(self) -> str:
+        """What a bootstrap was over, such as `` over the 39 persons``; empty where over images."""
+        return "" if self.persons is None else f" over the {self.persons} persons"
+
+    @property
     def int8(self) -> Format:
         """The int8 TFLite."""
         return next(each for each in self.formats if each.name == INT8_TFLITE)
@@ -119,7 +128,8 @@ class Findings:
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready."""
         unleaked = self.reference_unleaked
-        return {
+        persons = {} if self.persons is None else {"persons": self.persons}
+        return persons | {
             "name": self.name,
             "description": self.description,
             "dataset": self.dataset,

@@ -30,6 +30,8 @@ def test_the_model_card_says_what_was_measured(exported: Exported) -> None:
     assert f"| not seen in training | {96 - LEAKS} |" in card
     assert f"Of the held-out images, {LEAKS} were seen in training as well" in card
     assert "by bootstrap, or Wilson's where a share is 0% or 100%" in card
+    known = model_card(open_run(exported.run), replace(exported.result, persons=39))
+    assert "by bootstrap over the 39 persons, or Wilson's" in known
     for label in exported.dataset.labels:
         assert f"\n| {label} | " in card
         assert f"**{label}**: measured on " in card, "every expression has few images here"

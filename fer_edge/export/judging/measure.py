@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 from fer_edge.bundle import INT8_TFLITE
+from fer_edge.calibration import Bin, reliability
 from fer_edge.data.dataset import Dataset
 from fer_edge.errors import FerEdgeError
 from fer_edge.evaluate import leaked_mask
@@ -18,7 +19,7 @@ from fer_edge.export.judging.budget import Budget
 from fer_edge.export.judging.gate import Verdict, judge
 from fer_edge.export.judging.timing import Latency, compare_latency
 from fer_edge.export.source import Source
-from fer_edge.metrics import Bin, Drop, Report, drop, reliability, report
+from fer_edge.metrics import Drop, Report, drop, report
 from fer_edge.runtime import load_model
 from fer_edge.runtime.many import classify_many
 
@@ -60,19 +61,23 @@ class HeldOut:
         """(N,) bool, the images that tell how good a model is: the clean ones, if there are any."""
         return self.clean if self.clean.any() else np.ones_like(self.clean)
 
+    @property
+    def unseen(self) -> Dataset:
+        """The clean images alone."""
+        return self.dataset.subset(self.clean)
+
     def reports(self, said: np.ndarray) -> tuple[Report, Report | None]:
         """Figures of these probabilities on all images, and on the clean ones if there are any."""
-        targets, labels, clean = self.dataset.targets, self.dataset.labels, self.clean
-        unleaked = report(said[clean], targets[clean], labels) if clean.any() else None
-        return report(said, targets, labels), unleaked
+        unleaked = _report(said[self.clean], self.unseen) if self.clean.any() else None
+        return _report(said, self.dataset), unleaked
 
     def drops(self, said: np.ndarray) -> tuple[Drop, Drop | None]:
         """What is lost against the float model on all images, and on the clean ones if some are."""
-        targets, labels, clean = self.dataset.targets, self.dataset.labels, self.clean
-        whole = drop(self.reference, said, targets, labels)
+        clean = self.clean
+        whole = _drop(self.reference, said, self.dataset)
         if clean.all() or not clean.any():
             return whole, None
-        return whole, drop(self.reference[clean], said[clean], targets[clean], labels)
+        return whole, _drop(self.reference[clean], said[clean], self.unseen)
 
     def class_images(self, *, clean: bool = False) -> dict[str, int]:
         """Images of each class, among the clean ones or among all."""
@@ -215,3 +220,11 @@ def measure(
             )
         )
     return tuple(formats)
+
+
+def _report(said: np.ndarray, judged: Dataset) -> Report:
+    return report(said, judged.targets, judged.labels, subjects=judged.subjects)
+
+
+def _drop(reference: np.ndarray, said: np.ndarray, judged: Dataset) -> Drop:
+    return drop(reference, said, judged.targets, judged.labels, subjects=judged.subjects)

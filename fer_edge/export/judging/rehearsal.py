@@ -29,6 +29,7 @@ class Rehearsal:
         targets: (N,) uint8.
         labels: class names.
         reference: (N, classes) float32, the float model's probabilities.
+        subjects: (N,) unicode, who is in the picture, or None where nobody knows.
     """
 
     origin: str
@@ -36,6 +37,7 @@ class Rehearsal:
     targets: np.ndarray
     labels: tuple[str, ...]
     reference: np.ndarray
+    subjects: np.ndarray | None = None
 
     def __str__(self) -> str:
         return f"rehearsing on {len(self.faces)} images {self.origin}"
@@ -47,12 +49,13 @@ class Rehearsal:
             faces=self.faces[:count],
             targets=self.targets[:count],
             reference=self.reference[:count],
+            subjects=None if self.subjects is None else self.subjects[:count],
         )
 
     def compare(self, model: bytes) -> Drop:
         """What a model file loses against the float model."""
         said = classify_many(model, self.faces)
-        return drop(self.reference, said, self.targets, self.labels)
+        return drop(self.reference, said, self.targets, self.labels, subjects=self.subjects)
 
     def judge(self, lost: Drop, budget: Budget) -> Verdict:
         """The gate's answer, had these been the test images."""
@@ -85,4 +88,5 @@ def rehearse(
     chosen = chosen.subset(order[:count])
     faces = chosen.faces if validation else np.ascontiguousarray(chosen.faces[:, :, ::-1])
     reference = classify_many(model, faces)
-    return Rehearsal(origin, faces, chosen.targets, source.dataset.labels, reference)
+    labels, who = source.dataset.labels, chosen.subjects
+    return Rehearsal(origin, faces, chosen.targets, labels, reference, who)

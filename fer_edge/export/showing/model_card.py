@@ -15,9 +15,6 @@ WEAK_RECALL = 0.5
 """Below it a model misses an expression more often than it names it."""
 OFTEN = 0.2
 """Share of an expression's images that is worth naming the mistake for."""
-INTERVALS = "95% intervals, by bootstrap, or Wilson's where a share is 0% or 100%"
-"""What stands behind a figure, as ``metrics`` makes it."""
-
 USE = """\
 For research, teaching, art, games and interfaces that react to a face whose owner has agreed and
 can tell, and where a wrong answer does no harm. It names one of a few words for one face in one
@@ -136,8 +133,15 @@ def _measured(found: Findings) -> str:
         taken = f"{mistake} ({share:.0%})" if share else "–"
         recall, precision = percent(own.recall[label]), percent(own.precision[label])
         lines.append(f"| {label} | {images} | {recall} | {precision} | {taken} |")
-    lines += ["", f"In parentheses: {INTERVALS}, and shares of the expression's images."]
+    lines += ["", f"In parentheses: {intervals(found)}, and shares of the expression's images."]
     return "\n".join(lines)
+
+
+def intervals(found: Findings) -> str:
+    """What stands behind a figure, as ``metrics`` makes it."""
+    return (
+        f"95% intervals, by bootstrap{found.over_persons}, or Wilson's where a share is 0% or 100%"
+    )
 
 
 def _sureness(found: Findings) -> str:

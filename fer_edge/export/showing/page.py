@@ -20,7 +20,7 @@ from fer_edge.export.judging.gate import Check, Verdict
 from fer_edge.export.judging.layers import Explanation
 from fer_edge.export.judging.timing import RUNS, WARM_UP
 from fer_edge.export.showing import plots
-from fer_edge.export.showing.model_card import INTERVALS
+from fer_edge.export.showing.model_card import intervals
 from fer_edge.export.showing.report import copies, instructions, unchecked
 from fer_edge.export.targets import advise
 from fer_edge.files import json_text, write_text
@@ -117,7 +117,7 @@ def _html(found: Findings, layers: Explanation, machine: str) -> str:
         division=describe_division(found.dataset),
         copies=copies(found),
         partly=bool(found.copies and found.reference_unleaked),
-        intervals=INTERVALS,
+        intervals=intervals(found),
         instructions=instructions(found),
         advice=advise(found.target),
         runs=RUNS,

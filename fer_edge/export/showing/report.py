@@ -6,6 +6,7 @@ import shlex
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -56,7 +57,7 @@ def print_export(result: Export, *, as_json: bool = False) -> None:
     console.print(table)
     console.print(
         "drop: points of accuracy lost against the float Keras model on the same images, "
-        "with its paired 95% interval",
+        f"with its paired 95% interval{result.over_persons}",
         highlight=False,
     )
     console.print(
@@ -73,9 +74,9 @@ def print_export(result: Export, *, as_json: bool = False) -> None:
         console.print(line, highlight=False)
     for each in result.formats:
         for line in warnings(each.verdict) if each.verdict else ():
-            console.print(f"[yellow]warning:[/] {each.name}: {line}", highlight=False)
+            console.print(f"[yellow]warning:[/] {each.name}: {escape(line)}", highlight=False)
     for line in next(unchecked(each.verdict) for each in result.formats if each.verdict):
-        console.print(f"[yellow]warning:[/] {line}", highlight=False)
+        console.print(f"[yellow]warning:[/] {escape(line)}", highlight=False)
     if len(result.climb.rungs) > 1:
         print_climb(result.climb, console)
     judged = result.int8.own.images
