@@ -9,7 +9,8 @@
 # A teacher that a recipe names is the one in --to, if it is there. Two bundles come of each run, one a
 # head: NAME.fer and NAME-fer2013.fer. With --photos it is the face detector's: detector unless named.
 # It may be cut off at any moment and called again: finished runs and bundles of the same network are
-# left as they are, a run that was cut off goes on. A run of another recipe is refused.
+# left as they are, a run that was cut off goes on. A run of another recipe is refused. Of a finished student
+# whose teacher is another by now, train warns; for a new one, take its run folder away.
 set -euo pipefail
 
 root=$(cd "$(dirname "$0")/.." && pwd)

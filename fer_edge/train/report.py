@@ -7,6 +7,7 @@ import shlex
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from fer_edge.data.division import describe_division
@@ -48,6 +49,12 @@ def print_run(run: Run, *, as_json: bool = False) -> None:
             highlight=False,
         )
         return
+    for teacher in run.changed_teachers:
+        console.print(
+            f"[yellow]warning:[/] it was taught by another {escape(teacher)} than today's; start a "
+            "new run to be taught by that",
+            highlight=False,
+        )
     console.print(f"run folder: {run.folder}", highlight=False)
     console.print(f"next: fer-edge export {folder} --int8", highlight=False)
 

@@ -44,7 +44,7 @@ from fer_edge.train.plots import plot_curves
 from fer_edge.train.precision import choose_policy
 from fer_edge.train.recipe import Recipe, load_recipe, override
 from fer_edge.train.starting import from_own_copy, starting_from
-from fer_edge.train.teachers import TEACHERS, teacher_digests
+from fer_edge.train.teachers import TEACHERS, changed_teachers, teacher_digests
 from fer_edge.train.temperature import calibrate
 
 BATCH_NORM_SAMPLE = 2000
@@ -62,6 +62,7 @@ class Run:
         state: history and chosen epoch.
         metrics: the content of ``metrics.json``.
         interrupted: stopped by Ctrl-C before the recipe's end; the test split was not touched.
+        changed_teachers: of a run that was finished before, those that are other networks today.
     """
 
     folder: Path
@@ -69,6 +70,7 @@ class Run:
     state: State
     metrics: dict[str, Any]
     interrupted: bool
+    changed_teachers: tuple[str, ...] = ()
 
 
 def train(
@@ -118,7 +120,8 @@ def train(
                 _check_data(output, recipe, recorded, data, skip_bad)
             # the test split is looked at once
             state = Checkpoints(output).load_state() or State()
-            return Run(output, recipe, state, metrics, interrupted=False)
+            changed = changed_teachers(recipe, recorded)
+            return Run(output, recipe, state, metrics, False, changed)
         data = data or recorded["path"]
         place = resumed_folder(output)
     else:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import hashlib
 import zipfile
 import zlib
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -14,7 +17,7 @@ from fer_edge.errors import FerEdgeError
 from fer_edge.files import atomic_path, read_json
 from fer_edge.runtime import load_model
 from fer_edge.shipped import find_shipped
-from fer_edge.subject import find_subject, model_file
+from fer_edge.subject import Subject, find_subject, model_file
 from fer_edge.train.recipe import Recipe
 from fer_edge.train.targets import Goal, head_scale
 
@@ -71,25 +74,39 @@ def teacher_digests(recipe: Recipe, dataset: Dataset) -> list[list[str]]:
     return _digests(_networks(recipe, dataset)) if _used(recipe) else []
 
 
+def changed_teachers(recipe: Recipe, recorded: Mapping[str, Any]) -> tuple[str, ...]:
+    """The teachers of a run that are other networks today, of those that are still there.
+
+    Args:
+        recipe: of the run.
+        recorded: its ``data.json``.
+    """
+    teachers = recipe.distill.teachers
+    changed = set()
+    for head, digests in zip(_heads(recipe), recorded.get(TEACHERS, ()), strict=False):
+        for teacher, digest in zip(teachers, digests, strict=False):
+            with suppress(FerEdgeError):
+                if _digest(_subject(teacher, head).model) != digest:
+                    changed.add(teacher)
+    return tuple(teacher for teacher in teachers if teacher in changed)
+
+
 def _used(recipe: Recipe) -> bool:
     return bool(recipe.distill.teachers and recipe.distill.weight)
 
 
+def _heads(recipe: Recipe) -> list[str]:
+    return [*map(str, recipe.targets.heads)] or [""]
+
+
 def _networks(recipe: Recipe, dataset: Dataset) -> list[list[Path | bytes]]:
-    heads = [*map(str, recipe.targets.heads)] or [""]
-    return [[_network(each, head, dataset) for each in recipe.distill.teachers] for head in heads]
+    teachers = recipe.distill.teachers
+    return [[_network(each, head, dataset) for each in teachers] for head in _heads(recipe)]
 
 
 def _network(teacher: str, head: str, dataset: Dataset) -> Path | bytes:
-    """What ``load_model`` opens: of a teacher that has this head that one, else its default."""
-    path = find_shipped(Path(teacher))
-    named = None
-    if path.suffix == ".fer":
-        own = path.with_stem(f"{path.stem}-{head}")
-        path = own if own.is_file() else path
-    elif head and model_file(path, head).is_file():
-        named = head
-    subject = find_subject(path, named)
+    """What ``load_model`` opens; FerEdgeError where it names other expressions."""
+    subject = _subject(teacher, head)
     if subject.labels != dataset.labels:
         raise FerEdgeError(
             f"the teacher {teacher} names {', '.join(subject.labels or ())}; "
@@ -99,12 +116,25 @@ def _network(teacher: str, head: str, dataset: Dataset) -> Path | bytes:
     return subject.model
 
 
+def _subject(teacher: str, head: str) -> Subject:
+    """Of a teacher that has this head that one, else its default."""
+    path = find_shipped(Path(teacher))
+    named = None
+    if path.suffix == ".fer":
+        own = path.with_stem(f"{path.stem}-{head}")
+        path = own if own.is_file() else path
+    elif head and model_file(path, head).is_file():
+        named = head
+    return find_subject(path, named)
+
+
 def _digests(networks: list[list[Path | bytes]]) -> list[list[str]]:
-    contents = [
-        [network if isinstance(network, bytes) else network.read_bytes() for network in head]
-        for head in networks
-    ]
-    return [[hashlib.sha256(content).hexdigest() for content in head] for head in contents]
+    return [[_digest(network) for network in head] for head in networks]
+
+
+def _digest(network: Path | bytes) -> str:
+    content = network if isinstance(network, bytes) else network.read_bytes()
+    return hashlib.sha256(content).hexdigest()
 
 
 def _answers(recipe: Recipe, dataset: Dataset, run: Path) -> np.ndarray:

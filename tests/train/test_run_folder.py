@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,10 +19,11 @@ from fer_edge.subject import Subject
 
 keras = import_keras()
 
-from fer_edge.train.checkpoints import Checkpoints  # noqa: E402
 from fer_edge.export.source import newest_run  # noqa: E402
+from fer_edge.train.checkpoints import Checkpoints  # noqa: E402
 from fer_edge.train.models import build_model  # noqa: E402
 from fer_edge.train.recipe import load_recipe, override  # noqa: E402
+from fer_edge.train.report import print_run  # noqa: E402
 from fer_edge.train.run import batch_norm_check, train  # noqa: E402
 
 
@@ -78,12 +80,12 @@ def test_control_c_leaves_a_run_to_go_on_with_and_the_test_split_untouched(
     assert "validation" in run.metrics
     assert "test" not in run.metrics
     assert keras.models.load_model(run.folder / "model.keras").output_shape == (None, 7)
-
-    other = Path(packed).with_name("other.npz")
     with pytest.raises(FerEdgeError, match="no finished run"):
         newest_run(tmp_path)
     with pytest.raises(FerEdgeError, match="is not finished"):
         train(None, packed, start=str(run.folder), output=tmp_path / "tuned")
+
+    other = Path(packed).with_name("other.npz")
     faces, targets = np.zeros((20, 48, 48), np.uint8), np.zeros(20, np.uint8)
     splits = np.repeat(["Training", "PublicTest", "PrivateTest"], [10, 5, 5])
     labels = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
@@ -92,20 +94,20 @@ def test_control_c_leaves_a_run_to_go_on_with_and_the_test_split_untouched(
         train(None, str(other), output=run.folder, resume=True)
     with pytest.raises(FerEdgeError, match=r"differs in \[fit\]"):
         train(None, None, output=run.folder, resume=True, overrides=["fit.epochs=5"])
-    finished = train(None, None, output=run.folder, resume=True)
-    assert not finished.interrupted
     monkeypatch.setattr("fer_edge.train.environment._threads", lambda: 99)
     capfd.readouterr()
-    assert finished.metrics["epochs"] == 2
+    finished = train(None, None, output=run.folder, resume=True)
     assert "goes on with 99 threads and had" in capfd.readouterr().err
+    assert not finished.interrupted
+    assert finished.metrics["epochs"] == 2
+    assert newest_run(tmp_path) == run.folder
     environment = json.loads((run.folder / "environment.json").read_text())
     assert environment["devices"] == ["cpu:0"]
     (resumed,) = environment["resumed"]
     assert (resumed["after_epoch"], resumed["devices"]) == (1, ["cpu:0"])
-
-    assert newest_run(tmp_path) == run.folder
-
     assert resumed["threads"] == 99 != environment["threads"]
+
+
 def test_nothing_is_written_to_a_folder_that_another_training_has(
     recipe: str, packed: str, tmp_path: Path
 ) -> None:
@@ -147,8 +149,8 @@ def test_a_dataset_without_splits_is_told_how_to_be_divided(
     assert override(load_recipe(recipe), settings).data.division is not None
 
 
-def test_a_teacher_is_recorded_and_a_damaged_checkpoint_is_named(
-    recipe: str, packed: str, tmp_path: Path
+def test_a_teacher_is_recorded_another_is_told_and_a_damaged_checkpoint_is_named(
+    recipe: str, packed: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     settings = ["fit.epochs=1"]
     teacher = train(recipe, packed, output=tmp_path / "teacher", overrides=settings).folder
@@ -156,6 +158,12 @@ def test_a_teacher_is_recorded_and_a_damaged_checkpoint_is_named(
     run = train(recipe, packed, output=tmp_path / "run", overrides=settings).folder
     recorded = json.loads((run / "data.json").read_text())["teachers"]
     assert recorded == [[sha256(teacher / "model.keras")]]
+    build_model("compact", 7, {"width": 1}).save(teacher / "model.keras")
+    print_run(train(None, None, output=run, resume=True))
+    shown = "".join(capfd.readouterr().out.split())
+    assert f"taughtbyanother{teacher}thantoday's" in shown
+    shutil.rmtree(teacher)
+    assert train(None, None, output=run, resume=True).changed_teachers == ()
     checkpoint = Checkpoints(run).path(1)
     content = bytearray(checkpoint.read_bytes())
     content[len(content) // 2] ^= 1
