@@ -164,7 +164,7 @@ def open_judged(
     skip_bad: bool = False,
 ) -> Judged:
     """Find a model and read the dataset; arguments and errors as those of ``evaluate_path``."""
-    subject = find_subject(path, head)
+    subject = find_subject(path, head, unfinished=True)
     source = data or subject.data
     if source is None:
         raise FerEdgeError("no dataset given", "name one with --data PATH")

@@ -209,6 +209,21 @@ def test_an_unfinished_run_says_how_to_go_on(exported: Exported, tmp_path: Path)
     assert f"--resume -o {run}" in caught.value.hint
 
 
+def test_figures_of_a_run_that_was_stopped_early_are_said_not_to_be_final(
+    exported: Exported,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    run = _copied(exported, tmp_path)
+    (run / "metrics.json").write_text('{"interrupted": true}')
+    for model, note in ((run, f"note: {run} is not finished"), (exported.run, "")):
+        assert _fer_edge(monkeypatch, "evaluate", model) == 0
+        shown = capfd.readouterr()
+        assert "PrivateTest" in shown.out
+        assert shown.err.partition(",")[0] == note
+
+
 def test_a_dataset_with_other_labels_is_refused(exported: Exported, tmp_path: Path) -> None:
     labels = exported.dataset.labels
     shuffled = replace(exported.dataset, labels=labels[::-1])
