@@ -39,7 +39,12 @@ from fer_edge.export.judging.gate import Verdict  # noqa: E402
 from fer_edge.export.material import prepare  # noqa: E402
 from fer_edge.export.packing import check_replaces  # noqa: E402
 from fer_edge.export.showing.model_card import model_card  # noqa: E402
-from fer_edge.export.showing.report import instructions, unchecked, warnings  # noqa: E402
+from fer_edge.export.showing.report import (  # noqa: E402
+    instructions,
+    print_export,
+    unchecked,
+    warnings,
+)
 from fer_edge.export.source import Base, Source, in_float32, newest_run, open_run  # noqa: E402
 from fer_edge.export.targets import TARGETS  # noqa: E402
 from fer_edge.train.reproduce import exports  # noqa: E402
@@ -302,10 +307,22 @@ def test_a_network_of_mixed_precision_is_exported_in_float32(exported: Exported)
     )
 
 
+def test_a_label_in_brackets_is_named_as_it_is_called(
+    exported: Exported, capsys: pytest.CaptureFixture[str]
+) -> None:
+    formats = tuple(
+        replace(each, verdict=each.verdict and replace(each.verdict, unchecked=("[bored]", "[/x]")))
+        for each in exported.result.formats
+    )
+    print_export(replace(exported.result, formats=formats))
+    assert "no held-out image shows [bored], [/x]" in " ".join(capsys.readouterr().out.split())
+
+
 def test_the_newest_run_is_the_one_whose_model_was_written_last(tmp_path: Path) -> None:
     for age, name in enumerate(("b", "a", "c")):
         (tmp_path / name).mkdir()
         (tmp_path / name / "model.keras").write_text("")
+        (tmp_path / name / "metrics.json").write_text('{"interrupted": false}')
         os.utime(tmp_path / name / "model.keras", (1e9 - age, 1e9 - age))
     for name, metrics in (("begun", ""), ("interrupted", '{"interrupted": true}')):
         (tmp_path / name).mkdir()
@@ -313,4 +330,3 @@ def test_the_newest_run_is_the_one_whose_model_was_written_last(tmp_path: Path) 
         (tmp_path / name / "metrics.json").write_text(metrics)
     (tmp_path / "without a network").mkdir()
     assert newest_run(tmp_path) == tmp_path / "b"
-        (tmp_path / name / "metrics.json").write_text('{"interrupted": false}')
