@@ -156,7 +156,8 @@ def newest_run(folder: Path = Path("runs")) -> Path:
     ]
     if not models:
         raise FerEdgeError(
-            f"there is no finished run in ./{folder}", "train one first, or name a run folder"
+            f"there is no finished run in ./{folder}",
+            "train one, go on with one by fer-edge train --resume, or name a run folder",
         )
     return max(models, key=lambda path: path.stat().st_mtime).parent
 

@@ -67,8 +67,8 @@ def fit(
         The state after the last finished epoch; the weights are in ``run/checkpoints``.
 
     Raises:
-        FerEdgeError: the loss became NaN or infinite, the checkpoint cannot be read, or there are
-            more devices than images.
+        FerEdgeError: a loss or another figure became NaN or infinite, the checkpoint cannot be
+            read, or there are more devices than images.
         KeyboardInterrupt: Ctrl-C; finished epochs are in ``run/checkpoints``.
     """
     devices = devices or local_devices()[:1]
@@ -239,7 +239,7 @@ def _patience_is_over(table: FitTable, state: State) -> bool:
 
 
 class _Epochs(keras.callbacks.Callback):
-    """Seeds each epoch, watches the loss, keeps the history, writes the checkpoint."""
+    """Seeds each epoch, watches the figures, keeps the history, writes the checkpoint."""
 
     def __init__(
         self, table: FitTable, batches: Batches, checkpoints: Checkpoints, state: State
@@ -255,16 +255,13 @@ class _Epochs(keras.callbacks.Callback):
         seed_generators(self.model, self.table.seed, epoch)
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
-        if not math.isfinite((logs or {}).get("loss", 0.0)):
-            raise FerEdgeError(
-                f"the loss became {logs and logs['loss']} in epoch {self.state.epoch + 1}, "
-                f"step {batch + 1}",
-                f"lower fit.learning_rate (now {self.table.learning_rate:g}) or set "
-                "fit.mixed_precision = 'off'; --resume goes on from the epoch before",
-            )
+        loss = (logs or {}).get("loss", 0.0)
+        self._stop_without_numbers({"loss": loss}, f"{self.state.epoch + 1}, step {batch + 1}")
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         state, figures = self.state, {k: float(v) for k, v in (logs or {}).items()}
+        # before it becomes a checkpoint
+        self._stop_without_numbers(figures, str(epoch + 1))
         state.epoch = epoch + 1
         seconds = time.monotonic() - self.started
         state.seconds += seconds
@@ -285,6 +282,17 @@ class _Epochs(keras.callbacks.Callback):
                 self.checkpoints.save(self.model, state)
             ended = time.monotonic()
             self.next_checkpoint = ended + (ended - started) / CHECKPOINT_SHARE
+
+    def _stop_without_numbers(self, figures: dict[str, float], epoch: str) -> None:
+        for name, value in figures.items():
+            if not math.isfinite(value):
+                rate = self.table.learning_rate
+                raise FerEdgeError(
+                    f"the {name.replace('val_', 'validation ')} became {value} in epoch {epoch}",
+                    f"begin anew at a lower learning rate than {rate:g}, with --set "
+                    f"fit.learning_rate={rate / 10:g} -o ANOTHER, or with --set "
+                    "fit.mixed_precision=off; --resume would meet the same numbers again",
+                )
 
 
 class _TensorBoard(keras.callbacks.Callback):

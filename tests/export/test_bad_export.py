@@ -44,6 +44,13 @@ class Bad:
         (self.run / "model.keras").write_bytes(whole[: len(whole) // 2])
         return [str(self.run)]
 
+    def network_without_numbers(self) -> list[str]:
+        network = keras.models.load_model(self.run / "model.keras", compile=False)
+        bias = network.get_layer("logits").bias
+        bias.assign(bias * float("nan"))
+        network.save(self.run / "model.keras")
+        return [str(self.run)]
+
     def no_recipe(self) -> list[str]:
         (self.run / "recipe.toml").unlink()
         return [str(self.run)]
@@ -151,15 +158,16 @@ class Bad:
 
 CASES = {
     "no_model": "its training has not ended",
+    "stopped_early": "run is not finished: its training was stopped early",
+    "no_metrics_at_the_end": "run is not finished",
     "truncated_model": "is not a Keras model",
+    "network_without_numbers": "gives no numbers for 96 of 96 images",
     "no_recipe": "its recipe.toml cannot be read",
     "recipe_named_as_a_path": "has no usable name, got '../../out'",
     "wrong_budget": "unknown key 'agreement'",
     "other_dataset": "trained on another dataset",
     "dataset_gone": "gone.npz",
     "output_below_a_file": "is not a folder",
-    "stopped_early": "run is not finished: its training was stopped early",
-    "no_metrics_at_the_end": "run is not finished",
     "too_few_calibration_images": "3 calibration images do not cover 7 classes",
     "unknown_ranges": "there are no ranges 'best'",
     "plot_of_nothing": "--plot draws what --explain finds",
@@ -184,7 +192,7 @@ CASES = {
 }
 
 
-LATE = ("too_few_calibration_images", "unknown_ranges")
+LATE = ("too_few_calibration_images", "unknown_ranges", "network_without_numbers")
 """Found out in the work itself."""
 
 

@@ -124,8 +124,22 @@ def test_a_loss_that_is_no_number_stops_the_run_and_says_what_to_change(
     diverging = override(
         RECIPE, ["fit.optimizer=sgd", "fit.learning_rate=1e38", "fit.warmup_epochs=0"]
     )
-    with pytest.raises(FerEdgeError, match=r"lower fit\.learning_rate \(now 1e\+38\)"):
+    with pytest.raises(FerEdgeError, match=r"the loss became .* in epoch 1, step") as stopped:
         _fit(diverging, blob_dataset, tmp_path)
+    assert "--set fit.learning_rate=1e+37 -o ANOTHER" in stopped.value.hint
+
+
+def test_a_validation_loss_that_is_no_number_stops_the_run_before_it_becomes_a_checkpoint(
+    blob_dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def without_numbers(dataset: Dataset, *_: object) -> tuple[np.ndarray, np.ndarray]:
+        return dataset.faces, np.full((len(dataset), 7), np.nan, np.float32)
+
+    monkeypatch.setattr("fer_edge.train.fit._validation_data", without_numbers)
+    with pytest.raises(FerEdgeError, match="the validation loss became nan in epoch 1") as stopped:
+        _fit(RECIPE, blob_dataset, tmp_path)
+    assert "--resume would meet the same numbers" in stopped.value.hint
+    assert Checkpoints(tmp_path).load_state() is None
 
 
 def test_early_stopping_ends_a_run_that_does_not_get_better(

@@ -13,7 +13,7 @@ from fer_edge.bundle import INT8_TFLITE
 from fer_edge.calibration import Bin, reliability
 from fer_edge.data.dataset import Dataset
 from fer_edge.errors import FerEdgeError
-from fer_edge.evaluate import leaked_mask
+from fer_edge.evaluate import check_numbers, leaked_mask
 from fer_edge.export.formats import is_exact
 from fer_edge.export.judging.budget import Budget
 from fer_edge.export.judging.gate import Verdict, judge
@@ -158,11 +158,16 @@ def check_enough(source: Source, budget: Budget) -> None:
 
 
 def hold_out(source: Source) -> HeldOut:
-    """Ask the float model about the run's test splits."""
+    """Ask the float model about the run's test splits.
+
+    Raises:
+        FerEdgeError: it gives no numbers.
+    """
     splits = tuple(source.roles["test"])
     selected = source.dataset.select(splits)
     network: keras.Model = source.network
     reference = network.predict(selected.faces[..., None], batch_size=128, verbose=0)
+    check_numbers(reference)
     clean = ~leaked_mask(source.dataset, source.roles["train"], splits)
     return HeldOut(selected, splits, clean, reference)
 
