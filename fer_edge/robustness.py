@@ -132,14 +132,16 @@ def print_robustness(found: Robustness, *, as_json: bool = False) -> None:
         return
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     names = list(dict.fromkeys(row.model for row in found.rows))
     title = f"{', '.join(found.splits)}, {found.images:,} images, by {found.truth}"
-    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    # rich would take brackets in names of one's own for markup
+    table = Table(title=escape(title), title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("faces", no_wrap=True)
     for name in names:
-        table.add_column(name, justify="right", no_wrap=True)
+        table.add_column(escape(name), justify="right", no_wrap=True)
         table.add_column("lost, points", justify="right", no_wrap=True)
     by_change: dict[str, list[Row]] = {}
     for row in found.rows:
@@ -155,7 +157,7 @@ def print_robustness(found: Robustness, *, as_json: bool = False) -> None:
     console.print(table)
     console.print("lost: against the same faces as they are, with its paired 95% interval")
     if found.note:
-        console.print(f"[yellow]note:[/] {found.note}")
+        console.print(f"[yellow]note:[/] {escape(found.note)}")
 
 
 def _models(subject: Subject) -> dict[str, Model]:

@@ -103,6 +103,13 @@ def test_what_is_lost_is_counted_against_the_same_faces_unchanged(
     assert f"{guessed:.1%}" in lines["darkness total"]
 
 
+def test_names_of_ones_own_are_shown_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
+    print_robustness(Robustness(("[red]a", "[/b]"), 0, "labels", (), "[/x] has no votes"))
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "[red]a, [/b], 0 images" in shown
+    assert "[/x] has no votes" in shown
+
+
 def test_where_persons_are_known_intervals_are_theirs(maker: Maker, blob_dataset: Dataset) -> None:
     model = load_model(maker.content)
     held_out = blob_dataset.select("PrivateTest")
