@@ -75,7 +75,8 @@ def exports_elsewhere(
 
 def extract(result: dict[str, Any]) -> dict[str, Any]:
     """What the tables show; the whole is some 40 kB a network."""
-    return {
+    persons = {"persons": result["persons"]} if "persons" in result else {}
+    return persons | {
         "accuracy": result["reference"]["accuracy"],
         "needed": result["ladder"]["needed"],
         "float_layers": result["ladder"]["float_layers"],

@@ -19,6 +19,7 @@ INTRODUCTION = """\
 
 Written by `fer-edge reproduce`; do not edit. Accuracies are on held-out images of the split named,
 with a 95% bootstrap interval; over several seeds, the mean with the smallest and the largest.
+Intervals, in `results.json` too, are over persons where their number is given, else over images.
 *Training* is the running accuracy of the last epoch, as the papers report it: dropout and
 augmentation are on. *Never seen* leaves out held-out images of which an identical one stands in the
 training part. A row says how many epochs were run where they are fewer than the recipe's, and what
@@ -173,7 +174,9 @@ def _exports(
     )
     rows = []
     for entry in exports:
-        start = [entry["recipe"], f"{entry['dataset']}, {entry['variant']}"]
+        persons = entry.get("result", {}).get("persons")
+        over = f", {persons} persons" if persons else ""
+        start = [entry["recipe"], f"{entry['dataset']}, {entry['variant']}{over}"]
         if "refused" in entry:
             rows.append([*start, *["–"] * 9, "**refused**: " + _reasons(entry["refused"])])
             continue
@@ -200,10 +203,11 @@ def _exports(
     return (
         "## Exported to int8 through the gate\n\n"
         "`fer-edge export RUN --int8` of each network's first run: int8 TFLite against the float "
-        "Keras model on the same held-out images; latency is the p50 of one face on one thread, "
-        "float and int8 TFLite in turns in one run; A72 and A76: million instructions of one "
-        "inference, float / int8, counted in emulation (`benchmarks/arm/count.py`), which are not "
-        "time; remedy: the last that the export needed.\n\n" + markdown_table(header, rows)
+        "Keras model on the same held-out images, the drop with its paired 95% interval; latency "
+        "is the p50 of one face on one thread, float and int8 TFLite in turns in one run; A72 and "
+        "A76: million instructions of one inference, float / int8, counted in emulation "
+        "(`benchmarks/arm/count.py`), which are not time; remedy: the last that the export needed."
+        "\n\n" + markdown_table(header, rows)
     )
 
 

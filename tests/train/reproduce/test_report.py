@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from reproducing import as_source
@@ -18,6 +19,7 @@ keras = import_keras()
 
 from fer_edge.instructions import read_instructions  # noqa: E402
 from fer_edge.train.report import print_run  # noqa: E402
+from fer_edge.train.reproduce.exports import extract  # noqa: E402
 from fer_edge.train.reproduce.plan import find_run, plan  # noqa: E402
 from fer_edge.train.reproduce.results import look, with_those_elsewhere  # noqa: E402
 from fer_edge.train.reproduce.run import write_results  # noqa: E402
@@ -183,6 +185,39 @@ def test_instructions_are_those_of_the_bundle_or_else_of_the_network(
     page = markdown([], [export], {}, read_instructions(tmp_path / "instructions.json"))
     (row,) = (line for line in page.splitlines() if line.startswith("| kusno-2-ck48"))
     assert "| 321 / 87 | – / – |" in row
+
+
+def test_an_export_whose_interval_is_of_persons_has_their_number() -> None:
+    share = {"value": 0.9, "low": 0.8, "high": 1.0}
+    names = ("model.int8.tflite", "model.float32.tflite")
+    lost = {
+        "accuracy": share,
+        "agreement": 1.0,
+        "mean_difference": 0.0,
+        "largest_difference": 0.0,
+    }
+    measured: dict[str, Any] = {
+        "reference": {"accuracy": share},
+        "ladder": {"needed": "rewrites", "float_layers": []},
+        "formats": [
+            {
+                "name": name,
+                "size": 1,
+                "whole": {"accuracy": share},
+                "drop": lost,
+                "latency": {"p50": 1.0},
+            }
+            for name in names
+        ],
+    }
+    entry = {"recipe": "kusno-2-ck48", "dataset": "ck+48", "variant": "by image"}
+    entries = [entry | {"result": extract(each)} for each in (measured, measured | {"persons": 39})]
+    page = markdown([], entries, {}, {})
+    rows = [line for line in page.splitlines() if line.startswith("| kusno-2-ck48")]
+    assert [row.split(" | ")[1] for row in rows] == [
+        "ck+48, by image",
+        "ck+48, by image, 39 persons",
+    ]
 
 
 def test_a_refused_export_takes_one_line_of_the_table() -> None:
