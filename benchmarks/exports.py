@@ -40,8 +40,9 @@ HEADER = (
 INTRODUCTION = """# What int8 costs, network by network
 Written by `benchmarks/exports.py` from the bundles' manifests; do not edit. *Float* is the Keras
 network, *int8* its TFLite file, on the same held-out images, with the drop's 95% paired bootstrap
-interval and what its budget allowed. *Agreement* is the share of images that both name alike,
-*largest difference* that of any probability on any image. A72 and A76: million instructions of one
+interval, over persons where they are counted, else over images, and what its budget allowed.
+*Agreement* is the share of images that both name alike, *largest difference* that of any
+probability on any image. A72 and A76: million instructions of one
 inference of the untrained network, float32 / int8 TFLite, counted in emulation, which are not time.
 *Remedy* is the last that the [ladder](../docs/exporting.md#the-ladder) needed; with a † the test
 split had refused an earlier one, so that it had a word in the choice. *Divided* by image: of CK+48
@@ -72,7 +73,7 @@ def table(bundles: Sequence[Path], instructions: Mapping[str, Mapping[str, float
                 manifest.name,
                 _judge(manifest),
                 _division(manifest),
-                f"{sum(map(sum, manifest.metrics['float']['confusion'])):,}",
+                _images(manifest),
                 f"{manifest.metrics['float']['accuracy']['value']:.1%}",
                 f"{manifest.metrics['int8']['accuracy']['value']:.1%}",
                 f"{drop['value']:.2f} ({drop['low']:.2f} … {drop['high']:.2f})",
@@ -89,6 +90,12 @@ def table(bundles: Sequence[Path], instructions: Mapping[str, Mapping[str, float
         median=median(drop for drop, _ in drops), largest=largest, worst=worst
     )
     return introduction + markdown_table(HEADER, rows)
+
+
+def _images(manifest: Manifest) -> str:
+    images = f"{sum(map(sum, manifest.metrics['float']['confusion'])):,}"
+    persons = manifest.metrics.get("persons")
+    return images if persons is None else f"{images} of {persons} persons"
 
 
 def _judge(manifest: Manifest) -> str:

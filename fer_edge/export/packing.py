@@ -100,6 +100,7 @@ def _manifest(found: Findings, source: Source, tolerance: float) -> bundle.Manif
         dataset={**found.dataset, "truth": found.truth},
         metrics={
             "splits": list(found.splits),
+            **({} if found.persons is None else {"persons": found.persons}),
             "float": figures(found.reference),
             "float_unleaked": figures(found.reference_unleaked),
             "int8": figures(found.int8.whole),

@@ -34,6 +34,17 @@ def test_a_row_says_what_the_bundle_records(exported: Exported, tmp_path: Path) 
     assert cells.count("– / –") == 2, "nobody counted this network"
     assert manifest.export["ladder"]["needed"] in cells
     assert "as given" in cells
+    assert "96" in cells
+
+
+def test_a_row_counts_the_persons_whose_pictures_were_held_out(
+    exported: Exported, tmp_path: Path
+) -> None:
+    bundle, place = open_bundle(exported.bundle), tmp_path / "persons.fer"
+    changed = replace(bundle.manifest, metrics={**bundle.manifest.metrics, "persons": 39})
+    write_bundle(place, changed, {name: bundle.read(name) for name in bundle.content})
+    (row,) = [line for line in _page(tmp_path, place).splitlines() if line.startswith("| blobs ")]
+    assert "| 96 of 39 persons |" in row
 
 
 def test_a_row_says_how_the_images_were_divided_and_that_the_test_split_was_asked_twice(

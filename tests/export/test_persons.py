@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 from exported import Exported
 
-from fer_edge.bundle import FLOAT_TFLITE, open_bundle
+from fer_edge.bundle import FLOAT_TFLITE, INT8_TFLITE, open_bundle
 from fer_edge.chatter import import_keras
 from fer_edge.data.dataset import Dataset
 from fer_edge.metrics import Drop
 
 import_keras()
 
+from fer_edge.export.findings import Findings  # noqa: E402
 from fer_edge.export.judging.measure import hold_out  # noqa: E402
 from fer_edge.export.judging.rehearsal import rehearse  # noqa: E402
+from fer_edge.export.packing import pack  # noqa: E402
 from fer_edge.export.source import open_run  # noqa: E402
 
 
@@ -75,3 +78,13 @@ def test_the_rehearsal_knows_its_persons_too(exported: Exported) -> None:
     subjects = rehearse(known, exact, none).first(10).subjects
     assert subjects is not None
     assert len(subjects) == 10
+
+
+def test_a_bundle_has_their_number_where_they_are_known(exported: Exported, tmp_path: Path) -> None:
+    assert "persons" not in open_bundle(exported.bundle).manifest.metrics
+    content = {INT8_TFLITE: open_bundle(exported.bundle).read(INT8_TFLITE)}
+    measured = {name: value for name, value in vars(exported.result).items() if name != "bundle"}
+    found = Findings(**measured | {"persons": 16})
+    packed, _ = pack(found, open_run(exported.run), content, tmp_path)
+    assert open_bundle(packed.bundle).manifest.metrics["persons"] == 16
+    assert packed.to_dict()["persons"] == 16
