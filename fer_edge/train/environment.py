@@ -71,9 +71,9 @@ def _compare_threads(content: dict[str, Any], now: dict[str, Any]) -> None:
     before = {part["threads"] for part in parts if "threads" in part} - {now["threads"]}
     if before and now["devices"][0].startswith("cpu"):
         print(
-            f"note: the run goes on with {now['threads']} threads and had "
-            f"{' and '.join(map(str, sorted(before)))}, so it does not end with the bits of one "
-            "that was never cut off",
+            f"note: the number of threads was {' and '.join(map(str, sorted(before)))} and is "
+            f"{now['threads']} now, so the run does not end with the bits of one that was never "
+            "cut off",
             file=sys.stderr,
         )
 

@@ -21,6 +21,7 @@ keras = import_keras()
 
 from fer_edge.export.source import newest_run  # noqa: E402
 from fer_edge.train.checkpoints import Checkpoints  # noqa: E402
+from fer_edge.train.environment import record_environment  # noqa: E402
 from fer_edge.train.models import build_model  # noqa: E402
 from fer_edge.train.recipe import load_recipe, override  # noqa: E402
 from fer_edge.train.report import print_run  # noqa: E402
@@ -60,11 +61,7 @@ def test_a_run_folder_holds_what_the_documentation_lists(
 
 
 def test_control_c_leaves_a_run_to_go_on_with_and_the_test_split_untouched(
-    recipe: str,
-    packed: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capfd: pytest.CaptureFixture[str],
+    recipe: str, packed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     save = Checkpoints.save
 
@@ -94,10 +91,7 @@ def test_control_c_leaves_a_run_to_go_on_with_and_the_test_split_untouched(
         train(None, str(other), output=run.folder, resume=True)
     with pytest.raises(FerEdgeError, match=r"differs in \[fit\]"):
         train(None, None, output=run.folder, resume=True, overrides=["fit.epochs=5"])
-    monkeypatch.setattr("fer_edge.train.environment._threads", lambda: 99)
-    capfd.readouterr()
     finished = train(None, None, output=run.folder, resume=True)
-    assert "goes on with 99 threads and had" in capfd.readouterr().err
     assert not finished.interrupted
     assert finished.metrics["epochs"] == 2
     assert newest_run(tmp_path) == run.folder
@@ -105,7 +99,26 @@ def test_control_c_leaves_a_run_to_go_on_with_and_the_test_split_untouched(
     assert environment["devices"] == ["cpu:0"]
     (resumed,) = environment["resumed"]
     assert (resumed["after_epoch"], resumed["devices"]) == (1, ["cpu:0"])
-    assert resumed["threads"] == 99 != environment["threads"]
+    assert resumed["threads"] == environment["threads"]
+
+
+def test_a_run_that_goes_on_with_another_number_of_threads_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "environment.json"
+
+    def said(threads: int, epochs: int, device: str = "cpu:0") -> str:
+        monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", str(threads))
+        record_environment(file, "float32", [device], epochs)
+        return capfd.readouterr().err
+
+    assert (said(1, 0), said(1, 1), said(2, 1, "gpu:0")) == ("", "", "")
+    assert "the number of threads was 1 and 2 and is 3 now" in said(3, 2)
+    recorded = json.loads(file.read_text())
+    assert [part["threads"] for part in (recorded, *recorded["resumed"])] == [1, 1, 2, 3]
+    # a run of before this was recorded
+    file.write_text(json.dumps({"dtype_policy": "float32"}))
+    assert said(2, 1) == ""
 
 
 def test_nothing_is_written_to_a_folder_that_another_training_has(
