@@ -89,7 +89,8 @@ def plan(
         length = [f"fit.epochs={epochs}", f"fit.seed={seed}", "data.test=[]"]
         first: Recipe | None = None
         for number, name in enumerate((*INGREDIENTS, TAUGHT)):
-            settings = [*overrides, *settings_of(name), *length]
+            # one fall of the learning rate, however many the recipe has
+            settings = ["fit.restarts=[]", *overrides, *settings_of(name), *length]
             planned = override(load_recipe(recipe), settings)
             first = first or planned
             if planned is not first and not differing_table(first, planned):
