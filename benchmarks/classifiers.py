@@ -34,9 +34,9 @@ from ai_edge_litert.interpreter import Interpreter
 from fer_edge.data import load_dataset
 from fer_edge.data.ferplus import NO_MAJORITY, majority_targets, require_votes
 from fer_edge.device.classifier import open_classifier
+from fer_edge.evaluation.metrics import report
 from fer_edge.files import write_text
 from fer_edge.labels import LABELS
-from fer_edge.metrics import report
 from fer_edge.shipped import find_shipped
 
 WARM_UP, BLOCK = 50, 50

@@ -226,7 +226,7 @@ def evaluate(
         if robustness or shared_labels:
             wrong = "--robustness" if robustness else "--shared-labels"
             raise FerEdgeError(f"{model} is a face detector", f"leave out {wrong}")
-        from fer_edge.evaluate_detector import evaluate_detector, print_detectors
+        from fer_edge.evaluation.detector import evaluate_detector, print_detectors
 
         matches = evaluate_detector(model, data, split or (), backgrounds, frames)
         print_detectors(matches, as_json=as_json, plot=plot)
@@ -240,12 +240,12 @@ def evaluate(
     if robustness:
         if plot:
             raise FerEdgeError("--plot draws the confusion matrix", "leave out --robustness")
-        from fer_edge.robustness import print_robustness, robustness_path
+        from fer_edge.evaluation.robustness import print_robustness, robustness_path
 
         found = robustness_path(model, data, split or (), **options)
         print_robustness(found, as_json=as_json)
         return
-    from fer_edge.evaluate import evaluate_path, plot_confusion, print_evaluation
+    from fer_edge.evaluation.classifier import evaluate_path, plot_confusion, print_evaluation
 
     result = evaluate_path(model, data, split or (), **options)
     print_evaluation(result, as_json=as_json)

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from fer_edge.detection.decoding import Detections
-from fer_edge.metrics import Estimate
+from fer_edge.evaluation.metrics import Estimate
 
 MATCHED = 0.5
 """Intersection over union from which a box has found a face."""

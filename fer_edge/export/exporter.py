@@ -12,8 +12,8 @@ import numpy as np
 
 import fer_edge
 from fer_edge import bundle
-from fer_edge.calibration import reliability
 from fer_edge.errors import FerEdgeError
+from fer_edge.evaluation.calibration import reliability
 from fer_edge.export.converters import onnx_model, tflite
 from fer_edge.export.converters.isolating import quantizable
 from fer_edge.export.converters.micro import Micro, measure_arena

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from fer_edge.bundle import INT8_TFLITE
-from fer_edge.calibration import Bin
 from fer_edge.errors import GateRefused
+from fer_edge.evaluation.calibration import Bin
+from fer_edge.evaluation.metrics import Report
 from fer_edge.export.converters.micro import Micro
 from fer_edge.export.judging.budget import Budget
 from fer_edge.export.judging.certainty import Certainty
@@ -16,7 +17,6 @@ from fer_edge.export.judging.measure import Format
 from fer_edge.export.remedies.batch_norm import BatchNorms
 from fer_edge.export.remedies.ladder import Climb
 from fer_edge.export.source import Base
-from fer_edge.metrics import Report
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,6 +9,7 @@ from typing import Any
 from fer_edge import bundle
 from fer_edge.bundle.shapes import MOST_TOLERANCE
 from fer_edge.errors import FerEdgeError
+from fer_edge.evaluation.metrics import Report
 from fer_edge.export.converters.micro import check_answers
 from fer_edge.export.findings import Export, Findings
 from fer_edge.export.judging.golden import golden_set
@@ -16,7 +17,6 @@ from fer_edge.export.showing.model_card import model_card
 from fer_edge.export.source import Source, read_recipe
 from fer_edge.face import HAAR
 from fer_edge.files import sha256
-from fer_edge.metrics import Report
 from fer_edge.subject import find_head, read_run
 
 

@@ -20,7 +20,7 @@ from fer_edge.data.learnable import require_learnable
 from fer_edge.data.sampling import oversample
 from fer_edge.data.splits import TRAINING, UNSPLIT
 from fer_edge.errors import FerEdgeError
-from fer_edge.evaluate import evaluate, plot_confusion
+from fer_edge.evaluation.classifier import evaluate, plot_confusion
 from fer_edge.files import atomic_path, write_text
 from fer_edge.runtime import load_model
 from fer_edge.subject import DIVISION, SKIP_BAD, as_trained, finished_metrics, model_file

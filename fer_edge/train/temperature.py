@@ -7,9 +7,9 @@ from typing import Any
 import keras
 import numpy as np
 
-from fer_edge.calibration import expected_calibration_error
 from fer_edge.data.dataset import Dataset
-from fer_edge.metrics import cross_entropy
+from fer_edge.evaluation.calibration import expected_calibration_error
+from fer_edge.evaluation.metrics import cross_entropy
 from fer_edge.train.heads import logits_of
 
 RANGE = (0.2, 5.0)

@@ -16,6 +16,7 @@ import_keras(backend="tensorflow")
 
 from fer_edge.bundle import INT8_TFLITE, MODEL_CARD, open_bundle  # noqa: E402
 from fer_edge.errors import GateRefused  # noqa: E402
+from fer_edge.evaluation.metrics import Estimate  # noqa: E402
 from fer_edge.export.detection import exporting, judging  # noqa: E402
 from fer_edge.export.detection.card import model_card  # noqa: E402
 from fer_edge.export.detection.exporting import (  # noqa: E402
@@ -28,7 +29,6 @@ from fer_edge.export.detection.judging import Judged, judge_detector  # noqa: E4
 from fer_edge.export.judging.budget import Budget  # noqa: E402
 from fer_edge.export.judging.gate import Verdict, rise  # noqa: E402
 from fer_edge.export.remedies.ranges import METHODS  # noqa: E402
-from fer_edge.metrics import Estimate  # noqa: E402
 from fer_edge.shipped import DETECTOR_FILE, FOLDER  # noqa: E402
 
 

@@ -7,9 +7,9 @@ import json
 import numpy as np
 import pytest
 
+from fer_edge.evaluation.metrics import Drop, Estimate, drop
 from fer_edge.export.judging.budget import Budget
 from fer_edge.export.judging.gate import judge
-from fer_edge.metrics import Drop, Estimate, drop
 
 PLENTY = {"happy": 900, "disgust": 155}
 

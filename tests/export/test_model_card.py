@@ -12,7 +12,7 @@ from fer_edge.bundle import (
     open_bundle,
 )
 from fer_edge.chatter import import_keras
-from fer_edge.metrics import Estimate
+from fer_edge.evaluation.metrics import Estimate
 
 keras = import_keras()
 
@@ -64,8 +64,8 @@ def test_the_model_card_gives_no_figure_of_copies_of_training_images_as_the_mode
 
 
 def test_the_model_card_names_the_weaknesses_that_the_figures_show() -> None:
+    from fer_edge.evaluation.metrics import report
     from fer_edge.export.showing.model_card import weaknesses
-    from fer_edge.metrics import report
 
     labels = ("angry", "happy", "sad")
     targets = np.repeat([0, 1, 2], [200, 200, 20]).astype(np.uint8)

@@ -11,7 +11,7 @@ from exported import Exported
 from fer_edge.bundle import FLOAT_TFLITE, INT8_TFLITE, open_bundle
 from fer_edge.chatter import import_keras
 from fer_edge.data.dataset import Dataset
-from fer_edge.metrics import Drop
+from fer_edge.evaluation.metrics import Drop
 
 import_keras()
 

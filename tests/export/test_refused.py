@@ -20,7 +20,7 @@ from fer_edge.bundle import (
 )
 from fer_edge.chatter import import_keras
 from fer_edge.errors import FerEdgeError, GateRefused
-from fer_edge.metrics import Estimate
+from fer_edge.evaluation.metrics import Estimate
 
 keras = import_keras()
 

@@ -43,8 +43,9 @@ LIMITS = (
     Limit("float32 LiteRT", "float32 Keras", PARITY, 1),
     Limit("float32 tflite-runtime", "float32 Keras", PARITY, 1),
     Limit("float32 ONNX Runtime", "float32 Keras", PARITY, 1),
-    # the older library rounds the other way once in hundreds of values
-    Limit("int8 tflite-runtime, reference", "int8 LiteRT, reference", STEP, 0.98),
+    # the older library rounds the other way once in hundreds of values; in 1,000 faces one such value
+    # early in edge-nano was 4 steps of a probability at its end
+    Limit("int8 tflite-runtime, reference", "int8 LiteRT, reference", 4 * STEP, 0.98),
     # fast kernels round between layers in their own way; 11 steps were seen, on drawn faces that
     # the model was not trained for
     Limit("int8 LiteRT", "int8 LiteRT, reference", 16 * STEP, 0.97),

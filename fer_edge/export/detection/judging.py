@@ -13,9 +13,9 @@ from fer_edge.detection import Size
 from fer_edge.detection.evaluating import measure
 from fer_edge.detection.measuring import Matches, recall_drop
 from fer_edge.detection.network import TFLiteDetector
+from fer_edge.evaluation.metrics import Estimate
 from fer_edge.export.judging.budget import Budget
 from fer_edge.export.judging.gate import Check, Verdict, rise
-from fer_edge.metrics import Estimate
 
 SCOPE = "held-out frames"
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from fer_edge.evaluate import leaked_mask
+from fer_edge.evaluation.classifier import leaked_mask
 from fer_edge.export.judging.measure import HeldOut
 from fer_edge.export.source import Source
 from fer_edge.runtime.many import classify_many

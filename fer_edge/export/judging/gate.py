@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from fer_edge.evaluation.metrics import Drop, Estimate
 from fer_edge.export.judging.budget import Budget
-from fer_edge.metrics import Drop, Estimate
 
 WHOLE, UNLEAKED = "all images", "images not in the training splits"
 """Scopes of a check."""

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from fer_edge.evaluation.metrics import Drop
 from fer_edge.export.converters import tflite, tflite_graph
 from fer_edge.export.converters.isolating import SOFTMAX, Operator, isolated, quantizable
 from fer_edge.export.judging.rehearsal import Rehearsal
 from fer_edge.export.remedies.ranges import visible_logits
-from fer_edge.metrics import Drop
 
 IMAGES = 100
 """Of the rehearsal; each layer is run on all of them."""

@@ -10,16 +10,16 @@ import keras
 import numpy as np
 
 from fer_edge.bundle import INT8_TFLITE
-from fer_edge.calibration import Bin, reliability
 from fer_edge.data.dataset import Dataset
 from fer_edge.errors import FerEdgeError
-from fer_edge.evaluate import check_numbers, leaked_mask
+from fer_edge.evaluation.calibration import Bin, reliability
+from fer_edge.evaluation.classifier import check_numbers, leaked_mask
+from fer_edge.evaluation.metrics import Drop, Report, drop, report
 from fer_edge.export.formats import is_exact
 from fer_edge.export.judging.budget import Budget
 from fer_edge.export.judging.gate import Verdict, judge
 from fer_edge.export.judging.timing import Latency, compare_latency
 from fer_edge.export.source import Source
-from fer_edge.metrics import Drop, Report, drop, report
 from fer_edge.runtime import load_model
 from fer_edge.runtime.many import classify_many
 

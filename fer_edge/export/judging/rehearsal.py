@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from fer_edge.evaluation.metrics import Drop, drop
 from fer_edge.export.judging.budget import Budget
 from fer_edge.export.judging.gate import Verdict, judge
 from fer_edge.export.source import Source
-from fer_edge.metrics import Drop, drop
 from fer_edge.runtime.many import classify_many
 
 IMAGES = 1000

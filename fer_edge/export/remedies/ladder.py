@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 import keras
 import numpy as np
 
+from fer_edge.evaluation.metrics import Drop
 from fer_edge.export.converters import tflite
 from fer_edge.export.converters.isolating import SOFTMAX, WEIGHTED, kernel_of, quantizable
 from fer_edge.export.converters.tflite_graph import short_name
@@ -28,7 +29,6 @@ from fer_edge.export.remedies.equalizing import GENTLE, Strength, equalize
 from fer_edge.export.remedies.finetuning import STEPS, fine_tune
 from fer_edge.export.remedies.folding import chain
 from fer_edge.export.remedies.ranges import AUTO, METHODS, first_method
-from fer_edge.metrics import Drop
 
 STRENGTHS = (None, Strength(0.5, 4096.0), Strength(0.8, 4096.0))
 """Tried beside the default one."""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from fer_edge.data.division import describe_division
+from fer_edge.evaluation.metrics import Report, percent
 from fer_edge.export.findings import Findings
 from fer_edge.export.judging.measure import Format
 from fer_edge.export.source import Base, Source
-from fer_edge.metrics import Report, percent
 from fer_edge.subject import BY_MAJORITY
 
 FEW_IMAGES = 100

@@ -14,6 +14,7 @@ from markupsafe import Markup
 
 from fer_edge.board import read_board
 from fer_edge.data.division import describe_division
+from fer_edge.evaluation.metrics import percent
 from fer_edge.export.converters.tflite_graph import short_name
 from fer_edge.export.findings import Findings
 from fer_edge.export.judging.gate import Check, Verdict
@@ -24,7 +25,6 @@ from fer_edge.export.showing.model_card import intervals
 from fer_edge.export.showing.report import copies, instructions, unchecked
 from fer_edge.export.targets import advise
 from fer_edge.files import json_text, write_text
-from fer_edge.metrics import percent
 
 REPORT_HTML, REPORT_JSON = "report.html", "report.json"
 SPAN = 1.6

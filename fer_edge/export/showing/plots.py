@@ -12,10 +12,10 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 
-from fer_edge.calibration import Bin
+from fer_edge.evaluation.calibration import Bin
+from fer_edge.evaluation.metrics import Estimate, Report
 from fer_edge.export.judging.layers import Explanation
 from fer_edge.files import atomic_path
-from fer_edge.metrics import Estimate, Report
 
 FLOAT, INT8, WORST = "#4c78a8", "#f58518", "#c0392b"
 """Colours of the float model, of the int8 model, and of what costs the most."""

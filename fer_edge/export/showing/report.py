@@ -12,6 +12,7 @@ from rich.text import Text
 
 from fer_edge.board import read_board
 from fer_edge.data.division import describe_division
+from fer_edge.evaluation.metrics import percent
 from fer_edge.export.findings import Export, Findings
 from fer_edge.export.judging.gate import RECALL, Verdict
 from fer_edge.export.judging.measure import Format
@@ -20,7 +21,6 @@ from fer_edge.export.remedies.ladder import Climb
 from fer_edge.export.targets import advise
 from fer_edge.files import json_text
 from fer_edge.instructions import in_millions
-from fer_edge.metrics import percent
 from fer_edge.subject import BY_LABEL
 
 

@@ -19,7 +19,7 @@ from fer_edge.detection.network import TFLiteDetector
 from fer_edge.device.classifier import newest_bundle, open_classifier
 from fer_edge.device.detectors import OwnDetector, open_detector
 from fer_edge.errors import FerEdgeError, GateRefused
-from fer_edge.evaluate_detector import evaluate_detector
+from fer_edge.evaluation.detector import evaluate_detector
 from fer_edge.face import OWN
 
 keras = import_keras(backend="tensorflow")

@@ -16,7 +16,7 @@ from fer_edge.data.clip import render_clip
 from fer_edge.data.dataset import Dataset
 from fer_edge.device.run import RunOptions, run
 from fer_edge.errors import FerEdgeError
-from fer_edge.evaluate import evaluate_path
+from fer_edge.evaluation.classifier import evaluate_path
 from fer_edge.labels import CKPLUS_LABELS
 
 FOLDERS = ("anger", "contempt", "disgust", "fear", "happy", "sadness", "surprise")

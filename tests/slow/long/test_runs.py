@@ -13,7 +13,7 @@ from fer_edge.chatter import import_keras
 from fer_edge.data.dataset import Dataset
 from fer_edge.data.packed import write_packed
 from fer_edge.errors import FerEdgeError
-from fer_edge.evaluate import evaluate_path
+from fer_edge.evaluation.classifier import evaluate_path
 
 keras = import_keras()
 

@@ -13,7 +13,7 @@ from reproducing import as_source
 
 from fer_edge.chatter import import_keras
 from fer_edge.data.dataset import Dataset
-from fer_edge.evaluate import evaluate_path, print_evaluation
+from fer_edge.evaluation.classifier import evaluate_path, print_evaluation
 
 keras = import_keras()
 

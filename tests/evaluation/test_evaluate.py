@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 from exported import LEAKS, MISLABELLED, Exported
 
-from fer_edge import evaluate, robustness
 from fer_edge.bundle import FLOAT_ONNX, FLOAT_TFLITE, INT8_TFLITE, open_bundle
 from fer_edge.chatter import import_keras
 from fer_edge.cli import main
@@ -21,9 +20,10 @@ from fer_edge.data.dataset import Dataset
 from fer_edge.data.ferplus import how_to_join
 from fer_edge.data.packed import write_packed
 from fer_edge.errors import FerEdgeError
-from fer_edge.evaluate import Evaluation, evaluate_path, print_evaluation
-from fer_edge.metrics import Report, report
-from fer_edge.robustness import print_robustness, robustness_path
+from fer_edge.evaluation import classifier, robustness
+from fer_edge.evaluation.classifier import Evaluation, evaluate_path, print_evaluation
+from fer_edge.evaluation.metrics import Report, report
+from fer_edge.evaluation.robustness import print_robustness, robustness_path
 from fer_edge.runtime import load_model
 from fer_edge.subject import find_subject
 
@@ -106,7 +106,7 @@ def test_another_copy_of_fer2013_is_no_other_dataset(
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(evaluate, "SIZES", {"Training": 448, "PublicTest": 96, "PrivateTest": 96})
+    monkeypatch.setattr(classifier, "SIZES", {"Training": 448, "PublicTest": 96, "PrivateTest": 96})
     faces = exported.dataset.faces.copy()
     faces[0, 0, 0] += 1  # stands in Training, and as it was in PrivateTest
     copy, run = tmp_path / "copy.npz", _copied(exported, tmp_path, name="fer2013")

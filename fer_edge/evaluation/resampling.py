@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fer_edge.estimates import RESAMPLES
+from fer_edge.evaluation.estimates import RESAMPLES
 
 
 def drawn_cells(

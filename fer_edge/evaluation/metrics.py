@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fer_edge.calibration import (
+from fer_edge.evaluation.calibration import (
     Probabilities,
     Targets,
     calibration_error,
@@ -18,7 +18,7 @@ from fer_edge.calibration import (
     calibration_rise,
     errors_by_person,
 )
-from fer_edge.estimates import (
+from fer_edge.evaluation.estimates import (
     RESAMPLES,
     Estimate,
     as_wide,
@@ -27,7 +27,7 @@ from fer_edge.estimates import (
     estimated_share,
     widest,
 )
-from fer_edge.resampling import People, drawn_cells
+from fer_edge.evaluation.resampling import People, drawn_cells
 
 Names = npt.NDArray[Any]
 """(N,) unicode, who is in each picture."""

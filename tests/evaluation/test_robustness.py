@@ -11,9 +11,9 @@ import pytest
 from maker import Maker
 
 from fer_edge.data.dataset import Dataset
-from fer_edge.distortions import Distortion, distortions
+from fer_edge.evaluation.distortions import Distortion, distortions
+from fer_edge.evaluation.robustness import CLEAN, Robustness, measure, print_robustness
 from fer_edge.face import Pixels
-from fer_edge.robustness import CLEAN, Robustness, measure, print_robustness
 from fer_edge.runtime import load_model
 
 ALL = {each.name: each for each in distortions()}

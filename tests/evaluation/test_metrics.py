@@ -9,10 +9,10 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from fer_edge.calibration import expected_calibration_error, reliability
-from fer_edge.estimates import RESAMPLES
-from fer_edge.metrics import Drop, Estimate, Report, drop, mcnemar, percent, report
-from fer_edge.resampling import drawn_cells
+from fer_edge.evaluation.calibration import expected_calibration_error, reliability
+from fer_edge.evaluation.estimates import RESAMPLES
+from fer_edge.evaluation.metrics import Drop, Estimate, Report, drop, mcnemar, percent, report
+from fer_edge.evaluation.resampling import drawn_cells
 
 ABC = ("a", "b", "c")
 

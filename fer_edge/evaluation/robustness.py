@@ -11,10 +11,10 @@ from typing import Any
 
 from fer_edge.bundle import FLOAT_TFLITE, INT8_TFLITE, open_bundle
 from fer_edge.data.dataset import Dataset
-from fer_edge.distortions import Distortion, distortions
 from fer_edge.errors import require_extra
-from fer_edge.evaluate import check_labels, check_numbers, open_judged
-from fer_edge.metrics import Estimate, drop, report
+from fer_edge.evaluation.classifier import check_labels, check_numbers, open_judged
+from fer_edge.evaluation.distortions import Distortion, distortions
+from fer_edge.evaluation.metrics import Estimate, drop, report
 from fer_edge.runtime import Model, load_model
 from fer_edge.subject import Subject
 

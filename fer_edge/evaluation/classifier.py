@@ -20,8 +20,8 @@ from fer_edge.data.fer2013 import SIZES
 from fer_edge.data.ferplus import how_to_join, with_majority_truth
 from fer_edge.data.shared_labels import with_shared_labels
 from fer_edge.errors import FerEdgeError, require_extra
+from fer_edge.evaluation.metrics import Report, cross_entropy, percent, report
 from fer_edge.files import atomic_path
-from fer_edge.metrics import Report, cross_entropy, percent, report
 from fer_edge.plots import draw_confusion
 from fer_edge.runtime import Model, load_model
 from fer_edge.subject import BY_LABEL, BY_MAJORITY, Subject, as_trained, find_subject

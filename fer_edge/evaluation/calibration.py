@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fer_edge.estimates import RESAMPLES, Estimate, estimated
-from fer_edge.resampling import People
+from fer_edge.evaluation.estimates import RESAMPLES, Estimate, estimated
+from fer_edge.evaluation.resampling import People
 
 Probabilities = npt.NDArray[np.float32]
 Targets = npt.NDArray[np.uint8]
