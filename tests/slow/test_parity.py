@@ -43,8 +43,8 @@ LIMITS = (
     Limit("float32 LiteRT", "float32 Keras", PARITY, 1),
     Limit("float32 tflite-runtime", "float32 Keras", PARITY, 1),
     Limit("float32 ONNX Runtime", "float32 Keras", PARITY, 1),
-    # the older library rounds the other way once in hundreds of values; in 1,000 faces one such value
-    # early in edge-nano was 4 steps of a probability at its end
+    # the older library rounds the other way once in hundreds of values; of 1,000 faces edge-nano
+    # made up to 4 steps of a probability from that
     Limit("int8 tflite-runtime, reference", "int8 LiteRT, reference", 4 * STEP, 0.98),
     # fast kernels round between layers in their own way; 11 steps were seen, on drawn faces that
     # the model was not trained for
