@@ -72,19 +72,25 @@ def test_damage_inside_a_video_is_counted_and_the_rest_is_read(clip, tmp_path, m
     assert "2 damaged" in source.counts.notes[0]
 
 
-def test_a_video_that_ends_before_its_header_says_so_is_reported(clip, monkeypatch):
-    class Longer:
+def _say(monkeypatch, property_, value):
+    """Of every video, whatever its file says."""
+
+    class Saying:
         def __init__(self, *arguments):
             self.inner = real(*arguments)
 
         def get(self, what):
-            return 100.0 if what == cv2.CAP_PROP_FRAME_COUNT else self.inner.get(what)
+            return value if what == property_ else self.inner.get(what)
 
         def __getattr__(self, name):
             return getattr(self.inner, name)
 
     real = cv2.VideoCapture
-    monkeypatch.setattr(cv2, "VideoCapture", Longer)
+    monkeypatch.setattr(cv2, "VideoCapture", Saying)
+
+
+def test_a_video_that_ends_before_its_header_says_so_is_reported(clip, monkeypatch):
+    _say(monkeypatch, cv2.CAP_PROP_FRAME_COUNT, 100.0)
     source = VideoFile(clip.path)
     assert len(_drain(source)) == 24
     assert source.counts.unreadable == 76
@@ -137,18 +143,7 @@ def test_frames_that_damage_swallowed_without_a_word_are_counted(tmp_path):
 
 
 def test_frames_without_time_stamps_are_as_far_apart_as_the_header_says(clip, monkeypatch):
-    class Stampless:
-        def __init__(self, *arguments):
-            self.inner = real(*arguments)
-
-        def get(self, what):
-            return 0.0 if what == cv2.CAP_PROP_POS_MSEC else self.inner.get(what)
-
-        def __getattr__(self, name):
-            return getattr(self.inner, name)
-
-    real = cv2.VideoCapture
-    monkeypatch.setattr(cv2, "VideoCapture", Stampless)
+    _say(monkeypatch, cv2.CAP_PROP_POS_MSEC, 0.0)
     with VideoFile(clip.path) as source:
         seconds = [frame.seconds for frame in source.frames()]
         assert seconds == pytest.approx([n / 25 for n in range(24)])
