@@ -7,7 +7,8 @@
 FER2013.npz is packed with FER+'s votes. What the packages hold is read from their archives, nothing
 of them is run. Each network gets a crop as its project prepares it, and runs on LiteRT, one thread;
 the two that are made for browsers are converted to float TFLite, which is not what they take there.
-Accuracy is by FER2013's labels, and by the votes' majority where there is one. Models take turns,
+Accuracy is by FER2013's labels, also without the images of which Training has an identical copy,
+and by the votes' majority where there is one. Models take turns,
 a block of faces each: face by face, each would find the caches full of the one before it.
 
 --tflite DIR keeps the networks as TFLite files, for benchmarks/arm/count.py. With what it wrote
@@ -32,6 +33,7 @@ import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
 from fer_edge.data import load_dataset
+from fer_edge.data.audit import leaked
 from fer_edge.data.ferplus import NO_MAJORITY, majority_targets, require_votes
 from fer_edge.device.classifier import open_classifier
 from fer_edge.evaluation.metrics import report
@@ -185,7 +187,9 @@ def main() -> None:
             (options.tflite / f"{other.name}.tflite").write_bytes(other.network)
     models = {other.name: other.classifier() for other in others}
     models |= {str(path): _ours(path) for path in options.bundles}
-    held_out = load_dataset(options.data).select("PrivateTest")
+    dataset = load_dataset(options.data)
+    held_out = dataset.select("PrivateTest")
+    unseen = ~leaked(dataset, ["Training"], ["PrivateTest"])[dataset.splits == "PrivateTest"]
     faces, majority = held_out.faces, majority_targets(require_votes(held_out))
     said: dict[str, list[np.ndarray]] = {name: [] for name in models}
     spent: dict[str, list[float]] = {name: [] for name in models}
@@ -197,14 +201,16 @@ def main() -> None:
                 spent[name].append((time.perf_counter() - began) * 1e3)
     clear = majority != NO_MAJORITY
     accuracies = {}
-    print(f"{'accuracy / macro-F1':<20}{'labels':>16}{'majority':>16}{'ms p50':>9}{'p90':>7}")
+    print(f"{'accuracy / macro-F1':<20}{'labels':>16}{'no copies':>16}{'majority':>16}", end="")
+    print(f"{'ms p50':>9}{'p90':>7}")
     for name, rows in said.items():
         answers = np.array(rows, np.float32)
         by_labels = report(answers, held_out.targets, LABELS)
+        without_copies = report(answers[unseen], held_out.targets[unseen], LABELS)
         by_majority = report(answers[clear], majority[clear], LABELS)
         shown = (
             f"{found.accuracy.value:.1%} / {found.macro_f1.value:.1%}"
-            for found in (by_labels, by_majority)
+            for found in (by_labels, without_copies, by_majority)
         )
         accuracies[name] = asdict(by_labels.accuracy)
         p50, p90 = np.percentile(spent[name][WARM_UP:], (50, 90))

@@ -57,6 +57,10 @@ class _Silence:
         self._inside = 0
         self._saved = -1
 
+    def renew(self) -> None:
+        """In a forked child, which has no other thread to give the lock back."""
+        self._lock = threading.Lock()
+
     def enter(self) -> None:
         with self._lock:
             if not self._inside:
@@ -77,6 +81,7 @@ class _Silence:
 
 
 _silence = _Silence()
+os.register_at_fork(after_in_child=_silence.renew)
 
 
 def import_keras(backend: str | None = None) -> ModuleType:

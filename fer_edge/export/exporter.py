@@ -207,6 +207,7 @@ def _findings(
         base=source.base,
         truth=source.truth,
         temperature=source.temperature,
+        logit_adjustment=source.logit_adjustment,
         instructions=count_instructions(source, mixed=bool(ladder.best.float_layers)),
         certainty=certainty,
         tools=tool_versions(),

@@ -46,6 +46,7 @@ class Findings:
         base: the finished network that was fine-tuned; None of one trained from the beginning.
         truth: what held-out images were judged by, ``labels`` or ``FER+ majority``.
         temperature: that training divided the logits by; None if it did not.
+        logit_adjustment: what training added to the logits before, by class.
         instructions: for one face, by processor and by ``float32`` and ``int8``; empty where they
             were not counted.
         certainty: from which probability on the int8 TFLite is to be believed; None where that
@@ -75,6 +76,7 @@ class Findings:
     base: Base | None
     truth: str
     temperature: float | None
+    logit_adjustment: dict[str, float]
     instructions: dict[str, dict[str, float]]
     certainty: Certainty | None
     tools: dict[str, str]
@@ -123,6 +125,7 @@ class Findings:
             "target": self.target,
             "micro": None if self.micro is None else asdict(self.micro),
             "temperature": self.temperature,
+            "logit_adjustment": self.logit_adjustment,
         }
 
     def to_dict(self) -> dict[str, Any]:

@@ -75,6 +75,7 @@ class Source:
         head: of a run with several; None of a network with one output.
         base: the finished network that was fine-tuned; None of one trained from the beginning.
         temperature: that the logits were divided by in training; None if they were not.
+        logit_adjustment: what training added to the logits, by class.
         roles: name and fingerprint of the dataset, and which split served what.
     """
 
@@ -90,6 +91,7 @@ class Source:
     head: str | None
     base: Base | None
     temperature: float | None
+    logit_adjustment: dict[str, float]
     roles: dict[str, Any]
 
 
@@ -130,6 +132,9 @@ def open_run(run: Path, data: str | None = None, head: str | None = None) -> Sou
         head=head,
         base=base,
         temperature=_temperature(run, None if head == default else head),
+        logit_adjustment=_measured(run, None if head == default else head).get(
+            "logit_adjustment", {}
+        ),
         roles={key: described[key] for key in ("name", *ROLES, DIVISION) if key in described},
     )
 
@@ -247,10 +252,15 @@ def _description(recipe: Mapping[str, Any], base: Base | None, dataset: str) -> 
 
 
 def _temperature(run: Path, head: str | None) -> float | None:
-    metrics = read_json(run / "metrics.json")
-    measured = metrics if head is None else metrics.get("heads", {}).get(head, {})
-    value = measured.get("calibration", {}).get("temperature")
+    value = _measured(run, head).get("calibration", {}).get("temperature")
     return value if isinstance(value, float) else None
+
+
+def _measured(run: Path, head: str | None) -> dict[str, Any]:
+    """The figures of one head in a run's metrics; None is the default one."""
+    metrics = read_json(run / "metrics.json")
+    measured: dict[str, Any] = metrics if head is None else metrics.get("heads", {}).get(head, {})
+    return measured
 
 
 def _same_dataset(path: str, described: dict[str, Any]) -> Dataset:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import faulthandler
+import gc
 import os
 import resource
 import signal
@@ -74,6 +75,8 @@ def _writable() -> int:
 
 
 def _perform(what: Callable[[], object], seconds: int) -> None:
+    # what the parent left to be collected may wait for threads that this copy does not have
+    gc.disable()
     try:
         # the kernel ends a hung child, whatever native code it is in, and if its parent is gone
         signal.signal(signal.SIGALRM, signal.SIG_DFL)

@@ -5,22 +5,22 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Sequence
 from importlib import resources
-from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field
 
-from fer_edge.data.division import TEST, Division
-from fer_edge.data.splits import TRAINING
+from fer_edge.data.division import Division
 from fer_edge.errors import FerEdgeError, nearest
 from fer_edge.schema import parse_toml
-from fer_edge.train.detection.frames_table import FramesTable, check_task
+from fer_edge.train.consistency import check_consistency
+from fer_edge.train.detection.frames_table import FramesTable
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 Part = Annotated[float, Field(ge=0, le=1)]
 Head = Literal["votes", "fer2013"]
+Amount = Annotated[float, Field(ge=-5, le=5)]
 
 
 class _Table(BaseModel):
@@ -126,6 +126,10 @@ class FitTable(_Table):
     ema: Share = 0
     """Average the weights over the steps with this factor; validation, selection and the finished
     network take the average. 0.999 averages over the last thousand steps."""
+    logit_adjustment: dict[Head, dict[str, Amount]] = {}
+    """By head and class, what is added to the finished network's logits, before its temperature is
+    fitted; ``fer2013`` is also the only output of a network without heads. Raises a class that
+    loses to those it resembles, as in Menon et al. (2021, arXiv 2007.07314)."""
     temperature: bool = False
     """Calibrate the finished network on the validation split: its logits are divided by the number
     that gives the smallest cross-entropy there."""
@@ -311,90 +315,5 @@ def parse_recipe(text: str, source: str) -> Recipe:
         example="see docs/training.md for an example",
         values="see docs/training.md for every key and its range",
     )
-    return _checked(recipe, source)
-
-
-def _checked(recipe: Recipe, source: str) -> Recipe:
-    data, fit = recipe.data, recipe.fit
-    for first, second in (("train", "test"), ("validation", "test"), ("train", "validation")):
-        both = set(getattr(data, first)) & set(getattr(data, second))
-        if both:
-            raise FerEdgeError(
-                f"recipe {source}: split '{sorted(both)[0]}' is in both data.{first} "
-                f"and data.{second}",
-                "a split may serve one purpose only",
-            )
-    if not data.validation and (fit.select == "best" or fit.patience):
-        raise FerEdgeError(
-            f"recipe {source}: fit.select = 'best' and fit.patience need a validation split",
-            "name one in data.validation, or use select = 'last' and patience = 0",
-        )
-    if not data.validation and fit.temperature:
-        raise FerEdgeError(
-            f"recipe {source}: fit.temperature needs a validation split",
-            "name one in data.validation, or set fit.temperature = false",
-        )
-    _check_schedule(fit, source)
-    _check_targets(recipe.targets, source)
-    _check_division(data, source)
-    check_task(recipe, source)
+    check_consistency(recipe, source)
     return recipe
-
-
-def _check_schedule(fit: FitTable, source: str) -> None:
-    if not fit.restarts:
-        return
-    if fit.schedule != "cosine":
-        raise FerEdgeError(
-            f"recipe {source}: fit.restarts are the cosine's, and the schedule is {fit.schedule}",
-            "set fit.schedule = 'cosine', or leave out fit.restarts",
-        )
-    if any(later <= earlier for earlier, later in pairwise([fit.warmup_epochs, *fit.restarts])):
-        raise FerEdgeError(
-            f"recipe {source}: fit.restarts = {fit.restarts} do not ascend from the end of the "
-            f"warm-up, {fit.warmup_epochs:g} epochs",
-            "name the epochs after which the learning rate starts anew, such as [70] of 160",
-        )
-
-
-def _check_targets(targets: TargetsTable, source: str) -> None:
-    heads = targets.heads
-    if len(set(heads)) < len(heads):
-        raise FerEdgeError(
-            f"recipe {source}: targets.heads names a head twice: {', '.join(heads)}",
-            "name each once, such as ['votes', 'fer2013']",
-        )
-    if heads and targets.votes:
-        raise FerEdgeError(
-            f"recipe {source}: targets.votes is {targets.votes:g} and there are heads",
-            "mix the targets of one output, or give heads, which do not mix",
-        )
-    if targets.head_weights and len(targets.head_weights) != len(heads):
-        raise FerEdgeError(
-            f"recipe {source}: {len(targets.head_weights)} head_weights for {len(heads)} heads",
-            "give one for each of targets.heads, or none",
-        )
-
-
-def _check_division(data: DataTable, source: str) -> None:
-    if data.division is None:
-        if data.leaky:
-            raise FerEdgeError(
-                f"recipe {source}: data.oversample = 'before-dividing' needs a division",
-                "set data.divide = 'by-image', or data.oversample = 'training'",
-            )
-        return
-    if data.test_share == 0:
-        raise FerEdgeError(
-            f"recipe {source}: data.test_share is 0", "give the share of the faces to hold out"
-        )
-    if data.leaky and data.divide == "by-subject":
-        raise FerEdgeError(
-            f"recipe {source}: by subject, copies of a face never stand on both sides",
-            "set data.oversample = 'training'",
-        )
-    if (data.train, data.validation, data.test) != ([TRAINING], [], [TEST]):
-        raise FerEdgeError(
-            f"recipe {source}: data.divide gives the splits {TRAINING} and {TEST} alone",
-            f"set data.train = ['{TRAINING}'], data.validation = [], data.test = ['{TEST}']",
-        )

@@ -38,6 +38,7 @@ from fer_edge.train.folders import (
     resumed_folder,
 )
 from fer_edge.train.heads import single_networks
+from fer_edge.train.logit_adjustment import adjust_logits, amounts_of, check_classes
 from fer_edge.train.models import check_options
 from fer_edge.train.models.merging import merged
 from fer_edge.train.plots import plot_curves
@@ -154,6 +155,7 @@ def train(
     dataset = as_trained(dataset, roles)
     _require_splits(recipe, dataset)
     check_options(recipe.model.name, recipe.model.options)
+    check_classes(recipe.fit, dataset.labels)
     described = recorded or _described(recipe, dataset, str(data), roles, votes)
     training = dataset.select(recipe.data.train)
     require_learnable(training)
@@ -292,7 +294,10 @@ def _finish(
     for head, single in singles.items():
         network = merged(single)
         metrics["parameters"] = network.count_params()
-        calibration = {}
+        calibration: dict[str, Any] = {}
+        if amounts := amounts_of(recipe.fit, head):
+            adjust_logits(network, amounts, dataset.labels)
+            calibration["logit_adjustment"] = amounts
         if recipe.fit.temperature:
             validation = dataset.select(recipe.data.validation)
             if head == "votes":

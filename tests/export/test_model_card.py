@@ -63,6 +63,14 @@ def test_the_model_card_gives_no_figure_of_copies_of_training_images_as_the_mode
     assert f"of {own.images}: " in card.split("What int8 cost")[1]
 
 
+def test_the_model_card_says_what_training_did_to_a_logit(exported: Exported) -> None:
+    source, result = open_run(exported.run), exported.result
+    assert "to its logit" not in model_card(source, result)
+    raised = model_card(source, replace(result, logit_adjustment={"fear": 0.4}))
+    assert "Training added 0.4 to its logit of fear" in raised
+    assert "to find more of it" in raised
+
+
 def test_the_model_card_names_the_weaknesses_that_the_figures_show() -> None:
     from fer_edge.evaluation.metrics import report
     from fer_edge.export.showing.model_card import weaknesses

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import os
 import resource
 import signal
+import threading
 import time
 from pathlib import Path
 
 import pytest
 
+from fer_edge.chatter import _silence, silenced_stderr
 from fer_edge.errors import FerEdgeError
 from fer_edge.runtime.trial import limited_memory, rehearse
 
@@ -38,6 +41,49 @@ def test_a_child_that_a_signal_ended_is_named(number: signal.Signals) -> None:
 def test_a_wrong_address_in_native_code_is_survived() -> None:
     with pytest.raises(FerEdgeError, match="SIGSEGV"):
         rehearse(lambda: ctypes.string_at(0), seconds=5)
+
+
+class Recorder:
+    """As a video's reader does, it ends a thread of its own when it is thrown away."""
+
+    def __init__(self) -> None:
+        self.me = self
+        self.pid = os.getpid()
+
+    def __del__(self) -> None:
+        if os.getpid() != self.pid:
+            time.sleep(60)
+
+
+def test_a_child_does_not_collect_what_the_parent_threw_away() -> None:
+    gc.collect()
+    Recorder()
+    # far more objects than the collector lets pass
+    rehearse(lambda: [[] for _ in range(100_000)], seconds=3)
+    assert gc.collect(), "the parent has not collected it before"
+
+
+def test_a_child_can_silence_libraries_whatever_another_thread_was_at() -> None:
+    entered, leave = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with _silence._lock:
+            entered.set()
+            leave.wait(10)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    entered.wait(10)
+
+    def silence() -> None:
+        with silenced_stderr():
+            pass
+
+    try:
+        rehearse(silence, seconds=3)
+    finally:
+        leave.set()
+        thread.join()
 
 
 def test_native_code_that_hangs_is_ended() -> None:

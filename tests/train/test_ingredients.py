@@ -14,13 +14,16 @@ from fer_edge.chatter import import_keras
 from fer_edge.data.dataset import Dataset
 from fer_edge.data.ferplus import VOTE_COLUMNS, by_majority, vote_shares
 from fer_edge.errors import FerEdgeError
+from fer_edge.face import FACE_SHAPE
 from fer_edge.labels import LABELS
 from fer_edge.runtime import load_model
 
 keras = import_keras()
 
 from fer_edge.train.batches import EpochBatches, balanced_order  # noqa: E402
-from fer_edge.train.recipe import AugmentTable, TargetsTable, parse_recipe  # noqa: E402
+from fer_edge.train.logit_adjustment import adjust_logits, amounts_of, check_classes  # noqa: E402
+from fer_edge.train.models import build_model  # noqa: E402
+from fer_edge.train.recipe import AugmentTable, FitTable, TargetsTable, parse_recipe  # noqa: E402
 from fer_edge.train.targets import (  # noqa: E402
     goals,
     one_hot,
@@ -159,9 +162,33 @@ def test_temperature_takes_back_what_an_overconfident_network_claims() -> None:
     assert best_temperature(loud, truth) == pytest.approx(3, rel=0.1)
 
 
+def test_a_raised_logit_makes_a_class_likelier_against_all_others_alike() -> None:
+    keras.utils.set_random_seed(1)
+    network = build_model("edge", 7, {"size": "nano"})
+    faces = np.random.default_rng(1).uniform(0, 255, (8, *FACE_SHAPE)).astype(np.float32)
+    before = np.asarray(network(faces))
+    adjust_logits(network, {"fear": 0.4, "happy": -0.2}, LABELS)
+    odds = np.asarray(network(faces)) / before
+    odds /= odds[:, [0]]
+    expected = np.ones(7)
+    expected[LABELS.index("fear")], expected[LABELS.index("happy")] = np.exp([0.4, -0.2])
+    np.testing.assert_allclose(odds, np.tile(expected, (8, 1)), rtol=1e-4)
+
+
+def test_logits_are_adjusted_by_head_and_for_classes_that_are_there() -> None:
+    table = FitTable.model_validate({"logit_adjustment": {"fer2013": {"fear": 0.4}}})
+    assert amounts_of(table, "votes") == {}
+    assert amounts_of(table, "fer2013") == amounts_of(table, "") == {"fear": 0.4}
+    check_classes(table, LABELS)
+    with pytest.raises(FerEdgeError, match="names 'fear', and the classes are calm, furious"):
+        check_classes(table, ["calm", "furious"])
+
+
 @pytest.mark.parametrize(
     ("lines", "what"),
     [
+        ("[fit]\nlogit_adjustment = {votes = {fear = 0.4}}", "head votes, which is not there"),
+        ("[fit]\nlogit_adjustment = {fer2013 = {fear = 40}}", "logit_adjustment"),
         ('[targets]\nheads = ["votes", "votes"]', "names a head twice"),
         ('[targets]\nheads = ["votes"]\nvotes = 0.5', "and there are heads"),
         ('[targets]\nheads = ["votes"]\nhead_weights = [1, 2]', "2 head_weights for 1 heads"),

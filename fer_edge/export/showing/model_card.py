@@ -148,6 +148,12 @@ def _sureness(found: Findings) -> str:
     """Calibration and the threshold under which a device says uncertain; empty where unknown."""
     sentences = []
     validation = ", ".join(found.dataset["validation"])
+    for name, amount in found.logit_adjustment.items():
+        more = "more" if amount > 0 else "less"
+        chosen = f", chosen on {validation}," if validation else ""
+        sentences.append(
+            f"Training added {amount:g} to its logit of {name}{chosen} to find {more} of it."
+        )
     if found.temperature is not None:
         sentences.append(
             f"Its logits were divided by {found.temperature:.2f}, which suits {validation} best."

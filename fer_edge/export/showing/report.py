@@ -166,6 +166,8 @@ def _sureness(result: Export) -> list[str]:
     error = f"calibration error of int8: {percent(result.int8.own.calibration_error)}"
     if result.temperature is not None:
         error += f"; logits divided by {result.temperature:.2f} in training"
+    for name, amount in result.logit_adjustment.items():
+        error += f"; {amount:+g} on the logit of {name}"
     if (found := result.certainty) is None:
         return [error]
     chosen = found.chosen

@@ -45,6 +45,7 @@ learning_rate = 0.01
 label_smoothing = 0.05
 class_balance = 0.5
 ema = 0.8
+logit_adjustment = {fer2013 = {fear = 0.3}}
 temperature = true
 mixed_precision = "off"
 [augment]
@@ -132,6 +133,12 @@ def test_the_temperature_is_in_the_last_layer_and_its_gain_in_the_metrics(run: P
     for found in (metrics["calibration"], metrics["heads"]["fer2013"]["calibration"]):
         assert found["temperature"] != pytest.approx(1)
         assert found["calibration_error_after"] < found["calibration_error_before"] + 0.02
+
+
+def test_only_the_head_that_is_named_has_its_logits_adjusted(run: Path) -> None:
+    metrics = json.loads((run / "metrics.json").read_text())
+    assert "logit_adjustment" not in metrics
+    assert metrics["heads"]["fer2013"]["logit_adjustment"] == {"fear": 0.3}
 
 
 def test_either_head_is_evaluated_by_name(run: Path, packed: str) -> None:
