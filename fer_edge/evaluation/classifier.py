@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 import numpy as np
 
@@ -107,15 +107,26 @@ class Judged:
     copy: str = ""
 
 
+class Judging(TypedDict, total=False):
+    """By what a model is judged."""
+
+    head: str | None
+    """Of a run folder with several; None takes the default one."""
+    votes: bool | None
+    """Take the majority of the FER+ votes for the truth, on the faces that have one; None does so
+    for a model that learned from them, where the dataset has votes."""
+    shared_labels: bool
+    """Judge a model of another dataset on the faces whose labels both have. An answer that the
+    dataset does not know is wrong."""
+    skip_bad: bool
+    """Leave out rows of the dataset that cannot be used, as training did where it did."""
+
+
 def evaluate_path(
     path: Path | str,
     data: str | None,
     splits: Sequence[str] = (),
-    *,
-    head: str | None = None,
-    votes: bool | None = None,
-    shared_labels: bool = False,
-    skip_bad: bool = False,
+    **how: Unpack[Judging],
 ) -> Evaluation:
     """Evaluate a run folder, bundle or model file on a dataset; None means the run's own.
 
@@ -124,24 +135,13 @@ def evaluate_path(
     Args:
         path: what is evaluated.
         data: the dataset's path.
-        splits: held out; none takes the run's own.
-        head: of a run folder; None takes the default one.
-        votes: take the majority of the FER+ votes for the truth, on the faces that have one; None
-            does so for a model that learned from them, where the dataset has votes.
-        shared_labels: judge a model of another dataset on the faces whose labels both have; no
-            splits then takes all of them. An answer that the dataset does not know is wrong.
-        skip_bad: leave out rows of the dataset that cannot be used, as training did where it did.
+        splits: held out; none takes the run's own, and with ``shared_labels`` all of them.
+        how: see ``Judging``.
 
     Raises:
         FerEdgeError: no such model, head or dataset, no votes, or they do not fit one another.
     """
-    judged = open_judged(
-        *(path, data, splits),
-        head=head,
-        votes=votes,
-        shared_labels=shared_labels,
-        skip_bad=skip_bad,
-    )
+    judged = open_judged(path, data, splits, **how)
     result = evaluate(
         load_model(judged.subject.model, threads=os.cpu_count() or 1),
         judged.dataset,
@@ -157,18 +157,14 @@ def open_judged(
     path: Path | str,
     data: str | None,
     splits: Sequence[str] = (),
-    *,
-    head: str | None = None,
-    votes: bool | None = None,
-    shared_labels: bool = False,
-    skip_bad: bool = False,
+    **how: Unpack[Judging],
 ) -> Judged:
     """Find a model and read the dataset; arguments and errors as those of ``evaluate_path``."""
-    subject = find_subject(path, head, unfinished=True)
+    subject = find_subject(path, how.get("head"), unfinished=True)
     source = data or subject.data
     if source is None:
         raise FerEdgeError("no dataset given", "name one with --data PATH")
-    skip_bad = skip_bad or subject.skip_bad
+    skip_bad = how.get("skip_bad", False) or subject.skip_bad
     dataset = load_dataset(source, own_labels=True, skip_bad=skip_bad)
     fingerprint = dataset.fingerprint()
     same = subject.fingerprint in (None, fingerprint)
@@ -177,7 +173,7 @@ def open_judged(
     if known:
         dataset = as_trained(dataset, vars(subject))
     chosen = tuple(splits or subject.test)
-    if shared_labels:
+    if how.get("shared_labels"):
         if subject.labels is None:
             raise FerEdgeError(
                 f"{path} does not say what its outputs are called",
@@ -186,6 +182,7 @@ def open_judged(
         dataset = with_shared_labels(dataset, subject.labels)
         chosen = tuple(splits or (subject.test if known else dataset.split_names))
     train_splits = subject.train if known else ()
+    votes = how.get("votes")
     if votes is None:
         votes = subject.truth == BY_MAJORITY and dataset.votes is not None
     note = "" if votes else _note(subject, dataset)

@@ -7,12 +7,12 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from fer_edge.bundle import FLOAT_TFLITE, INT8_TFLITE, open_bundle
 from fer_edge.data.dataset import Dataset
 from fer_edge.errors import require_extra
-from fer_edge.evaluation.classifier import check_labels, check_numbers, open_judged
+from fer_edge.evaluation.classifier import Judging, check_labels, check_numbers, open_judged
 from fer_edge.evaluation.distortions import Distortion, distortions
 from fer_edge.evaluation.metrics import Estimate, drop, report
 from fer_edge.runtime import Model, load_model
@@ -69,11 +69,7 @@ def robustness_path(
     path: Path | str,
     data: str | None,
     splits: Sequence[str] = (),
-    *,
-    head: str | None = None,
-    votes: bool | None = None,
-    shared_labels: bool = False,
-    skip_bad: bool = False,
+    **how: Unpack[Judging],
 ) -> Robustness:
     """Measure a run folder, a bundle or a model file; arguments as those of ``evaluate_path``.
 
@@ -83,13 +79,7 @@ def robustness_path(
         FerEdgeError: as ``evaluate_path``, OpenCV is missing, or a model gives no numbers.
     """
     require_extra("cv2", "device")
-    judged = open_judged(
-        *(path, data, splits),
-        head=head,
-        votes=votes,
-        shared_labels=shared_labels,
-        skip_bad=skip_bad,
-    )
+    judged = open_judged(path, data, splits, **how)
     models = _models(judged.subject)
     for model in models.values():
         check_labels(model, judged.dataset, judged.subject.labels)
