@@ -8,7 +8,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from types import ModuleType
 
 from fer_edge.errors import require_extra
@@ -29,6 +29,16 @@ def silenced_stderr() -> Iterator[None]:
         yield
     finally:
         _silence.leave()
+
+
+@contextmanager
+def silenced_if_alone() -> Iterator[None]:
+    """``silenced_stderr`` for what is done again and again, as long as no other thread is there.
+
+    What other threads write to the descriptor meanwhile, such as a log, would be lost.
+    """
+    with silenced_stderr() if threading.active_count() == 1 else nullcontext():
+        yield
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import sys
 from collections.abc import Iterable
 
 
@@ -35,7 +36,8 @@ def require_extra(module: str, extra: str) -> None:
     """Raise FerEdgeError naming the extra to install unless ``module`` can be imported."""
     import importlib.util
 
-    if importlib.util.find_spec(module) is None:
+    # while another thread imports it, find_spec raises
+    if sys.modules.get(module) is None and importlib.util.find_spec(module) is None:
         raise FerEdgeError(
             f"this command needs the Python module '{module}', which is not installed",
             f"install it with: pip install 'fer-edge[{extra}]'",

@@ -16,7 +16,7 @@ from fer_edge.bundle.opening import GOLDEN, Bundle
 from fer_edge.errors import FerEdgeError
 from fer_edge.runtime import Model, import_runtime, load_model
 from fer_edge.runtime.tflite_check import is_integer
-from fer_edge.runtime.trial import limited_memory, rehearse
+from fer_edge.runtime.trial import as_rehearsed, rehearse
 
 GOLDEN_ARRAYS = ("faces", "probabilities", "probabilities_onnx")
 MOST_FACES = 256
@@ -95,8 +95,8 @@ def prove(
     content, arrays = bundle.read(member), _read_golden(bundle)
     first = arrays["faces"][:1]
     load = partial(load_model, content, threads=threads, reference_kernels=reference_kernels)
-    rehearse_member(bundle, member, lambda: load().probabilities(first))
-    with limited_memory():
+    done = rehearse_member(bundle, member, lambda: load().probabilities(first))
+    with as_rehearsed(done):
         model = load()
         exactly = reference_kernels and gives_the_same_bits(bundle, content, model.runtime)
         return model, verify_golden(bundle, model, exactly=exactly)
@@ -112,8 +112,8 @@ def gives_the_same_bits(bundle: Bundle, content: bytes, runtime: str) -> bool:
     return runtime == f"LiteRT {recorded_by}" and is_integer(content)
 
 
-def rehearse_member(bundle: Bundle, member: str, act: Callable[[], object]) -> None:
-    """Have a child process do first what this process is about to do with a member.
+def rehearse_member(bundle: Bundle, member: str, act: Callable[[], object]) -> bool:
+    """Have a child process do first what this process is about to do ``as_rehearsed``.
 
     Raises:
         FerEdgeError: the child was ended by a signal or took too long.
@@ -121,7 +121,7 @@ def rehearse_member(bundle: Bundle, member: str, act: Callable[[], object]) -> N
     # what the child imports is lost with it
     import_runtime(member)
     try:
-        rehearse(act, seconds=REHEARSAL)
+        return rehearse(act, seconds=REHEARSAL)
     except FerEdgeError as error:
         raise FerEdgeError(
             f"{member} of bundle {bundle.path} cannot be run: {error.message}",

@@ -18,7 +18,7 @@ from fer_edge.bundle.opening import GOLDEN, INT8_160_TFLITE, INT8_TFLITE, Bundle
 from fer_edge.detection import PARTS, SIZES, grid
 from fer_edge.detection.network import TFLiteDetector
 from fer_edge.errors import FerEdgeError
-from fer_edge.runtime.trial import limited_memory
+from fer_edge.runtime.trial import as_rehearsed
 
 MEMBERS = dict(zip((INT8_TFLITE, INT8_160_TFLITE), SIZES, strict=True))
 """A detector's files, with the columns and rows of the frames that they take."""
@@ -112,8 +112,8 @@ def prove_detector(
         threads=threads,
         reference_kernels=reference_kernels,
     )
-    rehearse_member(bundle, member, lambda: open_it().raw(frames[0]))
-    with limited_memory():
+    done = rehearse_member(bundle, member, lambda: open_it().raw(frames[0]))
+    with as_rehearsed(done):
         network = open_it()
         difference = difference_from(network, frames, arrays[member])
     exactly = reference_kernels and gives_the_same_bits(bundle, content, network.runtime)

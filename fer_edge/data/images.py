@@ -7,7 +7,7 @@ import zlib
 
 import numpy as np
 
-from fer_edge.chatter import silenced_stderr
+from fer_edge.chatter import silenced_if_alone
 from fer_edge.errors import require_extra
 from fer_edge.face import FACE_SIZE, CropRule, Pixels, crop_face
 
@@ -93,7 +93,7 @@ def _decoded(data: bytes, *, colour: bool = False) -> Pixels:
     import cv2
 
     kind = cv2.IMREAD_COLOR if colour else cv2.IMREAD_GRAYSCALE
-    with silenced_stderr():  # the decoders print their complaints themselves
+    with silenced_if_alone():  # the decoders print their complaints themselves
         try:
             picture: Pixels | None = cv2.imdecode(np.frombuffer(data, np.uint8), kind)
         except cv2.error:  # of more pixels than OpenCV takes

@@ -13,6 +13,7 @@ from fer_edge.device.opening import open_chosen
 from fer_edge.device.pipeline import Result, run_pipeline
 from fer_edge.device.run import RunOptions, check_options, make_finder, smoothing_of
 from fer_edge.device.sources import open_source
+from fer_edge.errors import FerEdgeError
 
 _LOG = logging.getLogger("fer_edge")
 
@@ -33,7 +34,7 @@ class Results(Opened):
         check_options(options)
         self._options = options
         self._stack = ExitStack()
-        self._results: Iterator[Result] = iter(())
+        self._results: Iterator[Result] | None = None
 
     def open(self) -> None:
         """Prove the bundle and open the source; raises FerEdgeError as ``run`` does."""
@@ -64,10 +65,16 @@ class Results(Opened):
 
     def close(self) -> None:
         """Let go of the source."""
+        self._results = None
         self._stack.close()
 
     def __iter__(self) -> Self:
         return self
 
     def __next__(self) -> Result:
+        if self._results is None:
+            raise FerEdgeError(
+                "the source of the results is not open",
+                "with fer_edge.open(…) as results: for result in results: …",
+            )
         return next(self._results)

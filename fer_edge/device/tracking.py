@@ -135,6 +135,7 @@ class FaceTracker:
         self._ended: list[int] = []
         self._issued = 0
         self._before: Pixels | None = None
+        self._shape: tuple[int, int] | None = None
         self._at: float | None = None
         self._intervals: list[float] = []
         self._wait = 0
@@ -144,6 +145,7 @@ class FaceTracker:
         """Take the next frame; one of another size than the last is searched anew."""
         self._wait -= 1
         self._forget(seconds)
+        self._resize(gray)
         # where every frame is searched, following would cost as much as a fast detector
         if (self._every > 1 and self._lost_any(gray)) or self._wait <= 0:
             self._detect(gray, seconds)
@@ -167,6 +169,19 @@ class FaceTracker:
                 self._end(track)
         if gap:
             self._before, self._wait, self._near_in_a_row = None, 0, 0
+
+    def _resize(self, gray: Pixels) -> None:
+        """Search anew from where frames are of another size, as of a camera that came back."""
+        rows, columns = gray.shape
+        before, self._shape = self._shape, (rows, columns)
+        if before in (None, self._shape):
+            return
+        for track in self._tracks:
+            track.visible = False
+            # of another shape they show something else
+            if rows * before[1] == columns * before[0]:
+                track.box = _scaled(track.box, columns / before[1])
+        self._before, self._wait, self._near_in_a_row = None, 0, 0
 
     def _lost_any(self, gray: Pixels) -> bool:
         """Follow the visible tracks into this frame; returns whether one was lost."""

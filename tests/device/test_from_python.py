@@ -50,6 +50,40 @@ def test_the_example_of_the_documentation_works(clip, tmp_path, monkeypatch, cap
     assert "'happy':" in lines[1]
 
 
+def test_results_that_were_not_opened_are_no_empty_ones(bundle, clip):
+    results = fer_edge.open(bundle, video=clip.path)
+    with pytest.raises(FerEdgeError, match="not open"):
+        next(results)
+    with results:
+        next(results)
+    with pytest.raises(FerEdgeError, match="not open"):
+        next(results)
+
+
+def test_what_a_program_logs_while_pictures_are_read_is_not_lost(bundle, tmp_path):
+    for number in range(60):
+        cv2.imwrite(str(tmp_path / f"{number}.png"), np.full((60, 80), number, np.uint8))
+    program = f"""
+import logging, threading
+import fer_edge
+ended = threading.Event()
+def log():
+    number = 0
+    while not ended.wait(0.001):
+        logging.warning("line %d", number)
+        number += 1
+    print(number)
+with fer_edge.open({str(bundle)!r}, images={str(tmp_path)!r}) as results:
+    thread = threading.Thread(target=log)
+    thread.start()
+    list(results)
+    ended.set()
+    thread.join()
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stderr.count("WARNING:root:line") == int(done.stdout) > 10
+
+
 def test_a_frames_colours_and_pixels_are_there(bundle, tmp_path):
     cv2.imwrite(str(tmp_path / "blue.png"), np.full((60, 80, 3), (250, 3, 2), np.uint8))
     with fer_edge.open(bundle, images=tmp_path / "blue.png") as results:

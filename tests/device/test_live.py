@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import re
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -125,6 +128,24 @@ def test_a_camera_beyond_recovery_ends_the_run_after_ever_longer_pauses():
     assert 0.15 <= time.monotonic() - began < 2
     assert camera.did["stall"] == 5
     assert camera.held == 0
+
+
+def test_a_camera_that_does_not_open_keeps_nothing_of_the_program_alive():
+    class Kept:
+        """As a classifier in the frame that opens."""
+
+    def attempt() -> weakref.ref:
+        kept, camera = Kept(), FakeCamera([])
+        camera._away = 1
+        with suppress(FerEdgeError):
+            LiveSource(camera).open()
+        return weakref.ref(kept)
+
+    gc.disable()
+    try:
+        assert attempt()() is None
+    finally:
+        gc.enable()
 
 
 def test_a_camera_that_is_gone_says_so_in_the_end():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -112,3 +113,48 @@ def test_a_log_that_cannot_be_written_is_refused_at_the_start(folder):
     log = LogFile(Path(folder) / "events.jsonl", LABELS, limit=1 << 20)
     with pytest.raises(FerEdgeError, match="cannot write the log"), log:
         pass
+
+
+def test_a_log_that_somebody_tidied_away_is_begun_anew(tmp_path):
+    path = tmp_path / "events.jsonl"
+    with LogFile(path, LABELS, limit=1 << 20) as log:
+        log.write(result(0))
+        path.rename(tmp_path / "kept.jsonl")
+        log.write(result(1))
+        path.unlink()
+        log.write(result(2))
+        assert log.lost == 0
+    assert [entry["frame"] for entry in _lines(path)] == [2]
+    assert [entry["frame"] for entry in _lines(tmp_path / "kept.jsonl")] == [0]
+
+
+def test_two_runs_do_not_write_one_log(tmp_path):
+    path = tmp_path / "events.jsonl"
+    with LogFile(path, LABELS, limit=1 << 20) as log:
+        log.write(result(0))
+        with pytest.raises(FerEdgeError, match=f"another run writes to the log {path}"):
+            LogFile(path, LABELS, limit=1 << 20).open()
+        log.write(result(1))
+    with LogFile(path, LABELS, limit=1 << 20) as log:
+        log.write(result(2))
+    assert [entry["frame"] for entry in _lines(path)] == [0, 1, 2]
+
+
+def test_a_file_that_cannot_be_closed_ends_no_run(tmp_path, monkeypatch):
+    said = []
+    path = tmp_path / "events.jsonl"
+    log = LogFile(path, LABELS, limit=1 << 20, report=said.append)
+    log.open()
+
+    def close(file):
+        raise OSError(5, "Input/output error")
+
+    def full(file, data):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "close", close)
+        patch.setattr(os, "write", full)
+        log.write(result(0))
+    assert log.lost == 1
+    assert "no space left on device" in said[0]

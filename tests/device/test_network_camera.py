@@ -115,6 +115,19 @@ def test_nobody_there_nothing_there_and_no_such_host_are_told_apart(server):
         NetworkCamera(f"{server.scheme}://camera..invalid/stream", timeout=1.0).open()
 
 
+def test_a_name_that_takes_long_not_to_be_found_is_looked_up_once(monkeypatch):
+    asked = []
+
+    def silent(*arguments, **options):
+        asked.append(arguments)
+        raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+
+    monkeypatch.setattr(socket, "getaddrinfo", silent)
+    with pytest.raises(FerEdgeError, match=r"no such host: camera\.example"):
+        NetworkCamera("rtsp://camera.example/stream", timeout=1.0).open()
+    assert len(asked) == 1
+
+
 def test_a_server_that_accepts_and_says_nothing_is_given_up_in_time():
     with socket.create_server(("127.0.0.1", 0)) as silent:
         began = time.monotonic()

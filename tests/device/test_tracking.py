@@ -235,6 +235,17 @@ def test_a_frame_of_another_size_is_searched_anew():
     assert seen.track == 1
 
 
+@pytest.mark.parametrize("every", [1, 10])
+def test_a_camera_that_comes_back_with_more_pixels_leaves_no_box_behind(every):
+    # the copies in which faces are followed are of one size
+    world, large = Stickers((480, 640)), Stickers((960, 1280))
+    tracker = FaceTracker(world, detect_every=every)
+    _film(world, tracker, 3, lambda n: [(200, 100)])
+    tracker.detector = large
+    (seen,) = tracker.find(large.draw([(900, 700)]), 0.16).seen
+    assert seen.box == (900, 700, 60, 60)
+
+
 def test_a_frame_that_is_overwritten_afterwards_does_no_harm():
     world = Stickers()
     tracker = FaceTracker(world, detect_every=10)

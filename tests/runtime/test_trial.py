@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import gc
 import os
 import resource
 import signal
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from fer_edge.chatter import _silence, silenced_stderr
 from fer_edge.errors import FerEdgeError
-from fer_edge.runtime.trial import limited_memory, rehearse
+from fer_edge.runtime.trial import as_rehearsed, limited_memory, rehearse
 
 
 def test_what_returns_or_raises_is_survived_and_leaves_nothing_behind() -> None:
@@ -84,6 +86,67 @@ def test_a_child_can_silence_libraries_whatever_another_thread_was_at() -> None:
     finally:
         leave.set()
         thread.join()
+
+
+@pytest.fixture
+def no_signal_of_children() -> Iterator[None]:
+    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    yield
+    signal.signal(signal.SIGCHLD, before)
+
+
+def test_a_child_tells_its_end_where_the_program_ignores_children(
+    no_signal_of_children: None,
+) -> None:
+    assert rehearse(lambda: None, seconds=5)
+    assert not rehearse(lambda: 1 / 0, seconds=5)
+    with pytest.raises(FerEdgeError, match="it ended the process with a signal"):
+        rehearse(lambda: os.kill(os.getpid(), signal.SIGSEGV), seconds=5)
+
+
+def test_a_child_that_hangs_is_ended_where_the_program_blocks_all_signals() -> None:
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    try:
+        with pytest.raises(FerEdgeError, match="it did not end within 1 s"):
+            rehearse(lambda: time.sleep(60), seconds=1)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def test_a_machine_without_room_for_a_process_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full() -> int:
+        raise OSError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(os, "fork", full)
+    with pytest.raises(FerEdgeError, match="no process can be started"):
+        rehearse(lambda: None, seconds=5)
+
+
+def test_threads_take_their_limits_of_memory_one_after_the_other() -> None:
+    before = resource.getrlimit(resource.RLIMIT_DATA)
+    inside = threading.Barrier(2)
+
+    def limit() -> None:
+        inside.wait(10)
+        for _ in range(300):
+            with limited_memory():
+                time.sleep(0)
+
+    threads = [threading.Thread(target=limit) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert resource.getrlimit(resource.RLIMIT_DATA) == before
+
+
+def test_this_process_is_limited_only_where_the_child_has_failed() -> None:
+    free = resource.getrlimit(resource.RLIMIT_DATA)
+    with as_rehearsed(rehearse(lambda: None, seconds=5)):
+        assert resource.getrlimit(resource.RLIMIT_DATA) == free
+    with as_rehearsed(rehearse(lambda: 1 / 0, seconds=5)):
+        assert resource.getrlimit(resource.RLIMIT_DATA) != free
+    assert resource.getrlimit(resource.RLIMIT_DATA) == free
 
 
 def test_native_code_that_hangs_is_ended() -> None:

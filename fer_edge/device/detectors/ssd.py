@@ -18,7 +18,7 @@ from fer_edge.errors import FerEdgeError
 from fer_edge.face import BLAZEFACE, BLAZEFACE_FULL, YUNET, Box, Pixels
 from fer_edge.opencv import load_opencv
 from fer_edge.runtime import import_runtime, open_tflite
-from fer_edge.runtime.trial import limited_memory, rehearse
+from fer_edge.runtime.trial import as_rehearsed, rehearse
 
 Floats = npt.NDArray[np.float32]
 
@@ -74,10 +74,10 @@ class SsdDetector:
         import_runtime(self.name)  # once, rather than in the child as well
         try:
             # the interpreter ends the process over some damaged files
-            rehearse(lambda: _try(content, self.name), seconds=_REHEARSAL)
+            done = rehearse(lambda: _try(content, self.name), seconds=_REHEARSAL)
         except FerEdgeError as error:
             raise _no_detector(path, f"cannot be run: {error.message}") from error
-        with limited_memory():
+        with as_rehearsed(done):
             self._network, _ = open_tflite(content, self.name, threads=threads)
         given = self._network.get_input_details()
         if len(given) != 1 or len(given[0]["shape"]) != 4 or given[0]["shape"][3] not in (1, 3):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import time
 from collections.abc import Callable
@@ -66,6 +68,10 @@ class LogFile(Output):
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._open()
+        except BlockingIOError as error:
+            raise FerEdgeError(
+                f"another run writes to the log {self.path}", "give each run a log of its own"
+            ) from error
         except OSError as error:
             raise FerEdgeError(
                 f"cannot write the log {self.path}: {_reason(error)}",
@@ -118,6 +124,8 @@ class LogFile(Output):
         self.lost += lines
 
     def _put(self, data: bytes) -> None:
+        if self._file is not None and not self._in_place():
+            self._close()
         if self._file is None:
             self._open()
         if self._size and self._size + len(data) > self._part:
@@ -134,8 +142,24 @@ class LogFile(Output):
 
     def _open(self) -> None:
         self._file = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self._close()
+            raise
+        except OSError:  # of a file system without locks
+            pass
         self._size = _end_of_last_line(self._file)
         os.ftruncate(self._file, self._size)
+
+    def _in_place(self) -> bool:
+        """Whether the open file is still the one of that name: others tidy up, too."""
+        assert self._file is not None
+        try:
+            found = self.path.stat()
+        except FileNotFoundError:
+            return False
+        return os.path.samestat(found, os.fstat(self._file))
 
     def _rotate(self) -> None:
         self._close()
@@ -149,9 +173,11 @@ class LogFile(Output):
         return self.path.with_name(f"{self.path.name}.{age}") if age else self.path
 
     def _close(self) -> None:
-        if self._file is not None:
-            os.close(self._file)
-            self._file = None
+        file, self._file = self._file, None
+        if file is not None:
+            # a network's file system may tell of a failed write here; no log ends a run
+            with contextlib.suppress(OSError):
+                os.close(file)
 
 
 def _end_of_last_line(file: int) -> int:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from fer_edge.archives import Entry, open_source
-from fer_edge.chatter import silenced_stderr
+from fer_edge.chatter import silenced_if_alone
 from fer_edge.device.sources.base import Frame, Source, SourceCounts
 from fer_edge.errors import FerEdgeError
 from fer_edge.face import Pixels
@@ -106,7 +106,7 @@ def decode_picture(data: bytes) -> Pixels | None:
     # OpenCV fills up the missing part of a JPEG with gray and says nothing
     if not data or (data.startswith(b"\xff\xd8") and not _jpeg_has_an_end(data)):
         return None
-    with silenced_stderr():  # libjpeg and libpng print their complaints themselves
+    with silenced_if_alone():  # libjpeg and libpng print their complaints themselves
         try:
             picture: Pixels | None = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
         except cv2.error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Generator
+from typing import NoReturn
 
 from fer_edge.device.sources.base import Frame, Source, SourceCounts
 from fer_edge.device.sources.camera import Camera, Shot
@@ -54,6 +55,7 @@ class LiveSource(Source):
         self._opened = False
         self._newest: tuple[int, Shot] | None = None
         self._error: FerEdgeError | None = None
+        self._failed = False
         self._taken = 0
         self._dropped = 0
 
@@ -119,18 +121,29 @@ class LiveSource(Source):
         """Wait for the camera's thread; False when the run is to end."""
         with self._changed:
             while not arrived():
+                if self._failed:
+                    return False
                 if self._error is not None:
-                    raise self._error
+                    self._fail()
                 if self._stopped():
                     return False
                 if self._hangs():
                     raise FerEdgeError(
                         f"{self.name} hangs: a call into its driver has not come back for "
                         f"{self._recovery.hung:g} s",
-                        "unplug it and plug it in again, or restart the machine",
+                        f"{self._device.remedy}, or restart the machine",
                     )
                 self._changed.wait(_SLICE)
         return True
+
+    def _fail(self) -> NoReturn:
+        """Raise the thread's error, once, and keep nothing of what it leads to: everything."""
+        error, self._error, self._failed = self._error, None, True
+        assert error is not None
+        try:
+            raise error
+        finally:
+            del error
 
     def _hangs(self) -> bool:
         since = self._camera.calling_since
@@ -169,6 +182,8 @@ class LiveSource(Source):
             with self._changed:
                 self._error = error
                 self._changed.notify()
+            # its traceback leads here
+            del error
 
     def _offer(self, shot: Shot) -> None:
         """Put a frame where the next one is taken from; one that still lies there is dropped."""

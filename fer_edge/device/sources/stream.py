@@ -28,20 +28,31 @@ class NetworkCamera(CaptureCamera):
         """
         super().__init__(without_password(url), colour=colour, timeout=timeout)
         self._url = url
-        self._address = _address(url)
+        self._address = self._place = _address(url)
 
     def _connect(self) -> Any:
         cv2 = load_opencv()
+        # silent name servers take their time, and FFmpeg asks them beyond its own limit
+        self._place = self._look_up()
         wait = round(self.timeout * 1e3)
         limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, wait, cv2.CAP_PROP_READ_TIMEOUT_MSEC, wait]
         return cv2.VideoCapture(self._url, cv2.CAP_FFMPEG, limits)
 
+    def _look_up(self) -> tuple[str, int]:
+        """The host's number, and the port; raises FerEdgeError if it has none."""
+        host, port = self._address
+        try:
+            (_, _, _, _, place), *_ = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        except (socket.gaierror, UnicodeError) as error:  # the latter of a label empty or too long
+            raise FerEdgeError(
+                f"no such host: {host}", f"check the address {self.name} and the network"
+            ) from error
+        return str(place[0]), port
+
     def _why_not(self) -> FerEdgeError:
         host, port = self._address
         try:
-            socket.create_connection(self._address, timeout=self.timeout).close()
-        except (socket.gaierror, UnicodeError):  # the latter of an empty label, or one too long
-            return FerEdgeError(f"no such host: {host}", f"check the address {self.name}")
+            socket.create_connection(self._place, timeout=self.timeout).close()
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
             return FerEdgeError(
