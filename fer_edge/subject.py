@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +51,8 @@ class Subject:
         division: how the dataset was divided anew; None when its own splits served.
         truth: what it is to be judged by, where the dataset has that.
         skip_bad: training left out rows of the dataset that cannot be used.
+        raised: by class, how far its logits are above those that it had learned, adjusted as its
+            recipe says.
     """
 
     source: Path
@@ -66,6 +68,7 @@ class Subject:
     division: dict[str, Any] | None = None
     truth: str = BY_LABEL
     skip_bad: bool = False
+    raised: Mapping[str, float] = field(default_factory=dict)
 
 
 def model_file(run: Path, head: str | None = None) -> Path:
@@ -118,6 +121,7 @@ def find_subject(path: Path | str, head: str | None = None, *, unfinished: bool 
             name=content["name"],
             truth=truth_of(head or next(iter(content.get("heads", [])), None)),
             skip_bad=content.get(SKIP_BAD) is True,
+            raised=_raised_in_training(path, head, content),
             **_split_roles(content),
         )
     if path.suffix == ".fer":
@@ -130,6 +134,7 @@ def find_subject(path: Path | str, head: str | None = None, *, unfinished: bool 
             bundle.labels,
             name=known.get("name"),
             truth=known.get("truth", BY_LABEL),
+            raised=_raised(bundle.manifest.export, bundle.manifest.export.get("temperature")),
             **_split_roles(known),
         )
     if not path.exists():
@@ -181,6 +186,26 @@ def read_run(folder: Path, *, unfinished: bool = False) -> dict[str, Any]:
         raise FerEdgeError(f"{folder} is not finished: its training was stopped early", go_on)
     result: dict[str, Any] = content
     return result
+
+
+def measured_of(metrics: Mapping[str, Any], head: str | None) -> Mapping[str, Any]:
+    """The figures of a head in a run's ``metrics.json``; None is the default one."""
+    found: Mapping[str, Any] = metrics if head is None else metrics.get("heads", {}).get(head, {})
+    return found
+
+
+def _raised_in_training(
+    run: Path, head: str | None, content: Mapping[str, Any]
+) -> Mapping[str, float]:
+    default = next(iter(content.get("heads", [])), None)
+    measured = measured_of(read_json(run / "metrics.json"), None if head == default else head)
+    return _raised(measured, measured.get("calibration", {}).get("temperature"))
+
+
+def _raised(recorded: Mapping[str, Any], temperature: float | None) -> Mapping[str, float]:
+    """The adjustment came first, and was divided by the temperature with the logits."""
+    amounts = recorded.get("logit_adjustment") or {}
+    return {name: amount / (temperature or 1) for name, amount in amounts.items()}
 
 
 def as_trained(dataset: Dataset, roles: Mapping[str, Any]) -> Dataset:

@@ -29,6 +29,7 @@ from fer_edge.subject import (
     as_trained,
     find_head,
     finished_metrics,
+    measured_of,
     read_run,
     truth_of,
 )
@@ -116,6 +117,7 @@ def open_run(run: Path, data: str | None = None, head: str | None = None) -> Sou
     default = heads[0] if heads else None
     head = head or default
     base = find_base(recipe)
+    measured = measured_of(read_json(run / "metrics.json"), None if head == default else head)
     by_votes = truth_of(head) == BY_MAJORITY and dataset.votes is not None
     if by_votes:
         dataset = with_majority_truth(dataset, described["train"])
@@ -131,10 +133,8 @@ def open_run(run: Path, data: str | None = None, head: str | None = None) -> Sou
         truth=BY_MAJORITY if by_votes else BY_LABEL,
         head=head,
         base=base,
-        temperature=_temperature(run, None if head == default else head),
-        logit_adjustment=_measured(run, None if head == default else head).get(
-            "logit_adjustment", {}
-        ),
+        temperature=measured.get("calibration", {}).get("temperature"),
+        logit_adjustment=dict(measured.get("logit_adjustment", {})),
         roles={key: described[key] for key in ("name", *ROLES, DIVISION) if key in described},
     )
 
@@ -249,18 +249,6 @@ def _description(recipe: Mapping[str, Any], base: Base | None, dataset: str) -> 
     if base is not None and recipe["name"] == GENERIC:
         return f"{base.name}, fine-tuned on {dataset}"
     return str(recipe.get("description", ""))
-
-
-def _temperature(run: Path, head: str | None) -> float | None:
-    value = _measured(run, head).get("calibration", {}).get("temperature")
-    return value if isinstance(value, float) else None
-
-
-def _measured(run: Path, head: str | None) -> dict[str, Any]:
-    """The figures of one head in a run's metrics; None is the default one."""
-    metrics = read_json(run / "metrics.json")
-    measured: dict[str, Any] = metrics if head is None else metrics.get("heads", {}).get(head, {})
-    return measured
 
 
 def _same_dataset(path: str, described: dict[str, Any]) -> Dataset:

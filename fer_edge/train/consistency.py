@@ -87,7 +87,7 @@ def _check_adjustment(recipe: Recipe, source: str) -> None:
         if head not in heads:
             raise FerEdgeError(
                 f"recipe {source}: fit.logit_adjustment names the head {head}, which is not there",
-                f"it has {' and '.join(heads)}",
+                f"it has {' and '.join(heads)}; or take none: --set 'fit.logit_adjustment={{}}'",
             )
 
 

@@ -14,6 +14,8 @@ from fer_edge.errors import FerEdgeError, nearest
 from fer_edge.train.heads import logits_of
 from fer_edge.train.recipe import FitTable
 
+NONE = "--set 'fit.logit_adjustment={}'"
+
 
 def amounts_of(table: FitTable, head: str) -> dict[str, float]:
     """What is added to a head's logits, by class; of a network without heads it is called ""."""
@@ -27,7 +29,7 @@ def check_classes(table: FitTable, labels: Sequence[str]) -> None:
             if name not in labels:
                 raise FerEdgeError(
                     f"fit.logit_adjustment names '{name}', and the classes are {', '.join(labels)}",
-                    nearest(name, labels) or "name one of these",
+                    f"{nearest(name, labels)} or take none: {NONE}".removeprefix(" or "),
                 )
 
 

@@ -71,7 +71,7 @@ def teacher_digests(recipe: Recipe, dataset: Dataset) -> list[list[str]]:
     Raises:
         FerEdgeError: a teacher is neither a finished run nor a bundle, or names other expressions.
     """
-    return _digests(_networks(recipe, dataset)) if _used(recipe) else []
+    return _digests(_subjects(recipe, dataset)) if _used(recipe) else []
 
 
 def changed_teachers(recipe: Recipe, recorded: Mapping[str, Any]) -> tuple[str, ...]:
@@ -99,13 +99,13 @@ def _heads(recipe: Recipe) -> list[str]:
     return [*map(str, recipe.targets.heads)] or [""]
 
 
-def _networks(recipe: Recipe, dataset: Dataset) -> list[list[Path | bytes]]:
+def _subjects(recipe: Recipe, dataset: Dataset) -> list[list[Subject]]:
     teachers = recipe.distill.teachers
-    return [[_network(each, head, dataset) for each in teachers] for head in _heads(recipe)]
+    return [[_fitting(each, head, dataset) for each in teachers] for head in _heads(recipe)]
 
 
-def _network(teacher: str, head: str, dataset: Dataset) -> Path | bytes:
-    """What ``load_model`` opens; FerEdgeError where it names other expressions."""
+def _fitting(teacher: str, head: str, dataset: Dataset) -> Subject:
+    """Raises FerEdgeError where it names other expressions."""
     subject = _subject(teacher, head)
     if subject.labels != dataset.labels:
         raise FerEdgeError(
@@ -113,7 +113,7 @@ def _network(teacher: str, head: str, dataset: Dataset) -> Path | bytes:
             f"{dataset.name} has {', '.join(dataset.labels)}",
             "take teachers of the same labels, or none: --set 'distill.teachers=[]'",
         )
-    return subject.model
+    return subject
 
 
 def _subject(teacher: str, head: str) -> Subject:
@@ -128,8 +128,8 @@ def _subject(teacher: str, head: str) -> Subject:
     return find_subject(path, named)
 
 
-def _digests(networks: list[list[Path | bytes]]) -> list[list[str]]:
-    return [[_digest(network) for network in head] for head in networks]
+def _digests(subjects: list[list[Subject]]) -> list[list[str]]:
+    return [[_digest(subject.model) for subject in head] for head in subjects]
 
 
 def _digest(network: Path | bytes) -> str:
@@ -143,8 +143,8 @@ def _answers(recipe: Recipe, dataset: Dataset, run: Path) -> np.ndarray:
     kept = _kept(run / CACHE)
     if kept and recorded and kept[0] == _fingerprint(dataset, recorded):
         return kept[1]
-    networks = _networks(recipe, dataset)
-    digests = _digests(networks)
+    subjects = _subjects(recipe, dataset)
+    digests = _digests(subjects)
     fingerprint = _fingerprint(dataset, digests)
     # a run of an older version has nothing but the answers to tell by
     others = recorded != digests if recorded else kept is not None and kept[0] != fingerprint
@@ -156,7 +156,7 @@ def _answers(recipe: Recipe, dataset: Dataset, run: Path) -> np.ndarray:
         )
     if kept and kept[0] == fingerprint:
         return kept[1]
-    answers = np.stack([_mean_answer(head, dataset.faces) for head in networks], axis=1)
+    answers = np.stack([_mean_answer(head, dataset) for head in subjects], axis=1)
     with atomic_path(run / CACHE) as temporary, temporary.open("wb") as file:
         np.savez(file, answers=answers, fingerprint=np.array(fingerprint))
     return answers
@@ -179,9 +179,13 @@ def _fingerprint(dataset: Dataset, digests: list[list[str]]) -> str:
     return digest.hexdigest()
 
 
-def _mean_answer(networks: list[Path | bytes], faces: np.ndarray) -> np.ndarray:
-    answers = []
-    for network in networks:
-        model = load_model(network)
-        answers += [model.probabilities(faces), model.probabilities(faces[..., ::-1])]
-    return np.asarray(np.mean(answers, axis=0, dtype=np.float32))
+def _mean_answer(subjects: list[Subject], dataset: Dataset) -> np.ndarray:
+    faces, answers = dataset.faces, []
+    for subject in subjects:
+        model = load_model(subject.model)
+        # a student has adjustments of its own
+        learned = np.exp([-subject.raised.get(label, 0.0) for label in dataset.labels])
+        for said in (model.probabilities(faces), model.probabilities(faces[..., ::-1])):
+            unadjusted = said * learned
+            answers.append(unadjusted / unadjusted.sum(axis=1, keepdims=True))
+    return np.asarray(np.mean(answers, axis=0), np.float32)

@@ -17,13 +17,21 @@ from fer_edge.errors import FerEdgeError
 from fer_edge.face import FACE_SHAPE
 from fer_edge.labels import LABELS
 from fer_edge.runtime import load_model
+from fer_edge.shipped import find_shipped
+from fer_edge.subject import find_subject
 
 keras = import_keras()
 
 from fer_edge.train.batches import EpochBatches, balanced_order  # noqa: E402
 from fer_edge.train.logit_adjustment import adjust_logits, amounts_of, check_classes  # noqa: E402
 from fer_edge.train.models import build_model  # noqa: E402
-from fer_edge.train.recipe import AugmentTable, FitTable, TargetsTable, parse_recipe  # noqa: E402
+from fer_edge.train.recipe import (  # noqa: E402
+    AugmentTable,
+    FitTable,
+    TargetsTable,
+    override,
+    parse_recipe,
+)
 from fer_edge.train.targets import (  # noqa: E402
     goals,
     one_hot,
@@ -180,8 +188,19 @@ def test_logits_are_adjusted_by_head_and_for_classes_that_are_there() -> None:
     assert amounts_of(table, "votes") == {}
     assert amounts_of(table, "fer2013") == amounts_of(table, "") == {"fear": 0.4}
     check_classes(table, LABELS)
-    with pytest.raises(FerEdgeError, match="names 'fear', and the classes are calm, furious"):
+    with pytest.raises(
+        FerEdgeError, match="names 'fear', and the classes are calm, furious"
+    ) as found:
         check_classes(table, ["calm", "furious"])
+    assert found.value.hint == "take none: --set 'fit.logit_adjustment={}'"
+    text = 'name = "x"\n[model]\nname = "compact"\n[fit]\nlogit_adjustment={fer2013={fear=1}}'
+    assert not override(parse_recipe(text, "x"), ["fit.logit_adjustment={}"]).fit.logit_adjustment
+
+
+def test_a_teachers_bundle_tells_how_far_its_logits_were_raised() -> None:
+    subject = find_subject(find_shipped(Path("edge-base-fer2013")))
+    assert subject.raised == {"fear": pytest.approx(0.4 / 0.934, abs=0.01)}
+    assert find_subject(find_shipped(Path("edge-nano-fer2013"))).raised == {}
 
 
 @pytest.mark.parametrize(
