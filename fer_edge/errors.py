@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import sys
 from collections.abc import Iterable
 
 
@@ -36,8 +35,11 @@ def require_extra(module: str, extra: str) -> None:
     """Raise FerEdgeError naming the extra to install unless ``module`` can be imported."""
     import importlib.util
 
-    # while another thread imports it, find_spec raises
-    if sys.modules.get(module) is None and importlib.util.find_spec(module) is None:
+    try:
+        missing = importlib.util.find_spec(module) is None
+    except ValueError:  # another thread is in the middle of importing it
+        missing = False
+    if missing:
         raise FerEdgeError(
             f"this command needs the Python module '{module}', which is not installed",
             f"install it with: pip install 'fer-edge[{extra}]'",

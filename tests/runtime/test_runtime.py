@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import types
 import warnings
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import pytest
 from exported import Exported
 
 from fer_edge.bundle import FLOAT_ONNX, FLOAT_TFLITE, INT8_ONNX, INT8_TFLITE, open_bundle
-from fer_edge.errors import FerEdgeError
+from fer_edge.errors import FerEdgeError, require_extra
 from fer_edge.runtime import load_model
 
 
@@ -271,6 +272,15 @@ def test_bytes_of_something_else_are_refused() -> None:
     for content in (b"", b"x", _picture(), b"\x08", b"\x08\x07junk", b"\x1c\0\0\0TFL3" + bytes(99)):
         with pytest.raises(FerEdgeError):
             load_model(content)
+
+
+def test_a_module_that_another_thread_is_importing_is_not_missing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    begun = types.ModuleType("begun")
+    begun.__spec__ = None
+    monkeypatch.setitem(sys.modules, "begun", begun)
+    require_extra("begun", "device")
 
 
 def test_a_missing_runtime_names_the_extra_to_install(
