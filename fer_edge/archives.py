@@ -293,7 +293,7 @@ class _Checked(io.RawIOBase):
 
     def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
         try:
-            data = self._inner.read(len(buffer))
+            data = self._inner.read(min(len(buffer), _BUFFER))
         except _DAMAGE as error:
             raise _broken(self._where, error) from error
         self._refuse_beyond(self._inner.tell())
@@ -311,8 +311,21 @@ class _Checked(io.RawIOBase):
             )
 
 
+class _Reader(io.BufferedReader):
+    """Takes memory for what there is, and not for what a caller would bear at most."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        if size is None or size <= _BUFFER:
+            return super().read(size)
+        parts = []
+        while size and (part := super().read(min(size, _BUFFER))):
+            parts.append(part)
+            size -= len(part)
+        return b"".join(parts)
+
+
 def _checked(inner: IO[bytes], where: str, limit: int = MAX_UNPACKED) -> BinaryIO:
-    return cast(BinaryIO, io.BufferedReader(_Checked(inner, where, limit), _BUFFER))
+    return cast(BinaryIO, _Reader(_Checked(inner, where, limit), _BUFFER))
 
 
 def _unpacked_limit(packed: int) -> int:

@@ -134,7 +134,9 @@ def find_subject(path: Path | str, head: str | None = None, *, unfinished: bool 
             bundle.labels,
             name=known.get("name"),
             truth=known.get("truth", BY_LABEL),
-            raised=_raised(bundle.manifest.export, bundle.manifest.export.get("temperature")),
+            raised=_raised(
+                bundle.manifest.export, bundle.manifest.export.get("temperature"), str(path)
+            ),
             **_split_roles(known),
         )
     if not path.exists():
@@ -199,13 +201,19 @@ def _raised_in_training(
 ) -> Mapping[str, float]:
     default = next(iter(content.get("heads", [])), None)
     measured = measured_of(read_json(run / "metrics.json"), None if head == default else head)
-    return _raised(measured, measured.get("calibration", {}).get("temperature"))
+    temperature = measured.get("calibration", {}).get("temperature")
+    return _raised(measured, temperature, str(run / "metrics.json"))
 
 
-def _raised(recorded: Mapping[str, Any], temperature: float | None) -> Mapping[str, float]:
+def _raised(recorded: Mapping[str, Any], temperature: Any, where: str) -> Mapping[str, float]:
     """The adjustment came first, and was divided by the temperature with the logits."""
-    amounts = recorded.get("logit_adjustment") or {}
-    return {name: amount / (temperature or 1) for name, amount in amounts.items()}
+    amounts = recorded.get("logit_adjustment", {})
+    try:
+        return {name: amount / (temperature or 1) for name, amount in amounts.items()}
+    except (TypeError, AttributeError) as error:
+        raise FerEdgeError(
+            f"{where} is damaged: it has no usable 'logit_adjustment'", "export or train again"
+        ) from error
 
 
 def as_trained(dataset: Dataset, roles: Mapping[str, Any]) -> Dataset:

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from fer_edge.train.recipe import DataTable, FitTable, Recipe, TargetsTable
 
 
+NO_ADJUSTMENT = "take none: --set 'fit.logit_adjustment={}'"
+
+
 def check_consistency(recipe: Recipe, source: str) -> None:
     """What no table of a recipe can tell by itself.
 
@@ -87,7 +90,7 @@ def _check_adjustment(recipe: Recipe, source: str) -> None:
         if head not in heads:
             raise FerEdgeError(
                 f"recipe {source}: fit.logit_adjustment names the head {head}, which is not there",
-                f"it has {' and '.join(heads)}; or take none: --set 'fit.logit_adjustment={{}}'",
+                f"it has {' and '.join(heads)}; or {NO_ADJUSTMENT}",
             )
 
 

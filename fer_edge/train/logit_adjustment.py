@@ -11,10 +11,9 @@ from collections.abc import Mapping, Sequence
 import keras
 
 from fer_edge.errors import FerEdgeError, nearest
+from fer_edge.train.consistency import NO_ADJUSTMENT
 from fer_edge.train.heads import logits_of
 from fer_edge.train.recipe import FitTable
-
-NONE = "--set 'fit.logit_adjustment={}'"
 
 
 def amounts_of(table: FitTable, head: str) -> dict[str, float]:
@@ -29,7 +28,7 @@ def check_classes(table: FitTable, labels: Sequence[str]) -> None:
             if name not in labels:
                 raise FerEdgeError(
                     f"fit.logit_adjustment names '{name}', and the classes are {', '.join(labels)}",
-                    f"{nearest(name, labels)} or take none: {NONE}".removeprefix(" or "),
+                    f"{nearest(name, labels)} or {NO_ADJUSTMENT}".removeprefix(" or "),
                 )
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import sys
+import tracemalloc
 from pathlib import Path
 
 import cv2
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 from data_samples import pack, small_dataset, spread
 
+from fer_edge.archives import open_source
 from fer_edge.data import images, load_dataset
 from fer_edge.data.images import as_face, read_gray
 from fer_edge.errors import FerEdgeError
@@ -37,6 +39,22 @@ KAGGLE = {
     "test/sad/PublicTest_1.png": encoded(FACES[3]),
     "test/sad/PrivateTest_2.png": encoded(FACES[4]),
 }
+
+
+@pytest.mark.parametrize("form", ["folder", "zip", "tar.gz"])
+def test_a_small_picture_takes_little_memory_however_large_one_may_be(
+    form: str, tmp_path: Path
+) -> None:
+    files = {"one.png": encoded(FACES[0])}
+    wrap = spread if form == "folder" else pack
+    path = wrap(tmp_path / f"one.{form}", files)
+    with open_source(path, lambda name: True) as (entry,), entry.open() as stream:
+        tracemalloc.start()
+        try:
+            assert stream.read(256 << 20) == files["one.png"]
+            assert tracemalloc.get_traced_memory()[1] < 8 << 20
+        finally:
+            tracemalloc.stop()
 
 
 @pytest.mark.parametrize("form", ["folder", "zip", "tar.gz"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -195,6 +196,16 @@ def test_logits_are_adjusted_by_head_and_for_classes_that_are_there() -> None:
     assert found.value.hint == "take none: --set 'fit.logit_adjustment={}'"
     text = 'name = "x"\n[model]\nname = "compact"\n[fit]\nlogit_adjustment={fer2013={fear=1}}'
     assert not override(parse_recipe(text, "x"), ["fit.logit_adjustment={}"]).fit.logit_adjustment
+
+
+def test_a_damaged_record_of_an_adjustment_is_one_line(tmp_path: Path) -> None:
+    roles = {"fingerprint": "0", "train": [], "validation": [], "test": [], "drop_leaks": False}
+    described = {"path": "x", "labels": list(LABELS), "name": "x", **roles}
+    (tmp_path / "data.json").write_text(json.dumps(described))
+    (tmp_path / "model.keras").touch()
+    (tmp_path / "metrics.json").write_text('{"logit_adjustment": 5}')
+    with pytest.raises(FerEdgeError, match="is damaged: it has no usable 'logit_adjustment'"):
+        find_subject(tmp_path)
 
 
 def test_a_teachers_bundle_tells_how_far_its_logits_were_raised() -> None:
