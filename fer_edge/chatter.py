@@ -8,7 +8,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from types import ModuleType
 
 from fer_edge.errors import require_extra
@@ -48,15 +48,37 @@ def captured_stderr() -> Iterator[Callable[[], str]]:
     Gives a function that returns what was written so far.
     """
     with tempfile.TemporaryFile() as file:
-        sys.stderr.flush()
-        saved = os.dup(2)
+        saved = _copied()
         os.dup2(file.fileno(), 2)
         try:
             yield lambda: os.pread(file.fileno(), _MOST_SAID, 0).decode(errors="replace")
         finally:
+            _give_back(saved)
+
+
+def _copied() -> int | None:
+    """A copy of file descriptor 2, to give it back later; None where it is closed."""
+    _flush()
+    try:
+        return os.dup(2)
+    except OSError:
+        return None
+
+
+def _give_back(saved: int | None) -> None:
+    _flush()
+    if saved is None:
+        os.close(2)
+    else:
+        os.dup2(saved, 2)
+        os.close(saved)
+
+
+def _flush() -> None:
+    # an application without a terminal has None there, or a file that it has closed
+    if sys.stderr is not None:
+        with suppress(OSError, ValueError):
             sys.stderr.flush()
-            os.dup2(saved, 2)
-            os.close(saved)
 
 
 class _Silence:
@@ -65,7 +87,7 @@ class _Silence:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._inside = 0
-        self._saved = -1
+        self._saved: int | None = None
 
     def renew(self) -> None:
         """In a forked child, which has no other thread to give the lock back."""
@@ -74,20 +96,18 @@ class _Silence:
     def enter(self) -> None:
         with self._lock:
             if not self._inside:
-                sys.stderr.flush()
-                self._saved = os.dup(2)
+                self._saved = _copied()
                 nowhere = os.open(os.devnull, os.O_WRONLY)
-                os.dup2(nowhere, 2)
-                os.close(nowhere)
+                if nowhere != 2:
+                    os.dup2(nowhere, 2)
+                    os.close(nowhere)
             self._inside += 1
 
     def leave(self) -> None:
         with self._lock:
             self._inside -= 1
             if not self._inside:
-                sys.stderr.flush()
-                os.dup2(self._saved, 2)
-                os.close(self._saved)
+                _give_back(self._saved)
 
 
 _silence = _Silence()

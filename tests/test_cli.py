@@ -55,13 +55,22 @@ def test_every_command_has_an_example_in_its_help(command: str) -> None:
     assert "fer-edge" in done.stdout.split("Usage", 1)[1].split("\n", 1)[1]
 
 
-def test_a_closed_standard_error_changes_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("closing", ["2>&-", ">&-", "<&- >&- 2>&-"])
+def test_closed_standard_streams_change_nothing(closing: str, tmp_path: Path) -> None:
     picture = Path(__file__).parents[1] / "docs" / "images" / "demo.png"
-    command = [sys.executable, "-m", "fer_edge", "run", "--images", str(picture)]
-    closed = ["sh", "-c", 'exec "$@" 2>&-', "sh", *command]
-    done = subprocess.run(closed, stdout=subprocess.PIPE, text=True, cwd=tmp_path, timeout=60)
-    assert done.returncode == 0
-    assert "faces looked for in 1 frames" in done.stdout
+    command = [sys.executable, "-m", "fer_edge", "run", "--images", str(picture), "--save", "out"]
+    closed = ["sh", "-c", f'exec "$@" {closing}', "sh", *command]
+    done = subprocess.run(closed, capture_output=True, text=True, cwd=tmp_path, timeout=60)
+    assert (done.returncode, "Traceback" in done.stderr) == (0, False)
+    assert [each.name for each in (tmp_path / "out").iterdir()] == ["demo.png"]
+    if ">&-" not in closing.split():
+        assert "faces looked for in 1 frames" in done.stdout
+
+
+def test_ctrl_c_while_the_command_line_is_imported_ends_it_quietly(tmp_path: Path) -> None:
+    (tmp_path / "typer.py").write_text("raise KeyboardInterrupt\n")
+    done = _fer_edge("models", env=os.environ | {"PYTHONPATH": str(tmp_path)})
+    assert (done.returncode, done.stderr) == (130, "")
 
 
 def test_an_error_is_one_line_with_a_remedy_and_exit_code_2(tmp_path: Path) -> None:

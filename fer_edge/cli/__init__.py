@@ -66,15 +66,15 @@ app.command()(device.doctor)
 app.command()(demo.demo)
 
 
-def _reopen_stderr() -> None:
-    """Let standard error lead nowhere where it was closed: the next file opened would be it."""
-    if sys.stderr is not None:
+def _reopen(name: str, number: int) -> None:
+    """Let standard output or error lead nowhere if closed: the next file opened would be it."""
+    if getattr(sys, name) is not None:
         return
     nowhere = os.open(os.devnull, os.O_WRONLY)
-    if nowhere != 2:
-        os.dup2(nowhere, 2)
+    if nowhere != number:
+        os.dup2(nowhere, number)
         os.close(nowhere)
-    sys.stderr = os.fdopen(2, "w", closefd=False)
+    setattr(sys, name, os.fdopen(number, "w", closefd=False))
 
 
 def main() -> None:
@@ -84,7 +84,8 @@ def main() -> None:
     finished properly.
     """
     code: Any
-    _reopen_stderr()
+    _reopen("stdout", 1)
+    _reopen("stderr", 2)
     end_as_by_ctrl_c()
     if isinstance(sys.stdout, io.TextIOWrapper):
         # a file's name need not be UTF-8; standard error takes any already
