@@ -72,7 +72,7 @@ schema: $(VENV)/.ready ## write the JSON Schema of a bundle's manifest from its 
 
 lock: $(VENV)/.ready ## pin the newest versions that pyproject.toml allows
 	$(COMPILE) --upgrade pyproject.toml --extra all --group dev --output-file requirements.txt
-	for extra in jax ray; do \
+	for extra in jax page ray; do \
 	    $(COMPILE) --upgrade tests/slow/$$extra.in -c requirements.txt -o tests/slow/$$extra.txt || exit; \
 	done
 	$(COMPILE) --upgrade tests/slow/tflite-runtime.in --output-file tests/slow/tflite-runtime.txt

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import subprocess
@@ -71,6 +72,23 @@ def test_ctrl_c_while_the_command_line_is_imported_ends_it_quietly(tmp_path: Pat
     (tmp_path / "typer.py").write_text("raise KeyboardInterrupt\n")
     done = _fer_edge("models", env=os.environ | {"PYTHONPATH": str(tmp_path)})
     assert (done.returncode, done.stderr) == (130, "")
+
+
+@pytest.mark.parametrize("missing", ["pydantic", "tomli_w"])
+def test_the_recipes_name_what_to_install_where_nothing_can_train(
+    missing: str, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, *rest: None if name == missing else find(name)
+    )
+    monkeypatch.setattr(sys, "argv", ["fer-edge", "train", "--recipes"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    first, second = capsys.readouterr().err.splitlines()
+    assert missing in first
+    assert "pip install 'fer-edge[train]'" in second
 
 
 def test_an_error_is_one_line_with_a_remedy_and_exit_code_2(tmp_path: Path) -> None:

@@ -42,6 +42,7 @@ def test_the_extra_that_an_error_names_brings_the_module_that_is_missing() -> No
         "paho": "paho-mqtt",
         "sklearn": "scikit-learn",
         "tflite_micro": "tflite-micro",
+        "tomli_w": "tomli-w",
     }
     project = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]

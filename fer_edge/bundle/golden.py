@@ -16,7 +16,7 @@ from fer_edge.bundle.opening import GOLDEN, Bundle
 from fer_edge.errors import FerEdgeError
 from fer_edge.runtime import Model, import_runtime, load_model
 from fer_edge.runtime.tflite_check import is_integer
-from fer_edge.runtime.trial import as_rehearsed, rehearse
+from fer_edge.runtime.trial import NoProcess, as_rehearsed, rehearse
 
 GOLDEN_ARRAYS = ("faces", "probabilities", "probabilities_onnx")
 MOST_FACES = 256
@@ -117,11 +117,14 @@ def rehearse_member(bundle: Bundle, member: str, act: Callable[[], object]) -> b
 
     Raises:
         FerEdgeError: the child was ended by a signal or took too long.
+        NoProcess: it could not be started.
     """
     # what the child imports is lost with it
     import_runtime(member)
     try:
         return rehearse(act, seconds=REHEARSAL)
+    except NoProcess:
+        raise
     except FerEdgeError as error:
         raise FerEdgeError(
             f"{member} of bundle {bundle.path} cannot be run: {error.message}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any
@@ -69,6 +70,7 @@ def train(
     """
     if recipes:
         require_extra("pydantic", "train")
+        require_extra("tomli_w", "train")
         from fer_edge.train.report import print_recipes
 
         print_recipes()
@@ -222,15 +224,23 @@ def evaluate(
         require_extra("matplotlib", "train")
     if (model / "model.keras").is_file() and finished_metrics(model) is None:
         typer.echo(f"note: {model} is not finished, so its figures are not final", err=True)
+    of_classifiers = {
+        "--head": head,
+        "--votes": votes,
+        "--labels": votes is False,
+        "--shared-labels": shared_labels,
+        "--robustness": robustness,
+        "--skip-bad": skip_bad,
+    }
+    of_detectors = {"--backgrounds": backgrounds, "--frames": frames}
     if task_of(model) == "detect":
-        if robustness or shared_labels:
-            wrong = "--robustness" if robustness else "--shared-labels"
-            raise FerEdgeError(f"{model} is a face detector", f"leave out {wrong}")
+        _refuse_unfit(f"{model} is a face detector", of_classifiers)
         from fer_edge.evaluation.detector import evaluate_detector, print_detectors
 
         matches = evaluate_detector(model, data, split or (), backgrounds, frames)
         print_detectors(matches, as_json=as_json, plot=plot)
         return
+    _refuse_unfit(f"{model} names expressions", of_detectors)
     options: dict[str, Any] = {
         "head": head,
         "votes": votes,
@@ -252,6 +262,12 @@ def evaluate(
     if plot:
         title = f"{model} on {', '.join(result.splits)}: {result.whole.accuracy.value:.1%}"
         plot_confusion(result.whole, title, plot)
+
+
+def _refuse_unfit(what: str, options: Mapping[str, object]) -> None:
+    """FerEdgeError where one of the options is given that a model of another kind takes."""
+    if unfit := [name for name, value in options.items() if value]:
+        raise FerEdgeError(f"{what}, for which there is no {unfit[0]}", "leave it out")
 
 
 def check_png(plot: Path) -> None:

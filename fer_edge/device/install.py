@@ -26,6 +26,7 @@ from fer_edge.device.classifier import Classifier, open_classifier, refuse_detec
 from fer_edge.device.folders import MACHINE, data_folder, share
 from fer_edge.errors import FerEdgeError
 from fer_edge.files import atomic_path, explain, sha256
+from fer_edge.runtime.trial import NoProcess
 
 CURRENT = "current.fer"
 """The link to the installed bundle."""
@@ -194,7 +195,8 @@ def open_installed(
         say: told when the previous one is used, and why.
 
     Raises:
-        FerEdgeError: nothing is installed, or neither bundle is in order.
+        FerEdgeError: nothing is installed, neither bundle is in order, or this machine is too busy
+            to tell.
     """
     current = _current(folder)
     if current is None:
@@ -202,6 +204,8 @@ def open_installed(
     keys = installed_keys(keys)
     try:
         return open_classifier(current, threads=threads, keys=keys)
+    except NoProcess:
+        raise
     except FerEdgeError as error:
         previous = _previous(folder)
         if previous is None:

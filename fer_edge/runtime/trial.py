@@ -24,9 +24,16 @@ ROOM = 512 << 20
 _GRACE_S = 5
 """Seconds from the child's own alarm to the parent's patience."""
 _DONE, _FAILED = b"+", b"-"
+_NEW_TRIES = (0.1, 0.5)
+"""Seconds before a child is tried to be started once more: of processes there is a shortage for a
+moment, mostly."""
 
 _alone = threading.RLock()
 """The limit of memory and the filters of warnings belong to the whole process."""
+
+
+class NoProcess(FerEdgeError):
+    """No child can be started, which says nothing of what was to be tried in it."""
 
 
 def rehearse(what: Callable[[], object], *, seconds: int) -> bool:
@@ -43,22 +50,20 @@ def rehearse(what: Callable[[], object], *, seconds: int) -> bool:
         Whether it was done without an exception; for ``as_rehearsed``.
 
     Raises:
-        FerEdgeError: the child was ended by a signal, took too long or could not be started.
+        FerEdgeError: the child was ended by a signal or took too long.
+        NoProcess: it could not be started, three times.
     """
     began = time.monotonic()
     with _alone:
         told, telling = os.pipe()
         try:
-            with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
-                # Python warns of the threads of native libraries, none of which holds a lock of the
-                # child's
-                child = os.fork()
+            child = _forked()
         except OSError as error:
             os.close(told)
             os.close(telling)
             reason = (error.strerror or str(error)).lower()
-            raise FerEdgeError(
-                f"no process can be started to try it in: {reason}", "end other programs"
+            raise NoProcess(
+                f"no process can be started to try a model in: {reason}", "end other programs"
             ) from error
         if not child:
             _perform(what, seconds, telling)
@@ -114,6 +119,20 @@ def _writable() -> int:
     status = Path("/proc/self/status").read_text()
     line = next(line for line in status.splitlines() if line.startswith("VmData:"))
     return int(line.split()[1]) << 10
+
+
+def _forked() -> int:
+    for pause in _NEW_TRIES:
+        with contextlib.suppress(OSError):
+            return _fork()
+        time.sleep(pause)
+    return _fork()
+
+
+def _fork() -> int:
+    with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
+        # Python warns of the threads of native libraries, none of which holds a lock of the child's
+        return os.fork()
 
 
 def _answer(told: int, seconds: float) -> bytes | None:

@@ -25,6 +25,7 @@ from fer_edge.evaluation.classifier import Evaluation, evaluate_path, print_eval
 from fer_edge.evaluation.metrics import Report, report
 from fer_edge.evaluation.robustness import print_robustness, robustness_path
 from fer_edge.runtime import load_model
+from fer_edge.shipped import FOLDER
 from fer_edge.subject import find_subject
 
 
@@ -393,3 +394,27 @@ def test_the_figures_are_the_same_every_time(exported: Exported, of_run: Any) ->
     again = evaluate_path(exported.run, None)
     assert again.whole == of_run.whole
     assert again.unleaked == of_run.unleaked
+
+
+@pytest.mark.parametrize(
+    ("model", "option"),
+    [
+        ("detector", ["--head", "votes"]),
+        ("detector", ["--votes"]),
+        ("detector", ["--labels"]),
+        ("detector", ["--skip-bad"]),
+        ("detector", ["--shared-labels"]),
+        ("detector", ["--robustness"]),
+        ("edge-nano", ["--backgrounds", "photos"]),
+        ("edge-nano", ["--frames", "3"]),
+    ],
+)
+def test_an_option_of_another_kind_of_model_is_refused(
+    model: str,
+    option: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    path = FOLDER / f"{model}.fer"
+    assert _fer_edge(monkeypatch, "evaluate", path, "--data", "synthetic", *option) == 2
+    assert f"for which there is no {option[0]}\n  → leave it out" in capsys.readouterr().err

@@ -17,7 +17,7 @@ import pytest
 
 from fer_edge.chatter import _silence, silenced_stderr
 from fer_edge.errors import FerEdgeError
-from fer_edge.runtime.trial import as_rehearsed, limited_memory, rehearse
+from fer_edge.runtime.trial import NoProcess, as_rehearsed, limited_memory, rehearse
 
 
 def test_what_returns_or_raises_is_survived_and_leaves_nothing_behind() -> None:
@@ -118,8 +118,24 @@ def test_a_machine_without_room_for_a_process_is_said(monkeypatch: pytest.Monkey
         raise OSError(errno.EAGAIN, "Resource temporarily unavailable")
 
     monkeypatch.setattr(os, "fork", full)
-    with pytest.raises(FerEdgeError, match="no process can be started"):
+    with pytest.raises(NoProcess, match="no process can be started") as refused:
         rehearse(lambda: None, seconds=5)
+    assert refused.value.hint == "end other programs"
+
+
+def test_a_shortage_of_processes_for_a_moment_is_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fork, full = os.fork, [True, True]
+
+    def now_and_then() -> int:
+        if full:
+            full.pop()
+            raise OSError(errno.EAGAIN, "Resource temporarily unavailable")
+        return fork()
+
+    monkeypatch.setattr(os, "fork", now_and_then)
+    assert rehearse(lambda: None, seconds=5)
 
 
 def test_threads_take_their_limits_of_memory_one_after_the_other() -> None:

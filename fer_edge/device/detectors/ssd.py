@@ -18,7 +18,7 @@ from fer_edge.errors import FerEdgeError
 from fer_edge.face import BLAZEFACE, BLAZEFACE_FULL, YUNET, Box, Pixels
 from fer_edge.opencv import load_opencv
 from fer_edge.runtime import import_runtime, open_tflite
-from fer_edge.runtime.trial import as_rehearsed, rehearse
+from fer_edge.runtime.trial import NoProcess, as_rehearsed, rehearse
 
 Floats = npt.NDArray[np.float32]
 
@@ -75,6 +75,8 @@ class SsdDetector:
         try:
             # the interpreter ends the process over some damaged files
             done = rehearse(lambda: _try(content, self.name), seconds=_REHEARSAL)
+        except NoProcess:
+            raise
         except FerEdgeError as error:
             raise _no_detector(path, f"cannot be run: {error.message}") from error
         with as_rehearsed(done):

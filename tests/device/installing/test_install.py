@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sys
@@ -254,6 +255,25 @@ def test_a_current_bundle_whose_model_never_answers_gives_way_too_faked(
     assert open_installed(folder, say=said.append).name == str(folder / "000001.fer")
     assert "did not end within 1 s" in said[0]
     assert str(current) in said[0]
+
+
+def test_a_machine_without_room_for_a_process_is_no_reason_to_run_an_older_bundle(
+    folder: Path, bundles: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(bundles[0], folder)
+    install(bundles[1], folder)
+    fork, full = os.fork, [True] * 3
+
+    def at_last() -> int:
+        if full:
+            full.pop()
+            raise OSError(errno.EAGAIN, "Resource temporarily unavailable")
+        return fork()
+
+    monkeypatch.setattr(os, "fork", at_last)
+    with pytest.raises(FerEdgeError, match="no process can be started") as refused:
+        open_installed(folder, say=pytest.fail)
+    assert refused.value.hint == "end other programs"
 
 
 def test_when_both_fail_the_current_one_s_failure_is_told(
