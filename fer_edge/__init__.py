@@ -41,7 +41,7 @@ def open(
         detect_every: frames from one detection to the next.
         smoothing: of expressions over time, in seconds; 0 does not smooth.
         min_confidence: less probable expressions are called uncertain; None takes the bundle's.
-        threads: of one inference.
+        threads: of one inference, at most as many as there are cores.
         keys: public keys of which one must have signed the bundle; none takes those configured.
 
     Returns:

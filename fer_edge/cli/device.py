@@ -116,7 +116,9 @@ def run(
             show_default="the bundle's, else 0.35",
         ),
     ] = None,
-    threads: Annotated[int, typer.Option("--threads", help="Threads of one inference.")] = 1,
+    threads: Annotated[
+        int, typer.Option("--threads", help="Threads of one inference, at most one a core.")
+    ] = 1,
     key: Keys = None,
     log: Annotated[
         Path | None, typer.Option("--log", help="Events as JSON lines in a file, rotated.")

@@ -40,6 +40,7 @@ from fer_edge.device.smoothing import NO_SMOOTHING, Smoothing
 from fer_edge.device.sources import Frame, Source, open_source, option_for
 from fer_edge.device.summary import Tally, print_summary
 from fer_edge.device.supervisor import Supervisor
+from fer_edge.device.threads import check_threads
 from fer_edge.device.tracking import (
     DETECT_EVERY,
     EachFrame,
@@ -69,7 +70,7 @@ class RunOptions:
     camera: str | None = None
     """A number, a path in /dev, or an address."""
     threads: int = 1
-    """Threads that one inference may use."""
+    """Threads that one inference may use, at most as many as there are cores."""
     min_face: float = 0.15
     """Smallest face, as a fraction of the frame's shorter side."""
     detector: str | None = None
@@ -300,6 +301,7 @@ def check_options(options: RunOptions) -> None:
     for name, value in (("--threads", options.threads), ("--max-frames", options.max_frames)):
         if value is not None and value < 1:
             raise FerEdgeError(f"{name} is at least 1, got {value}", f"for example {name} 4")
+    check_threads(options.threads)
     check_detect_every(options.detect_every)
     bundle, sources = options.bundle, (options.video, options.images, options.camera)
     if bundle is not None and not any(sources) and (option := option_for(bundle)):

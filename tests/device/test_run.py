@@ -15,12 +15,13 @@ import pytest
 from fuzzing import with_manifest
 from matroska import record
 
+import fer_edge
 from fer_edge.bundle import MANIFEST
 from fer_edge.bundle.archive import unpack
 from fer_edge.device.classifier import newest_bundle, open_classifier
 from fer_edge.device.detectors import HaarDetector
 from fer_edge.device.pipeline import run_pipeline
-from fer_edge.device.run import RunOptions, run
+from fer_edge.device.run import RunOptions, check_options, run
 from fer_edge.device.smoothing import NO_SMOOTHING, Smoothing
 from fer_edge.device.sources import open_source
 from fer_edge.device.tracking import EachFrame, FaceTracker
@@ -338,6 +339,17 @@ def test_the_newest_bundle_is_taken_when_none_is_named(tmp_path):
 def test_impossible_numbers_are_refused_by_name(option, value, clip):
     with pytest.raises(FerEdgeError, match=f"--{option.replace('_', '-')}.*{value}"):
         run(RunOptions(video=clip.path, bundle=find_shipped(Path("edge-nano")), **{option: value}))
+
+
+def test_more_threads_than_cores_are_refused_and_not_started(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2})
+    for threads in (4, 99999999999):
+        with pytest.raises(FerEdgeError, match=f"{threads} threads .* cores, 3") as caught:
+            run(RunOptions(images=tmp_path, threads=threads))
+        assert "--threads 3" in caught.value.hint
+        with pytest.raises(FerEdgeError, match=f"{threads} threads"):
+            fer_edge.open(images=tmp_path, threads=threads)
+    check_options(RunOptions(images=tmp_path, threads=3))
 
 
 def test_a_number_for_tracking_is_checked_where_nothing_is_tracked_as_well(tmp_path):

@@ -11,6 +11,7 @@ from pathlib import Path
 from fer_edge.device.bench.frames import Draw
 from fer_edge.device.bench.rule import SINGLE_STREAM, Rule
 from fer_edge.device.bench.table import SCENARIOS
+from fer_edge.device.threads import check_threads, cores
 from fer_edge.device.tracking import DETECT_EVERY, check_detect_every
 from fer_edge.errors import FerEdgeError
 from fer_edge.files import explain
@@ -105,9 +106,8 @@ def check_output(target: Path) -> None:
 
 
 def _thread_counts(text: str | None) -> tuple[int, ...]:
-    cores = len(os.sched_getaffinity(0))
     if text is None:
-        return tuple(range(1, cores + 1))
+        return tuple(range(1, cores() + 1))
     words = [word.strip() for word in text.split(",")]
     if not all(word.isdecimal() and len(word) < 5 and int(word) for word in words):
         raise FerEdgeError(
@@ -115,9 +115,5 @@ def _thread_counts(text: str | None) -> tuple[int, ...]:
             "for example --threads 1,2,4",
         )
     counts = tuple(dict.fromkeys(int(word) for word in words))
-    if max(counts) > cores:
-        raise FerEdgeError(
-            f"{max(counts)} threads are more than this process has cores, {cores}",
-            f"for example --threads {cores}",
-        )
+    check_threads(max(counts))
     return counts
