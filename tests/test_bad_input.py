@@ -288,6 +288,13 @@ CASES: dict[str, tuple[Callable[[Place], list[str]], str]] = {
         lambda p: ["bench", "--compare", p.file("a.json", "{}"), p.file("b.json", "{}")],
         "a.json is not a benchmark",
     ),
+    "a configured detector with a NUL in its name": (
+        lambda p: [
+            *("run", str(p.good_bundle), "--images", p.file("face.png", PNG), "--config"),
+            p.file("device.toml", r'detector = "a\u0000b.onnx"'),
+        ],
+        r"'a\x00b.onnx' has a NUL character in it",
+    ),
     "no camera": (lambda p: ["run", str(p.good_bundle), "--camera", "63"], "63"),
 }
 

@@ -304,6 +304,12 @@ def check_options(options: RunOptions) -> None:
     check_threads(options.threads)
     check_detect_every(options.detect_every)
     bundle, sources = options.bundle, (options.video, options.images, options.camera)
+    for named in (bundle, options.video, options.images, options.detector):
+        if named is not None and "\0" in str(named):  # which the system's own calls do not take
+            raise FerEdgeError(
+                f"{str(named)!r} has a NUL character in it, as no file's name has",
+                "correct the name",
+            )
     if bundle is not None and not any(sources) and (option := option_for(bundle)):
         raise FerEdgeError(
             f"{bundle} is no bundle, and no source of frames is named",

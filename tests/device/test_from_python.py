@@ -109,6 +109,13 @@ def test_what_is_wrong_is_raised_and_what_is_odd_is_logged(bundle, clip, tmp_pat
     assert "using the bundle before it" in caplog.text
 
 
+@pytest.mark.parametrize("option", ["bundle", "video", "images", "detector"])
+def test_a_name_that_no_file_can_have_is_refused_by_name(option):
+    for name in ("a\0b", "a\0b.fer", "a\0b.onnx"):
+        with pytest.raises(FerEdgeError, match=r"'a\\x00b.* has a NUL character"):
+            fer_edge.open(**{"images": "face.jpg"} | {option: name})
+
+
 def test_its_options_are_those_of_the_command():
     command = {
         name: parameter.default
