@@ -52,6 +52,12 @@ def test_frames_come_in_time_however_slowly_they_are_taken(server):
         assert source.counts.dropped > 10
 
 
+def test_an_address_may_begin_in_capitals(server):
+    scheme, colon, rest = server.url.partition(":")
+    with _source(scheme.upper() + colon + rest, []) as source:
+        assert next(source.frames()).gray.shape == (48, 64)
+
+
 def test_a_server_that_freezes_is_left_and_asked_again(server):
     said: list[str] = []
     with _source(server.url, said) as source:

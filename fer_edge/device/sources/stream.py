@@ -27,8 +27,9 @@ class NetworkCamera(CaptureCamera):
             FerEdgeError: not an address of a kind that is understood.
         """
         super().__init__(without_password(url), colour=colour, timeout=timeout)
-        self._url = url
         self._address = self._place = _address(url)
+        scheme, colon, rest = url.partition(":")
+        self._url = scheme.lower() + colon + rest  # FFmpeg knows no other
 
     def _connect(self) -> Any:
         cv2 = load_opencv()
