@@ -188,6 +188,7 @@ def _run(
             smoothing=smoothing_of(options).for_model(classifier.min_confidence),
         )
         results = stack.enter_context(closing(pipeline))
+        tally.start()
         ended = _consume(results, outputs, tally, stop, options.max_frames, moving)
         supervisor.stopping()
         if tally.frames == 0:

@@ -33,6 +33,10 @@ class Tally:
         self.events: Counter[str] = Counter()
         self._started = time.perf_counter()
 
+    def start(self) -> None:
+        """Count seconds from now on: what was opened since this was made is no frame's time."""
+        self._started = time.perf_counter()
+
     def add(self, result: Result) -> None:
         """Count one frame's result; a stage that did not run in it is not recorded."""
         self.frames += 1

@@ -20,8 +20,10 @@ from fer_edge.bundle import MANIFEST
 from fer_edge.bundle.archive import unpack
 from fer_edge.device.classifier import newest_bundle, open_classifier
 from fer_edge.device.detectors import HaarDetector
+from fer_edge.device.outputs import LogFile
 from fer_edge.device.pipeline import run_pipeline
 from fer_edge.device.run import RunOptions, check_options, run
+from fer_edge.device.services import ServiceOptions
 from fer_edge.device.smoothing import NO_SMOOTHING, Smoothing
 from fer_edge.device.sources import open_source
 from fer_edge.device.tracking import EachFrame, FaceTracker
@@ -318,6 +320,28 @@ def test_a_run_says_when_no_signature_was_checked(bundle, clip, capsys):
     assert "no signature was checked" in capsys.readouterr().err
     run(RunOptions(bundle=find_shipped(Path("edge-nano")), video=clip.path, max_frames=1))
     assert "signature" not in capsys.readouterr().err
+
+
+def test_frames_a_second_do_not_count_the_time_that_an_output_takes_to_open(
+    bundle, clip, tmp_path, capsys, monkeypatch
+):
+    moments: list[float] = []
+
+    class SlowToOpen(LogFile):
+        def open(self) -> None:
+            time.sleep(0.2)
+            super().open()
+            moments.append(time.perf_counter())
+
+        def finish(self, summary: dict) -> None:
+            moments.append(time.perf_counter())
+
+    monkeypatch.setattr("fer_edge.device.services.LogFile", SlowToOpen)
+    services = ServiceOptions(log=tmp_path / "log.jsonl")
+    _, (*_, summary) = _run_json(capsys, bundle=bundle, video=clip.path, services=services)
+    opened, finished = moments
+    assert summary["seconds"] <= finished - opened
+    assert summary["fps"] == pytest.approx(24 / summary["seconds"], rel=0.05)
 
 
 def test_the_newest_bundle_is_taken_when_none_is_named(tmp_path):
