@@ -205,6 +205,8 @@ def _run(
             interrupted=stop.signal is not None,
         )
         summary["frames"]["paused"] = control.let_go
+        for output in outputs:
+            output.settle()
         summary["lost"] = vitals.lost()
         ended = _finish(outputs, summary, ended)
     return summary, ended

@@ -13,6 +13,8 @@ from made import result, vitals
 
 from fer_edge.device.mqtt import Broker, Mqtt, device_name, read_broker
 from fer_edge.device.mqtt.discovery import discovery, discovery_topic
+from fer_edge.device.run import RunOptions, run
+from fer_edge.device.services import ServiceOptions
 from fer_edge.errors import FerEdgeError
 
 
@@ -249,8 +251,19 @@ def test_without_a_broker_events_wait_and_those_too_many_are_lost_and_counted():
         until = time.monotonic() + 10
         while not any("no answer" in line for line in said) and time.monotonic() < until:
             time.sleep(0.01)
-        output.finish({})
+        output.settle()
     assert len(said) == 3
     assert any("more are lost" in line for line in said)
     assert f"no answer from mqtt://127.0.0.1:{port}" in "".join(said)
     assert "10 events have not reached" in said[-1]
+    assert output.lost == 15
+
+
+def test_events_that_no_broker_took_are_lost_in_the_summary(bundle, clip, capsys):
+    services = ServiceOptions(mqtt="mqtt://127.0.0.1:1")
+    run(RunOptions(bundle=bundle, video=clip.path, json=True, services=services))
+    shown = capsys.readouterr()
+    *events, summary = map(json.loads, shown.out.splitlines())
+    happened = sum("event" in event for event in events)
+    assert summary["lost"] == {"mqtt": happened}
+    assert f"{happened} events have not reached mqtt://127.0.0.1:1" in shown.err

@@ -114,15 +114,19 @@ class Mqtt(Output):
         """Tell that nobody is seen while inference is stopped."""
         self._tell_state(())
 
-    def finish(self, summary: dict[str, Any]) -> None:
+    def settle(self) -> None:
         """Wait for the events that are still on their way, if the broker is there."""
-        self._settle()
+        self._note_confirmed()
         until = time.monotonic() + FAREWELL_S
         while self._client.is_connected() and self.waiting and time.monotonic() < until:
             time.sleep(0.02)
-            self._settle()
+            self._note_confirmed()
         if self.waiting:
             self._report(f"{self.waiting} events have not reached {self._broker}")
+        self.lost += self.waiting
+
+    def finish(self, summary: dict[str, Any]) -> None:
+        """Nothing to do: a broker is given no summary."""
 
     @property
     def waiting(self) -> int:
@@ -154,7 +158,7 @@ class Mqtt(Output):
         else:
             self._waiting.add(sent.mid)
 
-    def _settle(self) -> None:
+    def _note_confirmed(self) -> None:
         """Strike off what was confirmed, in the pipeline's thread: a confirmation may come before
         ``publish`` has told the message's number."""
         while self._confirmed:
@@ -165,7 +169,7 @@ class Mqtt(Output):
         since = now - self._shown_at
         if since < STATE_EVERY_S:
             return
-        self._settle()
+        self._note_confirmed()
         self._note_that_it_lasts()
         largest = faces[0] if faces else None
         seen = (len(faces), largest and largest.label, self._vitals.control.running)

@@ -34,6 +34,9 @@ class Output(Opened):
     def idle(self) -> None:
         """Called again and again while inference is stopped and no results come."""
 
+    def settle(self) -> None:
+        """Wait for what is on its way, after the last result; what is left then is ``lost``."""
+
     @abstractmethod
     def finish(self, summary: dict[str, Any]) -> None:
         """Take the summary, after the last result."""
