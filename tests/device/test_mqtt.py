@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 import socket
+import ssl
+import subprocess
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 from made import result, vitals
@@ -206,6 +212,39 @@ def test_a_broker_that_ends_every_connection_has_another_client_of_that_name(mon
         time.sleep(2.1)
         output.write(result(0))
         assert "is there again" in said[-1]
+
+
+@pytest.fixture
+def encrypted(tmp_path: Path) -> Iterator[socket.socket]:
+    """Where somebody listens who shows a certificate that nobody knows, to one client."""
+    make = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2"
+    subprocess.run(
+        [*make.split(), "-subj", "/CN=broker", "-keyout", "key.pem", "-out", "own.pem"],
+        cwd=tmp_path,
+        check=True,
+        capture_output=True,
+    )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "own.pem", tmp_path / "key.pem")
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def shake_hands() -> None:
+            connection, _ = listening.accept()
+            with suppress(OSError), context.wrap_socket(connection, server_side=True):
+                pass
+
+        threading.Thread(target=shake_hands, daemon=True).start()
+        yield listening
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl")
+def test_a_broker_with_an_unknown_certificate_answers_and_why_that_is_no_use_is_said(encrypted):
+    said: list[str] = []
+    broker = Broker("127.0.0.1", encrypted.getsockname()[1], True)
+    with Mqtt(broker, "door", vitals(), queue=10, report=said.append):
+        _wait(lambda: bool(said))
+    reason = "certificate verify failed: self.signed certificate"
+    assert re.match(f"{broker} answers, but {reason}; going on", said[0])
 
 
 def test_a_name_that_nobody_resolves_does_not_hold_the_end_up(monkeypatch):

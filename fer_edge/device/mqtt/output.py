@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 import ssl
+import sys
 import threading
 import time
 from collections import deque
@@ -230,7 +231,11 @@ class Mqtt(Output):
         self._retain(self.topics["state"], self._state)
 
     def _unreachable(self, client: paho.Client, userdata: Any) -> None:
-        self._complain(f"no answer from {self._broker}")
+        error = sys.exception()  # paho calls from where it caught it, and does not hand it on
+        if isinstance(error, ssl.SSLError):
+            self._complain(f"{self._broker} answers, but {_reason(error)}")
+        else:
+            self._complain(f"no answer from {self._broker}")
 
     def _disconnected(
         self,
@@ -284,6 +289,13 @@ class Mqtt(Output):
         except (RuntimeError, ValueError):
             return False  # the connection went in between
         return said.is_published()
+
+
+def _reason(error: ssl.SSLError) -> str:
+    """Why a connection could not be encrypted, or was not to be trusted."""
+    what = (error.reason or str(error)).lower().replace("_", " ")
+    detail = getattr(error, "verify_message", "")
+    return f"{what}: {detail}" if detail else what
 
 
 def _tls(broker: Broker) -> ssl.SSLContext:
