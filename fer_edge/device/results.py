@@ -9,10 +9,16 @@ from typing import Self
 
 from fer_edge.bundle.trust import given_keys
 from fer_edge.device.opened import Opened
-from fer_edge.device.opening import open_chosen
 from fer_edge.device.pipeline import Result, run_pipeline
-from fer_edge.device.run import RunOptions, check_options, make_finder, smoothing_of
-from fer_edge.device.sources import open_source
+from fer_edge.device.run import (
+    RunOptions,
+    check_options,
+    make_finder,
+    open_model,
+    smoothing_of,
+    tell_unsigned,
+)
+from fer_edge.device.sources import Source, SourceCounts, open_source
 from fer_edge.errors import FerEdgeError
 
 _LOG = logging.getLogger("fer_edge")
@@ -21,7 +27,8 @@ _LOG = logging.getLogger("fer_edge")
 class Results(Opened):
     """A context manager that gives every frame's faces, once, as ``fer-edge run`` finds them.
 
-    What ``run`` prints in yellow, such as a camera's faults, goes to the logger ``fer_edge``.
+    What ``run`` prints in yellow, such as a camera's faults, goes to the logger ``fer_edge``; when
+    it is closed, so do the remarks that end a run's summary, such as the names of broken pictures.
 
     Attributes:
         labels: the expressions, in the order of a face's ``probabilities``; once it is open.
@@ -34,6 +41,7 @@ class Results(Opened):
         check_options(options)
         self._options = options
         self._stack = ExitStack()
+        self._source: Source | None = None
         self._results: Iterator[Result] | None = None
 
     def open(self) -> None:
@@ -48,33 +56,48 @@ class Results(Opened):
                 report=_LOG.warning,
             )
             keys = given_keys(options.keys)
-            classifier = open_chosen(
-                options.bundle, threads=options.threads, keys=keys, say=_LOG.warning
-            )
+            classifier = open_model(options, keys, _LOG.warning)
             finder = make_finder(options, keys)
             opening.enter_context(source)
+            frames = opening.enter_context(closing(source.frames()))
             pipeline = run_pipeline(
-                opening.enter_context(closing(source.frames())),
+                tell_unsigned(frames, classifier, _LOG.warning),
                 finder,
                 classifier,
                 smoothing=smoothing_of(options).for_model(classifier.min_confidence),
             )
             self._results = opening.enter_context(closing(pipeline))
             self.labels = classifier.labels
+            self._source = source
             self._stack = opening.pop_all()
 
     def close(self) -> None:
         """Let go of the source."""
+        if self._results is None:
+            return
         self._results = None
         self._stack.close()
+        for note in self.counts.notes:
+            _LOG.warning(note)
+
+    @property
+    def counts(self) -> SourceCounts:
+        """What became of the frames that were not given, so far; raises FerEdgeError: not open."""
+        if self._source is None:
+            raise _not_open()
+        return self._source.counts
 
     def __iter__(self) -> Self:
         return self
 
     def __next__(self) -> Result:
         if self._results is None:
-            raise FerEdgeError(
-                "the source of the results is not open",
-                "with fer_edge.open(…) as results: for result in results: …",
-            )
+            raise _not_open()
         return next(self._results)
+
+
+def _not_open() -> FerEdgeError:
+    return FerEdgeError(
+        "the source of the results is not open",
+        "with fer_edge.open(…) as results: for result in results: …",
+    )

@@ -126,9 +126,12 @@ def _run(
 ) -> tuple[dict[str, Any], _End]:
     before = read_health()
 
+    def warn(text: str) -> None:
+        _warn(text, messages)
+
     def report(text: str) -> None:
         supervisor.status(text)
-        _warn(text, messages)
+        warn(text)
 
     def stopped() -> bool:
         if source.recovering:
@@ -146,13 +149,7 @@ def _run(
     with ExitStack() as stack:
         supervisor.status("proving the bundle")
         keys = given_keys(options.keys)
-        classifier = _open_bundle(options, keys, messages)
-        if not classifier.verified:
-            _warn(
-                f"{classifier.name} is a bare model: nothing vouches for its content, its labels "
-                "or its accuracy",
-                messages,
-            )
+        classifier = open_model(options, keys, warn)
         finder = make_finder(options, keys)
         supervisor.status(f"opening {source.name}")
         stack.enter_context(source)
@@ -173,14 +170,8 @@ def _run(
             for output in outputs:
                 output.idle()
 
-        def begun() -> None:
-            if classifier.verified and classifier.signer is None:
-                text = "no signature was checked; --key FILE.pub asks for one"
-                _warn(f"{classifier.name}: {text}", messages)
-
-        frames = control.gate(
-            _with_first(begun, taken), live=source.live, stopped=stopped, idle=idle
-        )
+        told = tell_unsigned(taken, classifier, warn)
+        frames = control.gate(told, live=source.live, stopped=stopped, idle=idle)
         pipeline = run_pipeline(
             frames,
             finder,
@@ -210,28 +201,6 @@ def _run(
         summary["lost"] = vitals.lost()
         ended = _finish(outputs, summary, ended)
     return summary, ended
-
-
-def _with_first(then: Callable[[], None], frames: Iterator[Frame]) -> Iterator[Frame]:
-    """The frames, with something done once there is one: what is wrong before is told alone."""
-    for number, frame in enumerate(frames):
-        if number == 0:
-            then()
-        yield frame
-
-
-def _open_bundle(
-    options: RunOptions, keys: Sequence[PublicKey] | None, messages: Console
-) -> Classifier:
-    classifier = open_chosen(
-        options.bundle,
-        threads=options.threads,
-        keys=keys,
-        say=lambda line: _warn(line, messages),
-    )
-    for note in classifier.notes:
-        _warn(note, messages)
-    return classifier
 
 
 @dataclass(frozen=True)
@@ -323,6 +292,34 @@ def check_options(options: RunOptions) -> None:
         raise FerEdgeError(
             f"--save {save} would replace the video that is read", "give it another name"
         )
+
+
+def open_model(
+    options: RunOptions, keys: Sequence[PublicKey] | None, warn: Callable[[str], None]
+) -> Classifier:
+    """What names the expressions; ``warn`` is told of what a person should know of it."""
+    classifier = open_chosen(options.bundle, threads=options.threads, keys=keys, say=warn)
+    for note in classifier.notes:
+        warn(note)
+    if not classifier.verified:
+        warn(
+            f"{classifier.name} is a bare model: nothing vouches for its content, its labels or "
+            "its accuracy"
+        )
+    return classifier
+
+
+def tell_unsigned(
+    frames: Iterator[Frame], classifier: Classifier, warn: Callable[[str], None]
+) -> Iterator[Frame]:
+    """The frames; with the first one ``warn`` is told where no signature of the bundle was checked.
+
+    So what is wrong before there is one is told alone.
+    """
+    for number, frame in enumerate(frames):
+        if number == 0 and classifier.verified and classifier.signer is None:
+            warn(f"{classifier.name}: no signature was checked; --key FILE.pub asks for one")
+        yield frame
 
 
 def make_finder(options: RunOptions, keys: Sequence[PublicKey] | None) -> Finder:

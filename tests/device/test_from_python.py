@@ -13,8 +13,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from fuzzing import with_manifest
 
 import fer_edge
+from fer_edge.bundle import INT8_TFLITE, MANIFEST
+from fer_edge.bundle.archive import unpack
 from fer_edge.cli.device import run as run_command
 from fer_edge.device.run import RunOptions, run
 from fer_edge.device.sources import open_source
@@ -107,6 +110,39 @@ def test_what_is_wrong_is_raised_and_what_is_odd_is_logged(bundle, clip, tmp_pat
     with caplog.at_level(logging.WARNING), fer_edge.open(installed, video=clip.path) as results:
         next(results)
     assert "using the bundle before it" in caplog.text
+
+
+def test_what_run_warns_of_a_model_is_logged(bundle, clip, tmp_path, caplog):
+    def said(model: Path | str) -> str:
+        caplog.clear()
+        with caplog.at_level(logging.WARNING), fer_edge.open(model, video=clip.path) as results:
+            next(results)
+        return caplog.text
+
+    members = unpack(bundle.read_bytes())
+    bare = tmp_path / "bare.tflite"
+    bare.write_bytes(members[INT8_TFLITE])
+    assert "bare.tflite is a bare model: nothing vouches" in said(bare)
+    newer = tmp_path / "newer.fer"
+    manifest = json.loads(members[MANIFEST]) | {"schema": "1.99"}
+    newer.write_bytes(with_manifest(members, manifest))
+    assert "newer schema 1.99" in said(newer)
+    assert said(bundle).count("no signature was checked") == 1
+    assert said("edge-nano") == ""
+
+
+def test_pictures_that_cannot_be_read_are_logged_and_counted(bundle, tmp_path, caplog):
+    cv2.imwrite(str(tmp_path / "1.png"), np.full((60, 80), 9, np.uint8))
+    (tmp_path / "2.png").write_bytes(b"no picture")
+    results = fer_edge.open(bundle, images=tmp_path)
+    with pytest.raises(FerEdgeError, match="not open"):
+        _ = results.counts
+    with caplog.at_level(logging.WARNING), results:
+        assert len(list(results)) == 1
+        assert results.counts.unreadable == 1
+        assert "2.png" not in caplog.text
+    assert caplog.text.count("2.png: not a picture that can be read") == 1
+    assert results.counts.unreadable == 1
 
 
 @pytest.mark.parametrize("option", ["bundle", "video", "images", "detector"])
