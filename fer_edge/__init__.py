@@ -46,7 +46,8 @@ def open(
 
     Returns:
         What is to be opened by ``with``, and gives a ``fer_edge.device.pipeline.Result`` for every
-        frame. A frame's pixels are valid until the next one is asked for.
+        frame. A frame's pixels are valid until the next one is asked for. Its ``close``, which any
+        thread may call, ends the iteration.
 
     Raises:
         FerEdgeError: bad input, or a machine that lacks something; when it is opened or read, too.

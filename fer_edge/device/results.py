@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from typing import Self
@@ -43,17 +44,22 @@ class Results(Opened):
         self._stack = ExitStack()
         self._source: Source | None = None
         self._results: Iterator[Result] | None = None
+        self._lock = threading.RLock()  # whoever has it uses the source
+        self._reading = False
+        self._ending = threading.Event()
 
     def open(self) -> None:
         """Prove the bundle and open the source; raises FerEdgeError as ``run`` does."""
         options = self._options
-        with ExitStack() as opening:
+        self._ending.clear()
+        with self._lock, ExitStack() as opening:
             source = open_source(
                 video=options.video,
                 images=options.images,
                 camera=options.camera,
                 colour=True,
                 report=_LOG.warning,
+                stopped=self._ending.is_set,
             )
             keys = given_keys(options.keys)
             classifier = open_model(options, keys, _LOG.warning)
@@ -72,13 +78,15 @@ class Results(Opened):
             self._stack = opening.pop_all()
 
     def close(self) -> None:
-        """Let go of the source."""
-        if self._results is None:
-            return
-        self._results = None
-        self._stack.close()
-        for note in self.counts.notes:
-            _LOG.warning(note)
+        """End the iteration and let go of the source; any thread may do so, or a signal's handler.
+
+        A camera that gives nothing is waited for no longer.
+        """
+        self._ending.set()
+        with self._lock:
+            # a signal's handler that interrupts the reading leaves it to that
+            if not self._reading:
+                self._let_go()
 
     @property
     def counts(self) -> SourceCounts:
@@ -88,12 +96,35 @@ class Results(Opened):
         return self._source.counts
 
     def __iter__(self) -> Self:
+        if self._results is None:
+            raise _not_open()
         return self
 
     def __next__(self) -> Result:
+        with self._lock:
+            self._reading = True
+            try:
+                result = next(self._begun())
+            finally:
+                self._reading = False
+                if self._ending.is_set():
+                    self._let_go()
+        if self._ending.is_set():
+            raise StopIteration  # the pixels are no longer ours
+        return result
+
+    def _begun(self) -> Iterator[Result]:
+        if self._results is not None:
+            return self._results
+        raise StopIteration if self._ending.is_set() else _not_open()
+
+    def _let_go(self) -> None:
         if self._results is None:
-            raise _not_open()
-        return next(self._results)
+            return
+        self._results = None
+        self._stack.close()
+        for note in self.counts.notes:
+            _LOG.warning(note)
 
 
 def _not_open() -> FerEdgeError:

@@ -8,19 +8,27 @@ import logging
 import re
 import subprocess
 import sys
+import threading
+import time
+from collections.abc import Callable, Generator
+from functools import partial
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from fake_camera import FakeCamera
 from fuzzing import with_manifest
 
 import fer_edge
 from fer_edge.bundle import INT8_TFLITE, MANIFEST
 from fer_edge.bundle.archive import unpack
 from fer_edge.cli.device import run as run_command
+from fer_edge.device import sources
+from fer_edge.device.results import Results
 from fer_edge.device.run import RunOptions, run
-from fer_edge.device.sources import open_source
+from fer_edge.device.sources import Frame, Source, SourceCounts, open_source
+from fer_edge.device.sources.supervised import Recovery
 from fer_edge.errors import FerEdgeError
 from fer_edge.labels import LABELS
 
@@ -57,10 +65,92 @@ def test_results_that_were_not_opened_are_no_empty_ones(bundle, clip):
     results = fer_edge.open(bundle, video=clip.path)
     with pytest.raises(FerEdgeError, match="not open"):
         next(results)
+    with pytest.raises(FerEdgeError, match="not open"):
+        list(results)
     with results:
         next(results)
     with pytest.raises(FerEdgeError, match="not open"):
-        next(results)
+        list(results)
+
+
+def test_results_that_are_closed_in_the_loop_end_it_and_can_be_opened_again(bundle, clip):
+    results = fer_edge.open(bundle, video=clip.path)
+    for _ in range(2):
+        results.open()
+        for number, _ in enumerate(results):
+            if number == 2:
+                results.close()
+        assert number == 2
+
+
+class _Fragile(Source):
+    """Endless frames; ``close`` while one is read is what a decoder crashes of."""
+
+    name = "fragile"
+    counts = SourceCounts()
+
+    def __init__(self, during: Callable[[], object]) -> None:
+        self.during = during
+        self.reading = self.closed = False
+
+    def open(self) -> None:
+        pass
+
+    def close(self) -> None:
+        assert not self.reading
+        self.closed = True
+
+    def frames(self) -> Generator[Frame]:
+        while True:
+            self.reading = True
+            self.during()
+            self.reading = False
+            yield Frame(0, np.zeros((60, 80), np.uint8), time.perf_counter(), 0.0)
+
+
+def _closed_elsewhere(results: Results) -> list[BaseException]:
+    """What a thread that iterates comes to when this one closes the results."""
+    met: list[BaseException] = []
+
+    def iterate() -> None:
+        try:
+            list(results)
+        except BaseException as error:
+            met.append(error)
+
+    reader = threading.Thread(target=iterate, daemon=True)
+    with results:
+        reader.start()
+        time.sleep(0.2)
+    reader.join(5)
+    assert not reader.is_alive()
+    return met
+
+
+def test_closing_from_another_thread_ends_the_iteration_and_never_in_mid_read(bundle, monkeypatch):
+    source = _Fragile(during=lambda: time.sleep(0.02))
+    monkeypatch.setattr("fer_edge.device.results.open_source", lambda **_: source)
+    assert _closed_elsewhere(fer_edge.open(bundle, video="endless.mp4")) == []
+    assert source.closed
+
+
+def test_closing_does_not_wait_for_a_camera_that_gives_nothing(bundle, monkeypatch):
+    camera = FakeCamera(["frame", "frame", *["stall"] * 9])
+    live = partial(sources.LiveSource, recovery=Recovery(pauses=(60.0,)))
+    monkeypatch.setattr(sources, "find_camera", lambda name, colour: camera)
+    monkeypatch.setattr(sources, "LiveSource", live)
+    assert _closed_elsewhere(fer_edge.open(bundle, camera=0)) == []
+
+
+def test_a_signals_handler_that_closes_in_mid_read_ends_the_iteration(bundle, monkeypatch):
+    reads = iter(range(9))
+    results = fer_edge.open(bundle, video="endless.mp4")
+    # a handler runs in the thread that it interrupts
+    source = _Fragile(during=lambda: next(reads) == 3 and results.close())
+    monkeypatch.setattr("fer_edge.device.results.open_source", lambda **_: source)
+    with results:
+        assert len(list(results)) == 3
+    assert source.closed
 
 
 def test_what_a_program_logs_while_pictures_are_read_is_not_lost(bundle, tmp_path):
