@@ -47,6 +47,18 @@ def explain(error: OSError, target: Path) -> FerEdgeError:
     return FerEdgeError(f"cannot write {target}: {reason}", hints.get(error.errno or 0, ""))
 
 
+def refuse_replacing(option: str, target: Path, *read: tuple[str, Path | None]) -> None:
+    """Raise FerEdgeError where ``target``, which ``option`` names, is a file that is read.
+
+    Each of ``read`` is what the file is called and its path, None where there is none.
+    """
+    for name, path in read:
+        if path is not None and path.exists() and target.exists() and target.samefile(path):
+            raise FerEdgeError(
+                f"{option} {target} would replace the {name} that is read", "give it another name"
+            )
+
+
 @contextmanager
 def atomic_path(target: Path | str, *, mode: int = 0o666) -> Iterator[Path]:
     """Yield a temporary path in ``target``'s folder; on success it is synced and renamed to target.

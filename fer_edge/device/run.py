@@ -50,6 +50,7 @@ from fer_edge.device.tracking import (
 )
 from fer_edge.device.vitals import Rate, Vitals
 from fer_edge.errors import FerEdgeError
+from fer_edge.files import refuse_replacing
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C, or when the terminal hung up."""
@@ -287,11 +288,8 @@ def check_options(options: RunOptions) -> None:
             f"{bundle} is no bundle, and no source of frames is named",
             f"name it as one: fer-edge run {option} {shlex.quote(str(bundle))}",
         )
-    video, save = options.video, options.save
-    if video and save and video.exists() and save.exists() and save.samefile(video):
-        raise FerEdgeError(
-            f"--save {save} would replace the video that is read", "give it another name"
-        )
+    if options.save is not None:
+        refuse_replacing("--save", options.save, ("video", options.video))
 
 
 def open_model(

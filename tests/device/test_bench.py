@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -25,6 +26,7 @@ from fer_edge.device.bench.stream import Stream, measure
 from fer_edge.device.classifier import open_classifier
 from fer_edge.errors import FerEdgeError
 from fer_edge.files import sha256
+from fer_edge.shipped import DETECTOR_FILE, FOLDER, release_key
 
 SHORT = Rule(min_seconds=0.1, min_queries=130, warm_up_seconds=0.0, warm_up_queries=3)
 
@@ -314,6 +316,30 @@ def test_a_wrong_option_is_told_before_anything_is_measured(bundle, wrong, said,
         bench(BenchOptions(**({"draw": _noise, "bundles": (bundle,)} | wrong)))
     assert said in told.value.message + told.value.hint
     assert told.value.hint
+
+
+@pytest.mark.parametrize("named", ["video", "images", "bundles", "newest", "detector", "keys"])
+def test_a_result_does_not_replace_what_it_is_measured_on(
+    named, bundle, clip, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("fer_edge.device.bench.run.measure", pytest.fail)
+    monkeypatch.chdir(tmp_path)
+    source = {"video": clip.path, "detector": FOLDER / DETECTOR_FILE, "keys": release_key()}
+    file = Path("input.fer")
+    shutil.copy(source.get(named, bundle), file)
+    before = file.read_bytes()
+    options: dict[str, Any] = {
+        "video": {"video": file},
+        "images": {"images": file},
+        "bundles": {"bundles": (file,)},
+        "newest": {"bundles": ()},
+        "detector": {"detector": str(file)},
+        "keys": {"keys": (file,)},
+    }[named]
+    with pytest.raises(FerEdgeError, match=r"-o .* would replace the .* that is read") as told:
+        bench(BenchOptions(**{"draw": _noise, "bundles": (bundle,), "output": file} | options))
+    assert told.value.hint
+    assert file.read_bytes() == before
 
 
 def test_the_command_refuses_bundles_beside_a_comparison(bundle, monkeypatch, capsys):

@@ -231,5 +231,10 @@ def test_a_comparison_is_printed_and_written(pair, tmp_path, capsys, monkeypatch
     assert "2.000" in shown
     assert "measured at different times" in " ".join(shown.split())
     assert json.loads(target.read_text())["ratios"][0]["p50"] == 2
+    for file in files:
+        before = file.read_bytes()
+        with pytest.raises(FerEdgeError, match="would replace the result that is read"):
+            compare_files(*files, as_json=False, output=file)
+        assert file.read_bytes() == before
     compare_files(*files, as_json=True, output=None)
     assert json.loads(capsys.readouterr().out)["schema"] == "1.1"

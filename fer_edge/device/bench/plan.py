@@ -14,7 +14,7 @@ from fer_edge.device.bench.table import SCENARIOS
 from fer_edge.device.threads import check_threads, cores
 from fer_edge.device.tracking import DETECT_EVERY, check_detect_every
 from fer_edge.errors import FerEdgeError
-from fer_edge.files import explain
+from fer_edge.files import explain, refuse_replacing
 
 MOST_BUNDLES = 8
 """That take turns."""
@@ -89,12 +89,17 @@ def make_plan(options: BenchOptions) -> Plan:
         )
     check_detect_every(options.detect_every)
     if options.output is not None:
-        check_output(options.output)
+        keys = (("key", key) for key in options.keys)
+        check_output(options.output, ("video", options.video), ("file", options.images), *keys)
     return Plan(_thread_counts(options.threads), scenarios, options.bundles or (None,))
 
 
-def check_output(target: Path) -> None:
-    """Find out whether a file could be written, without writing it; raises FerEdgeError if not."""
+def check_output(target: Path, *read: tuple[str, Path | None]) -> None:
+    """Find out whether a file could be written, without writing it; raises FerEdgeError if not.
+
+    ``read`` is what it may not replace; see ``refuse_replacing``.
+    """
+    refuse_replacing("-o", target, *read)
     folder = next((parent for parent in target.parents if parent.exists()), Path())
     try:
         if target.is_dir():

@@ -29,7 +29,7 @@ from fer_edge.device.messages import open_messages
 from fer_edge.device.opening import open_chosen
 from fer_edge.device.signals import StopRequest
 from fer_edge.errors import FerEdgeError
-from fer_edge.files import sha256, write_text
+from fer_edge.files import refuse_replacing, sha256, write_text
 
 INTERRUPTED = 130
 """Exit code when somebody ended it before it was complete."""
@@ -58,7 +58,7 @@ def bench(options: BenchOptions) -> int:
 def compare_files(one: Path, other: Path, *, as_json: bool, output: Path | None) -> None:
     """Print, and write, the ratios of two results; raises FerEdgeError, see ``compare``."""
     if output is not None:
-        check_output(output)
+        check_output(output, ("result", one), ("result", other))
     messages = open_messages()
     comparison = compare(one, other)
     print_comparison(comparison, messages if as_json else Console())
@@ -125,6 +125,7 @@ class _Bench:
             if model.sha256 != before.sha256:
                 raise FerEdgeError(f"{model.name} changed while it was measured", "measure again")
         if not self._models:
+            self._keep(*(("model", Path(model.name)) for model in models))
             self._opened_s = tuple(seconds)
             for note in dict.fromkeys(note for model in models for note in model.notes):
                 self._warn(note)
@@ -161,6 +162,7 @@ class _Bench:
             detector = open_detector(options.detector, min_face=options.min_face, keys=self._keys)
             subjects.append(WholePipeline(model, frames, detector, every))
             file = detector_file(options.detector)
+            self._keep(("detector", file))
             self._detector = {
                 "name": detector.name,
                 "sha256": None if file is None else sha256(file),
@@ -168,6 +170,11 @@ class _Bench:
                 "min_face": options.min_face,
             }
         return subjects
+
+    def _keep(self, *read: tuple[str, Path | None]) -> None:
+        """Raise FerEdgeError where the result would replace what was found to be read."""
+        if self._options.output is not None:
+            refuse_replacing("-o", self._options.output, *read)
 
     def _announce(self) -> None:
         seconds = self._plan.seconds(self._options.rule)
