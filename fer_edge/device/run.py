@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 import time
@@ -290,6 +291,11 @@ def check_options(options: RunOptions) -> None:
         )
     if options.save is not None:
         refuse_replacing("--save", options.save, ("video", options.video))
+        log = options.services.log
+        if log is not None and os.path.realpath(log) == os.path.realpath(options.save):
+            raise FerEdgeError(
+                f"--log and --save are one file, {log}", "give each of them a name of its own"
+            )
 
 
 def open_model(

@@ -61,6 +61,51 @@ def test_a_line_that_a_power_cut_left_half_is_taken_back(tmp_path):
     assert [entry["frame"] for entry in _lines(path)] == [1, 3]
 
 
+@pytest.mark.parametrize("content", [b"a note to myself", b"\0\0\0\x18ftypmp42\n", b"{\n", b"\n"])
+def test_a_file_that_is_no_log_is_refused_and_stays_as_it_was(tmp_path, content):
+    path = tmp_path / "todo.txt"
+    path.write_bytes(content)
+    with pytest.raises(FerEdgeError, match=r"todo\.txt: it holds something that is no") as caught:
+        LogFile(path, LABELS, limit=1 << 20).open()
+    assert "another file" in caught.value.hint
+    assert path.read_bytes() == content
+
+
+def test_a_file_that_is_no_log_and_takes_its_name_in_mid_run_stays_as_it_was(tmp_path):
+    path, said = tmp_path / "events.jsonl", []
+    with LogFile(path, LABELS, limit=1 << 20, report=said.append) as log:
+        log.write(result(0))
+        path.unlink()
+        path.write_text("a note to myself")
+        log.write(result(1))
+    assert path.read_text() == "a note to myself"
+    assert log.lost == 1
+    assert "it holds something that is no log; going on without" in said[0]
+
+
+@pytest.mark.parametrize("half", ["{", '{"', '{"fra'])
+def test_a_log_that_a_power_cut_left_with_half_a_line_alone_is_gone_on_with(tmp_path, half):
+    path = tmp_path / "events.jsonl"
+    path.write_text(half)
+    with LogFile(path, LABELS, limit=1 << 20) as log:
+        log.write(result(3))
+    assert [entry["frame"] for entry in _lines(path)] == [3]
+
+
+def test_all_parts_of_a_linked_log_lie_where_the_link_leads(tmp_path):
+    link, disk = tmp_path / "events.jsonl", tmp_path / "disk"
+    disk.mkdir()
+    link.symlink_to(disk / "kept.jsonl")
+    with LogFile(link, LABELS, limit=20_000) as log:
+        for index in range(400):
+            log.write(result(index))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["disk", "events.jsonl"]
+    assert link.readlink() == disk / "kept.jsonl"
+    assert sorted(path.name for path in disk.iterdir()) == ["kept.jsonl"] + [
+        f"kept.jsonl.{age}" for age in range(1, FILES)
+    ]
+
+
 def _fill(ballast: Path) -> None:
     """Take all that is left of a disk."""
     with ballast.open("wb", buffering=0) as file, contextlib.suppress(OSError):

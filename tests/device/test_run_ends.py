@@ -19,6 +19,7 @@ from fer_edge.device.detectors import open_detector
 from fer_edge.device.outputs.base import OutputClosed
 from fer_edge.device.outputs.log import LogFile
 from fer_edge.device.run import RunOptions, _End, _finish, run
+from fer_edge.device.services import ServiceOptions
 from fer_edge.device.sources import open_source
 from fer_edge.errors import FerEdgeError
 from fer_edge.shipped import shipped_detector
@@ -136,6 +137,25 @@ def test_the_video_that_is_read_is_not_replaced(bundle, empty_clip, tmp_path):
         with pytest.raises(FerEdgeError, match="would replace the video that is read"):
             run(RunOptions(bundle=bundle, video=empty_clip, save=target))
     assert empty_clip.read_bytes() == before
+
+
+def test_a_log_takes_neither_the_video_that_is_read_nor_the_one_that_is_saved(
+    bundle, empty_clip, tmp_path
+):
+    before, saved = empty_clip.read_bytes(), tmp_path / "new" / ".." / "out.avi"
+    with pytest.raises(FerEdgeError, match="something that is no log"):
+        run(RunOptions(bundle=bundle, video=empty_clip, services=ServiceOptions(log=empty_clip)))
+    with pytest.raises(FerEdgeError, match="--log and --save are one file"):
+        run(
+            RunOptions(
+                bundle=bundle,
+                video=empty_clip,
+                save=saved,
+                services=ServiceOptions(log=tmp_path / "out.avi"),
+            )
+        )
+    assert empty_clip.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [empty_clip]
 
 
 def test_a_detector_is_held_to_the_keys_that_the_run_is(tmp_path, monkeypatch):

@@ -21,6 +21,13 @@ FILES = 4
 RETRY_S = 5.0
 """Seconds from a failure to the next attempt to write."""
 
+_BEGIN = b'{"'
+"""How every line begins, and so every log."""
+
+
+class _NoLog(OSError):
+    """The file holds something else, which is not to be cut down to whole lines."""
+
 
 class LogFile(Output):
     """Appends to a file. When that fails, the run goes on; it is said once, and lines are counted.
@@ -43,7 +50,7 @@ class LogFile(Output):
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Args:
-        path: its folder is made if there is none.
+        path: its folder is made if there is none; of a link, where it leads to.
         labels: of the probabilities.
         limit: how many bytes the log and its older parts take together, at most.
         faces: whether it tells of every face of every frame, and not only of what happens to them.
@@ -51,7 +58,8 @@ class LogFile(Output):
         report: is told when it cannot be written, and when it can again.
         clock: in seconds.
         """
-        self.path = path
+        # renaming a link would leave the parts beside it, perhaps on another disk
+        self.path = Path(os.path.realpath(path))
         self.lost = 0
         self._labels = labels
         self._faces = faces
@@ -65,12 +73,18 @@ class LogFile(Output):
         self._retry_at = 0.0
 
     def open(self) -> None:
+        """Begin the log, or go on with it; raises FerEdgeError where that is impossible."""
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._open()
         except BlockingIOError as error:
             raise FerEdgeError(
                 f"another run writes to the log {self.path}", "give each run a log of its own"
+            ) from error
+        except _NoLog as error:
+            raise FerEdgeError(
+                f"cannot write the log {self.path}: {_reason(error)}",
+                "name another file, or move this one away",
             ) from error
         except OSError as error:
             raise FerEdgeError(
@@ -149,6 +163,9 @@ class LogFile(Output):
             raise
         except OSError:  # of a file system without locks
             pass
+        if not _BEGIN.startswith(os.pread(self._file, len(_BEGIN), 0)):
+            self._close()
+            raise _NoLog("it holds something that is no log")
         self._size = _end_of_last_line(self._file)
         os.ftruncate(self._file, self._size)
 
