@@ -44,7 +44,7 @@ def load_opencv() -> ModuleType:
 
 
 def opencv_path(path: Path) -> str:
-    """A file's name as OpenCV takes it.
+    """A file's name as OpenCV takes it, and as FFmpeg behind it takes it for a file's.
 
     Raises:
         FerEdgeError: it is not UTF-8, of which OpenCV's Python module dies.
@@ -54,4 +54,5 @@ def opencv_path(path: Path) -> str:
     except UnicodeEncodeError as error:
         shown = os.fsencode(path).decode("utf-8", "backslashreplace")
         raise FerEdgeError(f"the name of {shown} is not UTF-8", "rename the file") from error
-    return str(path)
+    # what stands before a colon FFmpeg takes for a protocol, unless a slash comes first
+    return str(path) if path.is_absolute() else f"./{path}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tarfile
 import time
 import zipfile
@@ -148,6 +149,13 @@ def test_frames_without_time_stamps_are_as_far_apart_as_the_header_says(clip, mo
         seconds = [frame.seconds for frame in source.frames()]
         assert seconds == pytest.approx([n / 25 for n in range(24)])
         assert source.counts.unreadable == 0
+
+
+@pytest.mark.parametrize("name", ["12:30.mp4", "rtsp:x.mp4", "./12:30.mp4"])
+def test_a_video_may_have_a_colon_in_its_name(clip, tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(clip.path, name)
+    assert _drain(VideoFile(Path(name))) == list(range(24))
 
 
 def test_no_such_video_is_named(tmp_path):
