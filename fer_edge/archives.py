@@ -93,12 +93,14 @@ def open_source(path: Path, complete: Callable[[str], bool]) -> Iterator[Entries
             contents, so finding all the names in a compressed one costs as much as reading it.
 
     Raises:
-        FerEdgeError: there is no such path, it may not be read, is damaged, or breaks a limit;
-            also from within the block when a damaged member is read.
+        FerEdgeError: there is no such path, it is a pipe, may not be read, is damaged, or breaks a
+            limit; also from within the block when a damaged member is read.
     """
     with ExitStack() as stack:
         try:
             is_folder = path.is_dir()
+            if not is_folder:
+                _refuse_pipe(path)
             entries = (_folder_entries if is_folder else _file_entries)(path, stack, complete)
         except FileNotFoundError as error:
             raise FerEdgeError(f"there is no file or folder {path}", "check the path") from error
@@ -119,6 +121,8 @@ def _folder_entries(folder: Path, stack: ExitStack, complete: Callable[[str], bo
             if file.startswith("."):
                 continue
             _refuse_dangling(path)
+            if not path.is_file():
+                continue  # a pipe or a socket
             if _NESTED.fullmatch(name):
                 inner = _file_entries(path, stack, complete)
                 within = partial(_within, name.split(".")[0])
@@ -160,6 +164,13 @@ def _refuse_dangling(path: Path) -> None:
         raise FerEdgeError(
             f"{path} is a link that leads nowhere", "mount what it leads to, or remove the link"
         )
+
+
+def _refuse_pipe(path: Path) -> None:
+    # files are read more than once, and whoever opens a pipe waits for somebody who writes
+    if path.exists() and not path.is_file():
+        kind = "pipe" if path.is_fifo() else "device or a socket"
+        raise FerEdgeError(f"{path} is a {kind}, not a file", "write what it gives to a file first")
 
 
 def _raise(error: OSError) -> None:

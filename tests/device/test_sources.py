@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tarfile
 import time
@@ -276,6 +277,20 @@ def test_a_damaged_archive_is_named(pictures):
     (pictures / "few.zip").write_bytes(b"PK\x03\x04 nothing")
     with pytest.raises(FerEdgeError, match=r"few\.zip is damaged"):
         _drain(Pictures(pictures / "few.zip"))
+
+
+@pytest.mark.timeout(5)
+def test_a_pipe_is_refused_and_one_in_a_folder_left_out(pictures):
+    pipe = pictures / "pipe.png"
+    os.mkfifo(pipe)
+    with pytest.raises(FerEdgeError, match=r"pipe\.png is a pipe, not a file") as caught:
+        _drain(Pictures(pipe))
+    assert "to a file first" in caught.value.hint
+    with pytest.raises(FerEdgeError, match="is a device or a socket, not a file"):
+        _drain(Pictures(Path("/dev/null")))
+    with Pictures(pictures) as source:
+        assert [frame.name for frame in source.frames()] == ["a.png", "b.jpg", "c.JPG"]
+        assert not any("pipe" in note for note in source.counts.notes)
 
 
 def test_no_such_folder_is_named(tmp_path):
