@@ -13,7 +13,7 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
@@ -39,8 +39,18 @@ _BUFFER = 1 << 20
 _BOMB_HINT = "it is damaged or made to exhaust memory; get it again from its source"
 _BROKEN_HINT = "the file is damaged or the download incomplete; get it again"
 
+_DAMAGE: tuple[type[Exception], ...] = (
+    zipfile.BadZipFile,
+    tarfile.TarError,
+    EOFError,
+    zlib.error,
+    NotImplementedError,
+    OSError,
+)
+with suppress(ImportError):  # of a Python that was built without it, and refuses such members
+    from lzma import LZMAError
 
-_DAMAGE = (zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error, NotImplementedError, OSError)
+    _DAMAGE += (LZMAError,)
 
 _NESTED = re.compile(
     r"(fer2013|icml_face_data|train|test)(\.csv)?\.(zip|tar|tar\.gz|tgz)", re.IGNORECASE

@@ -188,6 +188,21 @@ def test_an_unsupported_packing_inside_a_zip_is_named(tmp_path: Path) -> None:
         load_dataset(path)
 
 
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_damaged_member_of_a_zip_is_named_however_it_was_packed(
+    method: int, tmp_path: Path
+) -> None:
+    path = tmp_path / "fer2013.zip"
+    with zipfile.ZipFile(path, "w", method) as archive:
+        archive.writestr("fer2013.csv", CSV)
+    data = bytearray(path.read_bytes())
+    data[60:80] = b"\xff" * 20
+    path.write_bytes(bytes(data))
+    with pytest.raises(FerEdgeError, match=r"fer2013\.zip:fer2013\.csv is damaged") as refused:
+        load_dataset(path)
+    assert refused.value.hint
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 def test_a_file_without_permission_is_named(tmp_path: Path) -> None:
     path = _write(tmp_path / "fer2013.csv", CSV)
