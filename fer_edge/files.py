@@ -41,6 +41,7 @@ def explain(error: OSError, target: Path) -> FerEdgeError:
         errno.ENOTDIR: "a part of that path is a file; choose another folder",
         errno.EISDIR: "that is a folder; name a file",
         errno.EEXIST: "a part of that path is a file; choose another folder",
+        errno.ENAMETOOLONG: "give it a shorter name",
         errno.ENOENT: "that folder cannot be made; choose another one",
     }
     reason = (error.strerror or str(error)).lower()
@@ -75,7 +76,7 @@ def atomic_path(target: Path | str, *, mode: int = 0o666) -> Iterator[Path]:
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             handle, name = tempfile.mkstemp(
-                dir=target.parent, prefix=f".{target.stem}-", suffix=target.suffix
+                dir=target.parent, prefix=_prefix(target.stem), suffix=target.suffix
             )
             os.close(handle)
             temporary = Path(name)
@@ -108,11 +109,13 @@ def atomic_folder(target: Path | str) -> Iterator[Path]:
     try:
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
-            temporary = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}-"))
+            temporary = Path(tempfile.mkdtemp(dir=target.parent, prefix=_prefix(target.name)))
             yield temporary
             temporary.chmod(0o755)
             if target.exists():
-                retired = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}-old-"))
+                retired = Path(
+                    tempfile.mkdtemp(dir=target.parent, prefix=f"{_prefix(target.name)}old-")
+                )
                 target.replace(retired / target.name)
                 try:
                     temporary.replace(target)
@@ -175,6 +178,11 @@ def sole_use(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(handle)
+
+
+def _prefix(name: str) -> str:
+    """How a temporary name begins, which must not be too long where ``name`` is not."""
+    return f".{name[:32]}-"
 
 
 def _finite(content: Any) -> Any:

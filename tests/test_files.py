@@ -28,6 +28,22 @@ def test_a_file_appears_under_its_name_only_when_it_is_complete(tmp_path: Path) 
     assert _listing(tmp_path) == ["new", "new/model.keras"]
 
 
+@pytest.mark.parametrize("name", ["a" * 250 + ".jpg", "é" * 125 + ".jpg"])
+def test_a_name_may_be_as_long_as_the_file_system_takes_it(tmp_path: Path, name: str) -> None:
+    write_text(tmp_path / name, "whole")
+    for _ in range(2):
+        with atomic_folder(tmp_path / f"{name[4:]}.dir") as temporary:
+            (temporary / "new.txt").write_text("new")
+    assert _listing(tmp_path) == sorted([name, f"{name[4:]}.dir", f"{name[4:]}.dir/new.txt"])
+
+
+def test_a_name_too_long_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(FerEdgeError, match="file name too long") as caught:
+        write_text(tmp_path / ("a" * 300), "x")
+    assert "shorter name" in caught.value.hint
+    assert _listing(tmp_path) == []
+
+
 @pytest.mark.parametrize("error", [RuntimeError("mine"), KeyboardInterrupt()])
 def test_an_exception_leaves_the_old_file_and_nothing_else(
     tmp_path: Path, error: BaseException
