@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -13,7 +12,7 @@ from fer_edge.data.images import SMALLEST_SIDE
 from fer_edge.data.own_labels import LABELS_FILE, MOST_BYTES
 from fer_edge.errors import FerEdgeError
 from fer_edge.face import Pixels, crop_face
-from fer_edge.files import atomic_folder, is_picture
+from fer_edge.files import NewNames, atomic_folder, is_picture
 
 if TYPE_CHECKING:
     from fer_edge.device.detectors import Detector
@@ -61,7 +60,8 @@ def crop_photos(photos: Path, source: Source, detector: Detector, folder: Path) 
     """
     _require_empty(folder, photos)
     labels = _look_around(photos)
-    faces: dict[str, Pixels] = {}
+    faces: dict[PurePosixPath, Pixels] = {}
+    names = NewNames()
     several, without = 0, []
     with source:
         for frame in source.frames():
@@ -72,7 +72,9 @@ def crop_photos(photos: Path, source: Source, detector: Detector, folder: Path) 
                 continue
             several += len(boxes) > 1
             tilt = detector.tilts[0] if detector.tilts else 0.0
-            faces[name] = crop_face(frame.gray, boxes[0], detector.crop_rule, tilt)
+            faces[names.of(name, ".png")] = crop_face(
+                frame.gray, boxes[0], detector.crop_rule, tilt
+            )
         unreadable = source.counts.notes
     count = len(faces) + len(without) + len(unreadable)
     if not faces:
@@ -81,8 +83,8 @@ def crop_photos(photos: Path, source: Source, detector: Detector, folder: Path) 
             "smaller faces are found with a lower --min-face, such as 0.05",
         )
     with atomic_folder(folder) as temporary:
-        for name, file in _files(faces).items():
-            _write(faces[name], temporary / file)
+        for file, face in faces.items():
+            _write(face, temporary / file)
         if labels is not None:
             (temporary / LABELS_FILE).write_bytes(labels)
     return Cropped(folder, count, len(faces), several, tuple(without), unreadable)
@@ -121,18 +123,6 @@ def _look_around(photos: Path) -> bytes | None:
                 with entry.open() as stream:
                     return stream.read(MOST_BYTES)
     return None
-
-
-def _files(names: Iterable[str]) -> dict[str, PurePosixPath]:
-    """Where each picture's face goes; two that differ in their suffixes alone keep these."""
-    taken: dict[PurePosixPath, str] = {}
-    for name in names:
-        # an archive's names may lead anywhere
-        parts = [part for part in PurePosixPath(name).parts if part not in ("/", "..")]
-        whole = PurePosixPath(*parts)
-        file = whole.with_suffix(".png")
-        taken[whole.with_name(f"{whole.name}.png") if file in taken else file] = name
-    return {name: file for file, name in taken.items()}
 
 
 def _write(face: Pixels, file: Path) -> None:

@@ -12,6 +12,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import chain, count
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -28,6 +29,26 @@ def is_picture(name: str) -> bool:
     """
     file = PurePosixPath(name).name.lower()
     return file.endswith(PICTURES) and not file.startswith(".")
+
+
+class NewNames:
+    """Names of files that are written for others that are read: each its own, in one folder."""
+
+    def __init__(self) -> None:
+        self._taken: set[PurePosixPath] = set()
+
+    def of(self, name: str, suffix: str) -> PurePosixPath:
+        """The path below the folder for what is made of ``name``, which need not be a path in it.
+
+        With another suffix; where that name is taken, the whole name and ``.png`` behind it.
+        """
+        path = PurePosixPath(name)
+        path = PurePosixPath(*(part for part in path.parts if part not in (path.anchor, "..")))
+        numbered = (path.with_name(f"{path.name}.{number}.png") for number in count(2))
+        wanted = (path.with_suffix(suffix), path.with_name(f"{path.name}.png"))
+        given = next(each for each in chain(wanted, numbered) if each not in self._taken)
+        self._taken.add(given)
+        return given
 
 
 def explain(error: OSError, target: Path) -> FerEdgeError:

@@ -123,6 +123,16 @@ def test_pictures_that_differ_in_their_suffixes_alone_give_a_file_each(tmp_path:
     assert names == ["1.png", "1.png.png"]
 
 
+def test_every_photograph_of_an_archive_gives_a_file(tmp_path: Path) -> None:
+    picture = cv2.imencode(".png", scene((0, 150)))[1].tobytes()
+    names = ("a.jpg", "a.png", "../a.jpg", "/a.jpg")
+    photos = pack(tmp_path / "photos.zip", dict.fromkeys(names, picture))
+    done = crop(photos, "-o", tmp_path / "a" / "faces")
+    assert "4 faces out of 4 pictures" in done.stdout
+    written = {str(file.relative_to(tmp_path / "a" / "faces")) for file in tmp_path.rglob("*.png")}
+    assert written == {"a.png", "a.png.png", "a.jpg.png", "a.jpg.2.png"}
+
+
 def test_the_labels_of_an_archive_come_along(tmp_path: Path) -> None:
     picture = cv2.imencode(".png", scene((0, 150)))[1].tobytes()
     files = {

@@ -285,6 +285,50 @@ def test_pictures_are_drawn_into_under_their_own_names(tmp_path):
     assert tuple(green) == (80, 220, 80)
 
 
+def test_every_picture_has_a_file_of_its_own_and_none_outside_of_the_folder(tmp_path):
+    names = ("a.pgm", "a.ppm", "b.jpg", "../b.jpg", "/b.jpg", "c.heic", "c.heic")
+    with AnnotatedPictures(tmp_path / "out", tmp_path / "few.zip") as output:
+        for name in names:
+            output.write(_result(name=name))
+        output.write(_result(name=f"/{tmp_path}/d.jpg"))
+    written = [path.relative_to(tmp_path) for path in tmp_path.rglob("*") if path.is_file()]
+    assert sorted(map(str, written)) == [
+        "out/a.ppm",
+        "out/a.ppm.png",
+        "out/b.jpg",
+        "out/b.jpg.2.png",
+        "out/b.jpg.png",
+        "out/c.heic.2.png",
+        "out/c.heic.png",
+        f"out{tmp_path}/d.jpg",
+    ]
+
+
+def test_pictures_of_an_archive_do_not_replace_what_may_be_the_originals(tmp_path):
+    archive, beside = tmp_path / "few.zip", tmp_path / "few"
+    archive.touch()
+    beside.mkdir()
+    (beside / "notes.txt").touch()
+    AnnotatedPictures(beside, archive)
+    (beside / "x").mkdir()
+    (beside / "x" / "1.jpg").touch()
+    for target in (tmp_path, beside):
+        with pytest.raises(FerEdgeError, match="holds pictures, which some of") as caught:
+            AnnotatedPictures(target, archive)
+        assert "folder without pictures" in caught.value.hint
+
+
+def test_a_picture_larger_than_its_format_takes_is_refused(tmp_path):
+    target = tmp_path / "out.webp"
+    with (
+        pytest.raises(FerEdgeError, match="17000×60 pixels are too many") as caught,
+        AnnotatedPictures(target, tmp_path / "a.jpg") as output,
+    ):
+        output.write(_result(name="a.jpg", size=(60, 17000)))
+    assert ".png" in caught.value.hint
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_one_picture_is_drawn_into_a_file(tmp_path):
     with AnnotatedPictures(tmp_path / "out.png", tmp_path / "a.jpg") as output:
         output.write(_result(name="a.jpg"))

@@ -11,7 +11,7 @@ from fer_edge.device.outputs.video import CODECS
 from fer_edge.device.pipeline import Result
 from fer_edge.device.sources.images import SUFFIXES
 from fer_edge.errors import FerEdgeError
-from fer_edge.files import atomic_path
+from fer_edge.files import NewNames, atomic_path, is_picture
 from fer_edge.opencv import load_opencv
 
 
@@ -27,9 +27,11 @@ class AnnotatedPictures(Output):
 
         Raises:
             FerEdgeError: the target has the suffix of neither, or pictures that are read would be
-                replaced, or joined by those that are written.
+                replaced, or joined by those that are written; or they come from an archive, and the
+                target holds pictures already, from which it may have been made.
         """
         self._target = target
+        self._names = NewNames()
         self._is_file = target.suffix.lower() in SUFFIXES and not target.is_dir()
         if self._is_file and (source.is_dir() or source.suffix.lower() not in SUFFIXES):
             raise FerEdgeError(
@@ -50,6 +52,12 @@ class AnnotatedPictures(Output):
             raise FerEdgeError(
                 f"--save {target} lies where pictures are read from", "name a folder elsewhere"
             )
+        packed = source.is_file() and source.suffix.lower() not in SUFFIXES
+        if packed and any(is_picture(each.name) for each in target.rglob("*")):
+            raise FerEdgeError(
+                f"--save {target} holds pictures, which some of {source} might replace",
+                "name a folder without pictures",
+            )
 
     def open(self) -> None:
         """Nothing to do: a folder is made with its first picture."""
@@ -59,8 +67,18 @@ class AnnotatedPictures(Output):
 
     def write(self, result: Result) -> None:
         """Write one picture, whole or not at all."""
-        target = self._target if self._is_file else self._target / _name(result)
-        _, data = load_opencv().imencode(target.suffix, annotated(result))
+        name = result.frame.name or ""
+        target = self._target
+        if not self._is_file:
+            target /= self._names.of(name, _suffix(PurePosixPath(name).suffix))
+        picture = annotated(result)
+        made, data = load_opencv().imencode(target.suffix, picture)
+        if not made:
+            height, width = picture.shape[:2]
+            raise FerEdgeError(
+                f"cannot write {target}: {width}×{height} pixels are too many for such a file",
+                "end its name in .png",
+            )
         with atomic_path(target) as temporary:
             temporary.write_bytes(data.tobytes())
 
@@ -68,11 +86,8 @@ class AnnotatedPictures(Output):
         """Nothing to do: every picture is whole."""
 
 
-def _name(result: Result) -> Path:
-    """Where a picture goes below the folder; a name out of an archive leads nowhere else."""
-    parts = PurePosixPath(result.frame.name or "").parts
-    name = Path(*(part for part in parts if part not in ("/", "..")))
-    suffix = name.suffix.lower()
-    if suffix == ".pgm":
-        return name.with_suffix(".ppm")  # boxes are in colour
-    return name if suffix in SUFFIXES else name.with_name(f"{name.name}.png")
+def _suffix(suffix: str) -> str:
+    """What a picture's name ends in once its faces are drawn in."""
+    if suffix.lower() == ".pgm":
+        return ".ppm"  # boxes are in colour
+    return suffix if suffix.lower() in SUFFIXES else f"{suffix}.png"
