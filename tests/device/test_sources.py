@@ -263,6 +263,29 @@ def test_an_archive_gives_its_pictures_in_its_own_order(pictures, tmp_path_facto
         assert source.counts.notes == ("x/cut-a.png: not a picture that can be read",)
 
 
+@pytest.mark.parametrize("form", ["folder", "zip", "tar"])
+def test_a_terminal_obeys_nothing_in_the_names_of_pictures(pictures, tmp_path_factory, form):
+    path = tmp_path_factory.mktemp("odd")
+    good, bad = "\x1b[31m1.jpg", "2\r\n\x9b.jpg"
+    if form == "folder":
+        shutil.copy(pictures / "b.jpg", path / good)
+        shutil.copy(pictures / "fake.jpg", path / bad)
+    elif form == "zip":
+        path /= "few.zip"
+        with zipfile.ZipFile(path, "w") as packed:
+            packed.write(pictures / "b.jpg", good)
+            packed.write(pictures / "fake.jpg", bad)
+    else:
+        path /= "few.tar"
+        with tarfile.open(path, "w") as packed:
+            packed.add(pictures / "b.jpg", good)
+            packed.add(pictures / "fake.jpg", bad)
+    with Pictures(path) as source:
+        assert [frame.name for frame in source.frames()] == [r"\x1b[31m1.jpg"]
+        (note,) = source.counts.notes
+    assert note == r"2\r\n\x9b.jpg: not a picture that can be read"
+
+
 def test_one_picture_is_enough_whatever_its_name_ends_in(pictures):
     (pictures / "b.jpg").rename(pictures / "face")
     with Pictures(pictures / "face") as source:
