@@ -22,7 +22,6 @@ from fer_edge.device.web.metrics import metrics_text
 MAX_VIEWERS = 8
 """WebSocket connections at a time."""
 
-_COOKIE = "fer-edge"
 _STATUS_EVERY = 0.5  # seconds
 _CLOSE_S = 0.5  # seconds that a viewer may take to say goodbye
 _BODY_S = 5.0  # seconds that a token may take to arrive
@@ -33,13 +32,16 @@ _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 class Pages:
     """The handlers, around one run; all of them belong to the event loop's thread."""
 
-    def __init__(self, vitals: Vitals, pulse: Pulse, guard: Guard, hub: Hub) -> None:
+    def __init__(self, vitals: Vitals, pulse: Pulse, guard: Guard, hub: Hub, port: int) -> None:
+        """``port`` is the one that is listened on."""
         self.refused = 0
         """Requests that were answered with a status of 400 or more."""
         self._vitals = vitals
         self._pulse = pulse
         self._guard = guard
         self._hub = hub
+        # a browser gives one host's cookies to all of its ports, and another page may be on one
+        self._cookie = f"fer-edge-{port}"
         self._fps = 0.0
         self._sockets: set[web.WebSocketResponse] = set()
         self._page = files("fer_edge.device.web").joinpath("page.html").read_text("utf-8")
@@ -116,7 +118,7 @@ class Pages:
 
     def _admit(self, request: web.Request) -> None:
         """Let in whoever brings the token or a session."""
-        if self._guard.open or self._guard.knows(request.cookies.get(_COOKIE, "")):
+        if self._guard.open or self._guard.knows(request.cookies.get(self._cookie, "")):
             return
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not token:
@@ -154,7 +156,7 @@ class Pages:
             raise web.HTTPBadRequest(text='send {"token": "..."}') from None
         self._check(str(token), request)
         response = web.Response(status=204)
-        response.set_cookie(_COOKIE, self._guard.cookie, httponly=True, samesite="Strict")
+        response.set_cookie(self._cookie, self._guard.cookie, httponly=True, samesite="Strict")
         return response
 
     async def _watch(self, request: web.Request) -> web.StreamResponse:

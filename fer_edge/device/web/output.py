@@ -78,5 +78,5 @@ class WebPage(Output):
 
     def _build(self, loop: asyncio.AbstractEventLoop) -> tuple[web.Application, Awaitable[None]]:
         self._hub = Hub(loop)
-        pages = Pages(self._vitals, self._pulse, self._guard, self._hub)
+        pages = Pages(self._vitals, self._pulse, self._guard, self._hub, self.address.port)
         return pages.app(), pages.tick()

@@ -9,7 +9,7 @@ import time
 import aiohttp
 import pytest
 from made import vitals
-from served import TOKEN, samples
+from served import TOKEN, Served, samples
 
 from fer_edge.device.web import Address, WebPage, access, server
 from fer_edge.device.web.access import GUESSES, WAIT_S, Answer, Guard, read_token
@@ -42,6 +42,21 @@ def test_a_token_is_asked_for_and_a_session_stands_for_it(guarded):
             assert (await viewer.receive_json())["type"] == "status"
 
     guarded.ask(talk)
+
+
+def test_two_pages_on_one_machine_do_not_log_each_other_out(guarded):
+    other = Served(TOKEN)
+
+    async def talk(client):
+        for url in (guarded.url, other.url):
+            async with client.post(f"{url}/login", json={"token": TOKEN}) as answer:
+                assert answer.status == 204
+        for url in (guarded.url, other.url):
+            async with client.get(f"{url}/status") as answer:
+                assert answer.status == 200
+
+    with other.page:
+        guarded.ask(talk)
 
 
 def test_a_thousand_wrong_tokens_are_soon_not_even_compared(guarded):
