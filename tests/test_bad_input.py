@@ -295,6 +295,30 @@ CASES: dict[str, tuple[Callable[[Place], list[str]], str]] = {
         ],
         r"'a\x00b.onnx' has a NUL character in it",
     ),
+    "an address as a video": (
+        lambda p: ["run", str(p.good_bundle), "--video", "rtsp://me:secret@host/x"],
+        "rtsp://host/x is an address, not a file",
+    ),
+    "an address as pictures": (
+        lambda p: ["run", str(p.good_bundle), "--images", "http://me:secret@host/x"],
+        "http://host/x is an address, not a file",
+    ),
+    "an address in the place of a bundle": (
+        lambda p: ["run", "rtsp://me:secret@host/x"],
+        "rtsp://host/x is an address, not a file",
+    ),
+    "an address with one slash": (
+        lambda p: ["run", "--camera", "rtsp:/me:secret@host/x"],
+        "rtsp://host/x is an address, not a file",
+    ),
+    "an address without its option": (
+        lambda p: ["run", str(p.good_bundle), p.file("a.png", PNG), "rtsp://me:secret@host/x"],
+        "rtsp://host/x stands there without its option",
+    ),
+    "a benchmark on an address": (
+        lambda p: ["bench", str(p.good_bundle), "--video", "rtsp://me:secret@host/x"],
+        "rtsp://host/x is an address, not a file",
+    ),
     "no camera": (lambda p: ["run", str(p.good_bundle), "--camera", "63"], "63"),
 }
 
@@ -324,6 +348,7 @@ def test_bad_input_gives_one_clear_line_a_remedy_and_exit_code_2(
     assert len(lines) == 2, f"one line what is wrong, one what to do, not {shown.err}"
     assert lines[1].startswith("  → ")
     assert len(lines[1]) > 10
+    assert "secret" not in shown.err
     assert _listing(place.folder) == before, "something was half-written"
 
 

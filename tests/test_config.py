@@ -106,6 +106,13 @@ def test_a_wrong_file_is_named_with_what_is_wrong_in_it(config, content, message
     assert hint in caught.value.hint
 
 
+def test_a_password_in_a_file_is_not_shown(config):
+    config.write_text('camera = "rtsp:/me:secret@host/x"\n')
+    done = CliRunner().invoke(app, ["run", "--config", str(config)])
+    assert isinstance(done.exception, FerEdgeError)
+    assert done.exception.message == "no camera is called 'rtsp://host/x'"
+
+
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(FerEdgeError, match=r"cannot read .*absent\.toml: no such file"):
         _resolved("--config", tmp_path / "absent.toml")

@@ -35,9 +35,14 @@ class RunCommand(typer.core.TyperCommand):
 
 
 def _explain_stray(args: list[str], error: Exception) -> None:
-    """Raise FerEdgeError where a picture or a clip stands on a command line without its option."""
-    from fer_edge.device.sources import option_for
+    """Raise FerEdgeError where a source of frames stands on a command line without its option."""
+    from fer_edge.device.sources import address_in, option_for
 
+    addresses = [address_in(word) for word in args if word in str(error)]
+    if shown := next(filter(None, addresses), None):
+        raise FerEdgeError(
+            f"{shown} stands there without its option", "name it with --camera"
+        ) from error
     stray = next((word for word in args if f"({word})" in str(error)), None)
     if stray is not None and (option := option_for(Path(stray))):
         raise FerEdgeError(

@@ -38,7 +38,7 @@ from fer_edge.device.pipeline import Result, run_pipeline
 from fer_edge.device.services import ServiceOptions, open_services
 from fer_edge.device.signals import StopRequest
 from fer_edge.device.smoothing import NO_SMOOTHING, Smoothing
-from fer_edge.device.sources import Frame, Source, open_source, option_for
+from fer_edge.device.sources import Frame, Source, open_source, option_for, refuse_address
 from fer_edge.device.summary import Tally, print_summary
 from fer_edge.device.supervisor import Supervisor
 from fer_edge.device.threads import check_threads
@@ -277,6 +277,7 @@ def check_options(options: RunOptions) -> None:
             raise FerEdgeError(f"{name} is at least 1, got {value}", f"for example {name} 4")
     check_threads(options.threads)
     check_detect_every(options.detect_every)
+    refuse_address(options.bundle, options.video, options.images)
     bundle, sources = options.bundle, (options.video, options.images, options.camera)
     for named in (bundle, options.video, options.images, options.detector):
         if named is not None and "\0" in str(named):  # which the system's own calls do not take

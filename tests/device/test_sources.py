@@ -490,6 +490,7 @@ def test_a_password_is_not_shown():
     assert "secret" not in str(caught.value)
     for wrong in (
         "gopher://me:secret@host/x",
+        "rtsp:/me:secret@host/x",
         "rtsp://me:se/secret@host/x",
         "http://u:secret@[/",
     ):

@@ -11,6 +11,7 @@ from pathlib import Path
 from fer_edge.device.bench.frames import Draw
 from fer_edge.device.bench.rule import SINGLE_STREAM, Rule
 from fer_edge.device.bench.table import SCENARIOS
+from fer_edge.device.sources import refuse_address
 from fer_edge.device.threads import check_threads, cores
 from fer_edge.device.tracking import DETECT_EVERY, check_detect_every
 from fer_edge.errors import FerEdgeError
@@ -82,6 +83,7 @@ def make_plan(options: BenchOptions) -> Plan:
         raise FerEdgeError(
             f"{len(options.bundles)} models are too many to take turns", f"name {MOST_BUNDLES}"
         )
+    refuse_address(*options.bundles, options.video, options.images)
     scenarios = (options.scenario,) if options.scenario else tuple(SCENARIOS)
     if "pipeline" not in scenarios and (options.video or options.images):
         raise FerEdgeError(

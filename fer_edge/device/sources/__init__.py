@@ -10,7 +10,7 @@ from fer_edge.device.sources.camera import Camera
 from fer_edge.device.sources.images import SUFFIXES, Pictures
 from fer_edge.device.sources.live import LiveSource
 from fer_edge.device.sources.picamera import PiCamera, picamera2_available
-from fer_edge.device.sources.stream import NetworkCamera
+from fer_edge.device.sources.stream import NetworkCamera, address_in, refuse_address
 from fer_edge.device.sources.v4l2 import UsbCamera
 from fer_edge.device.sources.video import VideoFile
 from fer_edge.errors import FerEdgeError
@@ -21,9 +21,11 @@ __all__ = [
     "LiveSource",
     "Source",
     "SourceCounts",
+    "address_in",
     "find_camera",
     "open_source",
     "option_for",
+    "refuse_address",
 ]
 
 _OPTIONS = dict.fromkeys((*SUFFIXES, ".zip", ".tar", ".tgz", ".gz"), "--images")
@@ -94,6 +96,6 @@ def find_camera(name: str, *, colour: bool = False) -> Camera:
     if "://" in name:
         return NetworkCamera(name, colour=colour)
     raise FerEdgeError(
-        f"no camera is called '{name}'",
+        f"no camera is called '{address_in(name) or name}'",
         "give a number, a node such as /dev/video0, or an rtsp:// or http:// address",
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import socket
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -80,6 +81,22 @@ def without_password(url: str) -> str:
     if re.search("[=&;]", plain):
         return f"{scheme}{slashes}{plain.partition('/')[0]}/…"
     return scheme + slashes + plain + ("?…" if plain != shown else "")
+
+
+def address_in(word: str) -> str | None:
+    """What a word shows of the address that it seems to be; None where it seems to be none.
+
+    A path has one slash left of an address's two.
+    """
+    found = re.match(r"([a-z][a-z0-9+.-]*):/+(?=[^/])", word, re.IGNORECASE)
+    return without_password(f"{found[1]}://{word[found.end() :]}") if found else None
+
+
+def refuse_address(*paths: Path | None) -> None:
+    """Raise FerEdgeError where an address, with its password perhaps, stands for a file."""
+    for path in paths:
+        if path is not None and not path.exists() and (shown := address_in(str(path))):
+            raise FerEdgeError(f"{shown} is an address, not a file", "name it with --camera")
 
 
 def _address(url: str) -> tuple[str, int]:
