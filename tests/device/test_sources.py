@@ -225,6 +225,14 @@ def test_a_thumbnails_end_marker_does_not_make_a_cut_off_jpeg_whole(pictures):
     assert decode_picture(cut.read_bytes()) is None
 
 
+@pytest.mark.parametrize("fills", [1, 2, 9])
+def test_bytes_that_fill_up_before_a_jpegs_marker_are_no_damage(pictures, fills):
+    data = (pictures / "b.jpg").read_bytes()
+    filled = data[:2] + b"\xff" * fills + data[2:]
+    assert decode_picture(filled) is not None
+    assert decode_picture(filled[:-40]) is None
+
+
 def test_a_folder_without_pictures_is_refused(tmp_path):
     (tmp_path / "readme.txt").touch()
     with pytest.raises(FerEdgeError, match="no pictures in"):

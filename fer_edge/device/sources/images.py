@@ -128,5 +128,6 @@ def _jpeg_has_an_end(data: bytes) -> bool:
     """Look for the end marker behind the header's segments, which may hold a whole thumbnail."""
     at = 2
     while at + 4 <= len(data) and data[at] == 0xFF and data[at + 1] != 0xDA:
-        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+        fills = data[at + 1] == 0xFF  # as many as one likes may stand before a marker
+        at += 1 if fills else 2 + int.from_bytes(data[at + 2 : at + 4], "big")
     return data.find(b"\xff\xd9", at) >= 0
