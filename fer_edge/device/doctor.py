@@ -21,6 +21,7 @@ from rich.table import Table
 from fer_edge import __version__
 from fer_edge.board import FULL_CLOCK, Board, Health, read_board, read_health
 from fer_edge.bundle import open_bundle
+from fer_edge.device.classifier import newest_bundle
 from fer_edge.device.install import CURRENT, installed_folder, installed_keys
 from fer_edge.device.model_store import MODELS, YUNET_FILE, fetch, is_stored, stored
 from fer_edge.device.sources.picamera import find_ribbon_cameras
@@ -279,6 +280,8 @@ def _health(health: Health) -> Iterator[Finding]:
 
 
 def _bundles() -> Finding:
+    if refused := _refused_nearby():
+        return refused
     found = [str(path) for path in sorted([*Path("bundles").glob("*.fer"), *Path().glob("*.fer")])]
     try:
         folder = installed_folder()
@@ -299,6 +302,23 @@ def _bundles() -> Finding:
         + (f"; {ships.stem} is used, which ships" if (ships := default_model()) else ""),
         "make one: fer-edge export RUN --int8; or fer-edge bundle install FILE",
     )
+
+
+def _refused_nearby() -> Finding | None:
+    """Why ``run`` would refuse the bundle that it takes where none is named; None if it would not.
+
+    Its golden set is left to ``run``.
+    """
+    try:
+        newest = newest_bundle()
+    except FerEdgeError:
+        return None
+    try:
+        open_bundle(newest)
+    except FerEdgeError as error:
+        detail = f"{error.message}; it is what run takes where none is named"
+        return Finding("bundles", "warning", detail, f"{error.hint}; or move it away")
+    return None
 
 
 def _described(path: Path) -> str:

@@ -315,6 +315,27 @@ def test_doctor_names_the_installed_bundle_and_says_when_it_went_bad(
     assert "bundle rollback" in found().remedy
 
 
+def test_doctor_says_that_a_bundle_nearby_which_run_would_take_is_damaged(
+    bundles: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def found() -> Finding:
+        return next(finding for finding in examine().findings if finding.topic == "bundles")
+
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    monkeypatch.setattr(installing, "SYSTEM_FOLDER", tmp_path / "none")
+    monkeypatch.chdir(tmp_path)
+    Path("my.fer").write_bytes(bundles[0].read_bytes())
+    assert (found().state, found().detail) == ("ok", "my.fer")
+    Path("my.fer").write_bytes(bundles[0].read_bytes()[:-100])
+    assert found().state == "warning"
+    assert "my.fer is damaged" in found().detail
+    assert "run takes" in found().detail
+    assert "move it away" in found().remedy
+    Path("bundles").mkdir()
+    Path("bundles/whole.fer").write_bytes(bundles[0].read_bytes())
+    assert found().state == "ok", "run takes another one"
+
+
 def test_run_takes_the_installed_bundle_where_none_is_nearby(
     bundles: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
