@@ -27,8 +27,8 @@ class AnnotatedPictures(Output):
 
         Raises:
             FerEdgeError: the target has the suffix of neither, or pictures that are read would be
-                replaced, or joined by those that are written; or they come from an archive, and the
-                target holds pictures already, from which it may have been made.
+                replaced, or joined by those that are written; or they come from an archive that
+                lies beside pictures in the target, of which it may have been made.
         """
         self._target = target
         self._names = NewNames()
@@ -53,10 +53,11 @@ class AnnotatedPictures(Output):
                 f"--save {target} lies where pictures are read from", "name a folder elsewhere"
             )
         packed = source.is_file() and source.suffix.lower() not in SUFFIXES
-        if packed and any(is_picture(each.name) for each in target.rglob("*")):
+        beside = packed and whole == read.parent
+        if beside and any(is_picture(each.name) for each in target.rglob("*")):
             raise FerEdgeError(
-                f"--save {target} holds pictures, which some of {source} might replace",
-                "name a folder without pictures",
+                f"--save {target} holds pictures beside {source}, which those in it might replace",
+                "name another folder",
             )
 
     def open(self) -> None:
