@@ -61,6 +61,14 @@ def test_a_line_that_a_power_cut_left_half_is_taken_back(tmp_path):
     assert [entry["frame"] for entry in _lines(path)] == [1, 3]
 
 
+def test_a_log_that_a_power_cut_left_full_of_zeros_begins_anew(tmp_path):
+    path = tmp_path / "events.jsonl"
+    path.write_bytes(bytes(9000))
+    with LogFile(path, LABELS, limit=1 << 20) as log:
+        log.write(result(3))
+    assert [entry["frame"] for entry in _lines(path)] == [3]
+
+
 @pytest.mark.parametrize("content", [b"a note to myself", b"\0\0\0\x18ftypmp42\n", b"{\n", b"\n"])
 def test_a_file_that_is_no_log_is_refused_and_stays_as_it_was(tmp_path, content):
     path = tmp_path / "todo.txt"

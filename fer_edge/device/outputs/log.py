@@ -163,7 +163,9 @@ class LogFile(Output):
             raise
         except OSError:  # of a file system without locks
             pass
-        if not _BEGIN.startswith(os.pread(self._file, len(_BEGIN), 0)):
+        begin = os.pread(self._file, 4096, 0)
+        # a power cut may leave a file's length, and zeros in place of its content
+        if any(begin) and not _BEGIN.startswith(begin[: len(_BEGIN)]):
             self._close()
             raise _NoLog("it holds something that is no log")
         self._size = _end_of_last_line(self._file)
