@@ -9,10 +9,13 @@ import cv2
 import numpy as np
 import pytest
 
+from fer_edge.bundle import trust
+from fer_edge.bundle.minisign import new_key
 from fer_edge.chatter import import_keras
 from fer_edge.data.dataset import Dataset
 from fer_edge.errors import FerEdgeError
 from fer_edge.evaluation.classifier import evaluate_path
+from fer_edge.shipped import shipped_models
 
 import_keras()
 
@@ -99,3 +102,27 @@ def test_pictures_of_one_label_are_refused_before_anything_is_trained(
     with pytest.raises(FerEdgeError, match="of the label 'up': there is nothing to tell apart"):
         train(None, str(tmp_path / "one"), start=start, output=tmp_path / "run")
     assert not (tmp_path / "run" / "data.json").exists()
+
+
+def test_a_shipped_model_is_trained_on_and_gone_on_with_where_another_key_is_trusted(
+    recipe: str, packed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("cryptography")
+    monkeypatch.setattr(trust, "SYSTEM_KEYS", tmp_path / "etc")
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    trust.user_keys().mkdir(parents=True)
+    (trust.user_keys() / "own.pub").write_text(new_key().public.to_text())
+
+    def cut(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    # where the network is there and nothing has been learned yet
+    monkeypatch.setattr("fer_edge.train.fit.TrainingProgress", cut)
+    start, run = str(shipped_models()["edge-nano"]), tmp_path / "run"
+    with pytest.raises(KeyboardInterrupt):
+        train(recipe, packed, start=start, output=run)
+    with pytest.raises(KeyboardInterrupt):
+        train(None, None, output=run, resume=True)
+    # one that no recipe pins is asked for its signature
+    with pytest.raises(FerEdgeError, match="not trusted here"):
+        build_model("pretrained", 7, {"file": str(run / "start.fer")})

@@ -42,7 +42,7 @@ def pretrained(
         raise FerEdgeError(
             f"{path} is not the network any more that the run began with", "start a new run"
         )
-    network = _load(path)
+    network = _load(path, pinned=bool(sha256))
     network.trainable = True
     ends = {layer.name: layer for layer in network.layers}.get("logits")
     if not isinstance(ends, layers.Dense):
@@ -56,9 +56,10 @@ def pretrained(
     return keras.Model(network.inputs[0], outputs, name=network.name)
 
 
-def _load(path: Path) -> keras.Model:
+def _load(path: Path, *, pinned: bool) -> keras.Model:
     if path.suffix != ".fer":
         return load_model(path).network  # type: ignore[attr-defined]
-    bundle = open_bundle(path)
+    # the one that the recipe pins was trusted where it came from; a run's copy lies elsewhere
+    bundle = open_bundle(path, keys=() if pinned else None)
     member = FLOAT_TFLITE if FLOAT_TFLITE in bundle.content else INT8_TFLITE
     return network_from_tflite(bundle.read(member), str(path))
