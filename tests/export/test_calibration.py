@@ -37,8 +37,13 @@ def test_calibration_images_are_distinct_training_images_of_every_class_alike() 
 
 
 def test_a_class_with_few_images_gives_all_it_has() -> None:
-    images = calibration_images(_numbered([100, 3, 0]), ["Training"], 30)
-    assert np.bincount(images[:, 0, 2, 0]).tolist() == [10, 3]
+    images = calibration_images(_numbered([100, 3, 40]), ["Training"], 30)
+    assert np.bincount(images[:, 0, 2, 0]).tolist() == [10, 3, 10]
+
+
+def test_labels_without_a_picture_leave_their_share_to_the_others() -> None:
+    images = calibration_images(_numbered([0, 0, 300, 300, 0, 300, 0]), ["Training"], 350)
+    assert np.bincount(images[:, 0, 2, 0]).tolist() == [0, 0, 116, 116, 0, 116]
 
 
 def test_the_choice_is_random_but_the_same_every_time() -> None:

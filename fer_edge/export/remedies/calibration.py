@@ -38,17 +38,18 @@ def calibration_images(
         train_splits: no other image is chosen.
         count: at most so many.
         seed: of the draw.
-        balance: as many of each class; one with fewer images than its share gives all that it has.
+        balance: as many of each class that has images; one with fewer than its share gives all.
             Otherwise any images, so that the classes are as frequent as in training.
 
     Returns:
         (M, 48, 48, 1) uint8, with M at most ``count`` and at least 1.
 
     Raises:
-        FerEdgeError: ``count`` is smaller than the number of classes.
+        FerEdgeError: ``count`` is smaller than the number of classes that have images.
     """
     training = dataset.select(train_splits)
-    classes = len(dataset.labels)
+    present = np.unique(training.targets)
+    classes = len(present)
     if count < classes:
         raise FerEdgeError(
             f"{count} calibration images do not cover {classes} classes", "use at least 100"
@@ -58,7 +59,7 @@ def calibration_images(
         return training.faces[rng.permutation(len(training))[:count]][..., None]
     chosen = [
         rng.permutation(np.flatnonzero(training.targets == target))[: count // classes]
-        for target in range(classes)
+        for target in present
     ]
     # in random order, so that a part of the calibration set is balanced as well
     return training.faces[rng.permutation(np.concatenate(chosen))][..., None]
