@@ -283,15 +283,20 @@ def _refuse_if_failed(
     refused = "the int8 model" if int8_failed else ", ".join(failed)
     raise Refusal(
         "\n".join([f"the gate refused {refused}; no bundle was written", *lines]),
-        _what_to_do(failed, found.batch_norms, tried=tried),
+        _what_to_do(failed, found, tried=tried),
         found.to_dict(),
     )
 
 
-def _what_to_do(
-    failed: dict[str, tuple[Check, ...]], norms: BatchNorms | None, *, tried: bool
-) -> str:
+def _what_to_do(failed: dict[str, tuple[Check, ...]], found: Findings, *, tried: bool) -> str:
+    norms = found.batch_norms
     if bundle.INT8_TFLITE not in failed:
+        if found.target:
+            # which names the files: none can be left out
+            return (
+                f"the int8 TFLite passed: ship it alone, with --slim in place of "
+                f"--target {found.target}"
+            )
         return (
             f"the int8 TFLite passed: leave out {', '.join(failed)}, or ship it alone with --slim"
         )

@@ -15,6 +15,7 @@ from exported import Exported, broken_run, listing
 
 from fer_edge.bundle import (
     DYNAMIC_TFLITE,
+    FLOAT16_TFLITE,
     INT8_TFLITE,
     open_bundle,
 )
@@ -108,23 +109,37 @@ def test_an_arena_over_its_limit_is_refused_at_once_and_the_report_says_so(
     assert "kilobytes of the arena" in (tmp_path / "page" / "report.html").read_text()
 
 
-def test_a_refused_dynamic_range_file_is_named_and_can_be_left_out(exported: Exported) -> None:
+def _refusal(exported: Exported, member: str, target: str | None = None) -> GateRefused:
+    """What is said where one file of another format than int8 agrees too little with float."""
     failed = Check("agreement", Estimate(90, 88, 92), 97, "fail", "all images")
     formats = tuple(
-        replace(each, verdict=Verdict((failed,))) if each.name == DYNAMIC_TFLITE else each
+        replace(each, verdict=Verdict((failed,))) if each.name == member else each
         for each in exported.result.formats
     )
     # neither a candidate nor images: what int8 layers lose is not asked
     with pytest.raises(GateRefused) as caught:
         exporter._refuse_if_failed(
-            replace(exported.result, formats=formats),
+            replace(exported.result, formats=formats, target=target),
             None,  # type: ignore[arg-type]
             None,  # type: ignore[arg-type]
         )
-    refused, why = caught.value.message.splitlines()
+    return caught.value
+
+
+def test_a_refused_dynamic_range_file_is_named_and_can_be_left_out(exported: Exported) -> None:
+    told = _refusal(exported, DYNAMIC_TFLITE)
+    refused, why = told.message.splitlines()
     assert refused == "the gate refused model.dynamic.tflite; no bundle was written"
     assert why.startswith("  model.dynamic.tflite: agreement 90.00 (88.00 – 92.00) on all images, ")
-    assert "leave out model.dynamic.tflite" in caught.value.hint
+    assert "leave out model.dynamic.tflite" in told.hint
+
+
+def test_a_targets_refused_file_is_left_out_with_the_target(exported: Exported) -> None:
+    told = _refusal(exported, FLOAT16_TFLITE, "pi-4")
+    assert told.message.startswith("the gate refused model.float16.tflite; no bundle was written")
+    assert told.hint == (
+        "the int8 TFLite passed: ship it alone, with --slim in place of --target pi-4"
+    )
 
 
 def test_a_float_export_that_computes_something_else_is_refused(
