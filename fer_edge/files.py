@@ -116,6 +116,15 @@ def atomic_path(target: Path | str, *, mode: int = 0o666) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+def leftovers(folder: Path, name: str) -> list[Path]:
+    """What ``atomic_path`` left in a folder when its process was killed as it wrote a ``name``.
+
+    ``name`` may be a pattern, such as ``*.keras``.
+    """
+    wanted = PurePosixPath(name)
+    return list(folder.glob(f".{wanted.stem}-{'[a-z0-9_]' * 8}{wanted.suffix}"))
+
+
 @contextmanager
 def atomic_folder(target: Path | str) -> Iterator[Path]:
     """Yield a temporary folder beside ``target``; on success it takes target's name.

@@ -13,9 +13,12 @@ from typing import Any
 import tomli_w
 
 from fer_edge.errors import FerEdgeError
-from fer_edge.files import explain, sole_use
+from fer_edge.files import explain, leftovers, sole_use, write_text
 from fer_edge.train.checkpoints import Checkpoints
 from fer_edge.train.recipe import Recipe, load_recipe, override, parse_recipe
+
+RECIPE, DATA = "recipe.toml", "data.json"
+"""What a run is, in its folder."""
 
 
 @contextmanager
@@ -61,13 +64,15 @@ def require_empty(folder: Path) -> None:
     if not is_free(folder):
         raise FerEdgeError(
             f"the run folder {folder} is not empty",
-            "go on with it by --resume, or name another with -o",
+            "go on with it by --resume, or name another with -o"
+            if (folder / DATA).exists()
+            else "name another with -o",
         )
 
 
 def is_free(folder: Path) -> bool:
-    """Whether a new run could be written there."""
-    return not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))
+    """Whether a new run could be written there, in place of one killed as it began, if need be."""
+    return not folder.exists() or (folder.is_dir() and {*folder.iterdir()} <= _beginnings(folder))
 
 
 def is_held(folder: Path) -> bool:
@@ -85,13 +90,13 @@ def newest_run(recipe_name: str | None) -> Path:
     Raises:
         FerEdgeError: there is none.
     """
-    runs = [path.parent for path in Path("runs").glob("*/recipe.toml")]
+    runs = [path.parent for path in Path("runs").glob(f"*/{DATA}")]
     if recipe_name:
         runs = [run for run in runs if recorded_run(run)[0].name == load_recipe(recipe_name).name]
     if not runs:
         what = f" of recipe '{recipe_name}'" if recipe_name else ""
         raise FerEdgeError(f"there is no run{what} in ./runs to resume", "name one with -o RUN")
-    return max(runs, key=lambda run: (run / "recipe.toml").stat().st_mtime)
+    return max(runs, key=lambda run: (run / DATA).stat().st_mtime)
 
 
 def recorded_run(folder: Path) -> tuple[Recipe, dict[str, Any]]:
@@ -101,13 +106,25 @@ def recorded_run(folder: Path) -> tuple[Recipe, dict[str, Any]]:
         FerEdgeError: not a run folder, or a damaged one.
     """
     try:
-        text = (folder / "recipe.toml").read_text(encoding="utf-8")
-        content = json.loads((folder / "data.json").read_text(encoding="utf-8"))
+        text = (folder / RECIPE).read_text(encoding="utf-8")
+        content = json.loads((folder / DATA).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise FerEdgeError(
             f"{folder} is not a run folder: {error}", "name one with -o RUN"
         ) from error
-    return parse_recipe(_determining(text), str(folder / "recipe.toml")), content
+    return parse_recipe(_determining(text), str(folder / RECIPE)), content
+
+
+def record_beginning(folder: Path, recipe: Recipe, content: dict[str, Any]) -> None:
+    """Write whatever resuming and exporting need to know, before the first step.
+
+    Args:
+        folder: of the run.
+        recipe: as resolved.
+        content: of ``data.json``, which is written last: a folder with it is a run.
+    """
+    write_text(folder / RECIPE, recipe.to_toml())
+    write_text(folder / DATA, json.dumps(content, indent=2) + "\n")
 
 
 def differing_table(recorded: Recipe, wanted: Recipe) -> str | None:
@@ -153,6 +170,7 @@ def _taken(folder: Path, held: ExitStack) -> Path:
         tried.enter_context(sole_use(folder))
         # another process may have begun and ended a run since it was looked at
         require_empty(folder)
+        _empty(folder)
         held.enter_context(tried.pop_all())
     return folder
 
@@ -163,6 +181,23 @@ def _empty(folder: Path) -> None:
             shutil.rmtree(path, ignore_errors=True)
         else:
             path.unlink(missing_ok=True)
+
+
+def _beginnings(folder: Path) -> set[Path]:
+    """The files of a run that was killed as it began, before there was anything to go on with.
+
+    A recipe that somebody wrote is none: it has comments, or not every default written out.
+    """
+    found = {*leftovers(folder, RECIPE), *leftovers(folder, DATA)}
+    try:
+        text = (folder / RECIPE).read_text(encoding="utf-8")
+        content = tomllib.loads(text)
+        resolved = parse_recipe(text, RECIPE).model_dump(exclude_none=True)
+        if content == resolved and text == tomli_w.dumps(content):
+            found.add(folder / RECIPE)
+    except (OSError, ValueError, FerEdgeError):
+        pass  # there is none, or somebody else's
+    return found
 
 
 def _determining(text: str) -> str:

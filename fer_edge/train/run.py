@@ -33,6 +33,7 @@ from fer_edge.train.folders import (
     check_same,
     new_folder,
     newest_run,
+    record_beginning,
     recorded_run,
     require_empty,
     resumed_folder,
@@ -165,9 +166,7 @@ def train(
     interrupted = False
     with place as folder:
         if recorded is None:
-            # whatever resuming and exporting need to know, before the first step
-            write_text(folder / "recipe.toml", recipe.to_toml())
-            write_text(folder / "data.json", json.dumps(described, indent=2) + "\n")
+            record_beginning(folder, recipe, described)
         state = Checkpoints(folder).load_state() or State()
         record_environment(
             folder / "environment.json",

@@ -12,7 +12,13 @@ from fer_edge.files import sole_use
 
 import_keras()
 
-from fer_edge.train.folders import new_folder, require_empty, resumed_folder  # noqa: E402
+from fer_edge.train.folders import (  # noqa: E402
+    new_folder,
+    newest_run,
+    require_empty,
+    resumed_folder,
+)
+from fer_edge.train.recipe import load_recipe  # noqa: E402
 
 
 def test_two_runs_of_one_recipe_that_begin_together_have_a_folder_each(
@@ -80,3 +86,39 @@ def test_a_file_in_the_place_of_the_folder_is_named(tmp_path: Path) -> None:
         new_folder(tmp_path / "file" / "run", "demo"),
     ):
         pytest.fail("there is no such folder")
+
+
+def test_a_run_that_was_killed_as_it_began_is_in_nobodys_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    good, killed = Path("runs/good"), Path("runs/demo")
+    for run in (good, killed):
+        run.mkdir(parents=True)
+        (run / "recipe.toml").write_text(load_recipe("demo").to_toml())
+    (good / "data.json").write_text("{}")
+    (killed / ".data-a1b2c3_d.json").write_text("{")
+    assert newest_run(None) == newest_run("demo") == good
+    require_empty(killed)
+    with new_folder(None, "demo") as folder:
+        assert folder == killed
+        assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'name = "mine"\n[model]\nname = "compact"\n',
+        load_recipe("demo").to_toml() + "# the rate is still to be tried\n",
+        "no recipe",
+    ],
+)
+def test_a_recipe_that_somebody_wrote_is_not_taken_for_a_runs(text: str, tmp_path: Path) -> None:
+    (tmp_path / "recipe.toml").write_text(text)
+    with pytest.raises(FerEdgeError, match="is not empty") as refused:
+        require_empty(tmp_path)
+    assert refused.value.hint == "name another with -o"
+    (tmp_path / "data.json").write_text("{}")
+    with pytest.raises(FerEdgeError, match="is not empty") as refused:
+        require_empty(tmp_path)
+    assert refused.value.hint == "go on with it by --resume, or name another with -o"

@@ -27,6 +27,7 @@ from fer_edge.train.detection.trainer import build_detection_trainer, detector_o
 from fer_edge.train.devices import placed_on
 from fer_edge.train.environment import record_environment
 from fer_edge.train.fit import run_epochs
+from fer_edge.train.folders import record_beginning
 from fer_edge.train.plots import plot_curves
 from fer_edge.train.precision import choose_policy
 from fer_edge.train.recipe import Recipe
@@ -69,8 +70,7 @@ def train_detector(
     interrupted = False
     with place as folder:
         if recorded is None:
-            write_text(folder / "recipe.toml", recipe.to_toml())
-            write_text(folder / "data.json", json.dumps(content, indent=2) + "\n")
+            record_beginning(folder, recipe, content)
         else:
             _check_same(folder, recorded, content)
         state = Checkpoints(folder).load_state() or State()
