@@ -138,6 +138,8 @@ def run_epochs(
             keras.utils.set_random_seed(table.seed)
             trainer = build()
         if state.epoch >= table.epochs or _patience_is_over(table, state):
+            # it may have been killed before it had written the last
+            write_history(state, run / "history.csv")
             return state
         synchronize_batch_norm(trainer, devices)
         progress = TrainingProgress(table.epochs, len(batches), state.epoch, devices)

@@ -48,12 +48,16 @@ def new_folder(wanted: Path | None, name: str) -> Iterator[Path]:
 
 @contextmanager
 def resumed_folder(folder: Path) -> Iterator[Path]:
-    """A run's folder, held against other processes.
+    """A run's folder, held against other processes, without what a kill left half-written there.
 
     Raises:
         FerEdgeError: another process has it.
     """
     with sole_use(folder):
+        for place in (folder, Checkpoints(folder).folder):
+            for name in ("*.keras", "*.fer", "*.npz"):
+                for file in leftovers(place, name):
+                    file.unlink()
         yield folder
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -81,6 +82,20 @@ def test_a_run_that_is_cut_off_after_an_epoch_ends_with_the_same_bits(
     a, b = (Checkpoints(run).load_model(3).get_weights() for run in (whole_run, tmp_path))
     for left, right in zip(a, b, strict=True):
         np.testing.assert_array_equal(left, right)
+
+
+def test_a_run_that_was_killed_after_its_last_epoch_has_its_history_once_it_goes_on(
+    whole_run: Path, blob_dataset: Dataset, tmp_path: Path
+) -> None:
+    shutil.copytree(whole_run, tmp_path, dirs_exist_ok=True)
+    (tmp_path / "history.csv").unlink()
+    assert len(_fit(RECIPE, blob_dataset, tmp_path, resume=True)) == 3
+    assert _names(tmp_path) == _names(whole_run)
+    assert (tmp_path / "history.csv").read_text() == (whole_run / "history.csv").read_text()
+
+
+def _names(folder: Path) -> set[Path]:
+    return {path.relative_to(folder) for path in folder.rglob("*")}
 
 
 def test_the_learning_rate_warms_up_and_falls_to_zero(whole_run: Path) -> None:

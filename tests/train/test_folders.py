@@ -122,3 +122,14 @@ def test_a_recipe_that_somebody_wrote_is_not_taken_for_a_runs(text: str, tmp_pat
     with pytest.raises(FerEdgeError, match="is not empty") as refused:
         require_empty(tmp_path)
     assert refused.value.hint == "go on with it by --resume, or name another with -o"
+
+
+def test_what_a_kill_left_half_written_is_gone_once_the_run_goes_on(tmp_path: Path) -> None:
+    (tmp_path / "checkpoints").mkdir()
+    kept = {"start.fer", ".profile", ".keras", "checkpoints/epoch-0001.keras"}
+    killed = {".start-abcdefgh.fer", ".teachers-01234567.npz", ".model-fer2013-a1b2c3_d.keras"}
+    for name in (*kept, *killed, "checkpoints/.epoch-0001-abcdefgh.keras"):
+        (tmp_path / name).touch()
+    with resumed_folder(tmp_path):
+        files = (path for path in tmp_path.rglob("*") if path.is_file())
+        assert {str(path.relative_to(tmp_path)) for path in files} == kept
