@@ -36,9 +36,13 @@ from fer_edge.export.formats import is_exact  # noqa: E402
 from fer_edge.export.judging.budget import Budget, load_budget  # noqa: E402
 from fer_edge.export.judging.counting import count_instructions  # noqa: E402
 from fer_edge.export.judging.gate import Verdict  # noqa: E402
+from fer_edge.export.judging.layers import Explanation, LayerCost  # noqa: E402
+from fer_edge.export.judging.rehearsal import rehearse  # noqa: E402
 from fer_edge.export.material import prepare  # noqa: E402
 from fer_edge.export.packing import check_replaces  # noqa: E402
+from fer_edge.export.remedies.calibration import calibration_images  # noqa: E402
 from fer_edge.export.showing.model_card import model_card  # noqa: E402
+from fer_edge.export.showing.page import write_page  # noqa: E402
 from fer_edge.export.showing.report import (  # noqa: E402
     instructions,
     print_export,
@@ -259,6 +263,49 @@ def test_no_image_calibrates_trains_or_rehearses_that_stands_in_the_test_split(
     assert len(made.rehearsal.faces) == 96 - 20
     for images in (made.calibration, made.training, made.rehearsal.faces):
         assert not {image.tobytes() for image in images} & tested
+
+
+def _few(exported: Exported, count: int) -> Source:
+    """The run as if it had been trained on ``count`` pictures of three labels, all it has."""
+    source = open_run(exported.run)
+    training = source.dataset.select("Training").subset(np.arange(count))
+    few = replace(training, targets=(np.arange(count) % 3).astype(np.uint8))
+    return replace(source, dataset=few, roles=source.roles | {"validation": []})
+
+
+@pytest.mark.parametrize(
+    ("count", "rehearsed", "origin"),
+    [
+        (348, 348, "of training, mirrored, those that calibrate among them"),
+        (351, 351, "of training, mirrored, those that calibrate among them"),
+        (448, 100, "of training, mirrored, none of which calibrate"),
+    ],
+)
+def test_a_handful_of_images_that_did_not_calibrate_rehearses_nothing_alone(
+    count: int, rehearsed: int, origin: str, exported: Exported
+) -> None:
+    source = _few(exported, count)
+    images = calibration_images(source.dataset, ["Training"], 350)
+    assert len(images) == 348
+    made = rehearse(source, open_bundle(exported.bundle).read(FLOAT_TFLITE), images)
+    assert (len(made.faces), made.origin) == (rehearsed, origin)
+
+
+def test_the_report_does_not_deny_that_the_images_of_its_rehearsal_calibrated(
+    exported: Exported, tmp_path: Path
+) -> None:
+    source = _few(exported, 135)
+    images = calibration_images(source.dataset, ["Training"], 350)
+    made = rehearse(source, open_bundle(exported.bundle).read(FLOAT_TFLITE), images)
+    climb = replace(exported.result.climb, origin=made.origin, images=len(made.faces))
+    layer = LayerCost("a", "a", "CONV_2D", 40.0, 0, 1, 0.0, 1.0, 0.0, 1.0, 0.0, 0.0)
+    layers = Explanation((layer,), made.origin, 100)
+    page = write_page(replace(exported.result, climb=climb), layers, tmp_path).read_text()
+    calibrated = "images of training, mirrored, those that calibrate among them"
+    assert f"Compared on 135 {calibrated}; the gate judges on others." in page
+    assert f"on 100 {calibrated}" in page
+    assert "neither calibrated" not in page
+    assert "did not calibrate" not in page
 
 
 def test_a_fine_tuned_network_says_what_it_began_as_and_what_that_was_trained_on(

@@ -30,7 +30,7 @@ class LayerCost:
         decibels: signal over quantization noise of its output, given undisturbed inputs; None where
             the debugger does not tell.
         low, high: the range that int8 covers.
-        clipped: share of its output's values, on images not calibrated on, beyond the range.
+        clipped: share of its output's values beyond the range, on ``CLIP_IMAGES`` images.
         spread: largest over smallest of the weight channels' largest values; None without weights.
         accuracy_drop: points lost against the float network when this layer alone is quantized.
         agreement: with it, 0..1.
@@ -85,7 +85,7 @@ def explain(ranged: bytes, calibration: np.ndarray, rehearsal: Rehearsal) -> Exp
     Args:
         ranged: the float flatbuffer with its ranges, of ``tflite.with_ranges``.
         calibration: (M, 48, 48, 1) uint8, for the noise of each layer.
-        rehearsal: images not calibrated on; the first ``IMAGES`` of a mixed order are used.
+        rehearsal: images in a mixed order, of which the first ``IMAGES`` are used.
     """
     few = rehearsal.first(IMAGES)
     operators = quantizable(ranged)

@@ -17,14 +17,16 @@ from fer_edge.runtime.many import classify_many
 
 IMAGES = 1000
 """Enough to tell 97% agreement from 98%, few enough to be asked for every remedy."""
+FEWEST = 100
+"""On fewer images chance decides between remedies."""
 
 
 @dataclass(frozen=True)
 class Rehearsal:
-    """Images that are neither calibrated on nor tested on, with the float model's answers.
+    """Images that are not tested on, with the float model's answers.
 
     Attributes:
-        origin: where they are from, for people.
+        origin: where they are from, and of training images whether they calibrate, for people.
         faces: (N, 48, 48) uint8.
         targets: (N,) uint8.
         labels: class names.
@@ -69,7 +71,7 @@ def rehearse(
     """Choose the images: of the validation splits, else of the training splits.
 
     A network knows its training images, and what int8 costs it on them says little; so they are
-    mirrored, and those that calibrate are left out.
+    mirrored. Those that calibrate are left out, unless fewer than ``FEWEST`` others are there.
 
     Args:
         source: the run; its test splits are not touched, and no other one holds their images.
@@ -83,8 +85,13 @@ def rehearse(
     origin = f"of {', '.join(validation)}" if validation else "of training, mirrored"
     taken = {image.tobytes() for image in calibration}
     free = [i for i, face in enumerate(chosen.faces) if face.tobytes() not in taken]
-    # a small dataset may calibrate on all it has
-    order = np.random.default_rng(seed).permutation(free or len(chosen))
+    # a small dataset calibrates on nearly all it has
+    shared = len(free) < min(FEWEST, len(chosen))
+    if shared:
+        origin += ", those that calibrate among them"
+    elif not validation:
+        origin += ", none of which calibrate"
+    order = np.random.default_rng(seed).permutation(len(chosen) if shared else free)
     chosen = chosen.subset(order[:count])
     faces = chosen.faces if validation else np.ascontiguousarray(chosen.faces[:, :, ::-1])
     reference = classify_many(model, faces)

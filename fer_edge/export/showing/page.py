@@ -18,7 +18,7 @@ from fer_edge.evaluation.metrics import percent
 from fer_edge.export.converters.tflite_graph import short_name
 from fer_edge.export.findings import Findings
 from fer_edge.export.judging.gate import Check, Verdict
-from fer_edge.export.judging.layers import Explanation
+from fer_edge.export.judging.layers import CLIP_IMAGES, Explanation
 from fer_edge.export.judging.timing import RUNS, WARM_UP
 from fer_edge.export.showing import plots
 from fer_edge.export.showing.model_card import intervals
@@ -122,5 +122,6 @@ def _html(found: Findings, layers: Explanation, machine: str) -> str:
         advice=advise(found.target),
         runs=RUNS,
         warm_up=WARM_UP,
+        clip_images=min(CLIP_IMAGES, layers.images),
         worst=layers.worst_first[:1],
     )
