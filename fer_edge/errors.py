@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+from fer_edge.printable import printable
+
 
 class FerEdgeError(Exception):
     """Bad input or a machine that lacks something; the CLI prints it and exits 2.
@@ -12,14 +14,15 @@ class FerEdgeError(Exception):
     Args:
         message: what is wrong and where, one line, naming the offending value.
         hint: what to do about it, one line; may be empty.
+
+    Both may name what others wrote: control characters but line breaks are spelt out.
     """
 
     exit_code = 2
 
     def __init__(self, message: str, hint: str = "") -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
+        self.message, self.hint = _lines(message), _lines(hint)
+        super().__init__(self.message)
 
     def __str__(self) -> str:
         return f"{self.message}. {self.hint}" if self.hint else self.message
@@ -29,6 +32,10 @@ class GateRefused(FerEdgeError):
     """The int8 model lost more than its budget allows; no bundle was written. Exit code 3."""
 
     exit_code = 3
+
+
+def _lines(text: str) -> str:
+    return "\n".join(map(printable, text.split("\n")))
 
 
 def require_extra(module: str, extra: str) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from fer_edge.face import FACE_SIZE
+from fer_edge.printable import CONTROLS
 
 Shape = dict[str, Any]
 
@@ -32,7 +33,7 @@ def described(what: str, shape: Shape) -> Shape:
     return {"description": what, **shape}
 
 
-TEXT: Shape = {"type": "string", "maxLength": 1000, "pattern": "^[^\\x00-\\x1f\\x7f-\\x9f]*$"}
+TEXT: Shape = {"type": "string", "maxLength": 1000, "pattern": f"^[^{CONTROLS}]*$"}
 NAME: Shape = {**TEXT, "minLength": 1, "maxLength": 100}
 HASH: Shape = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
 COUNT: Shape = {"type": "integer", "minimum": 0}

@@ -11,6 +11,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from fer_edge.printable import has_controls
+
 Schema = Mapping[str, Any]
 
 _KINDS: Mapping[str, tuple[type, ...]] = {
@@ -22,14 +24,12 @@ _KINDS: Mapping[str, tuple[type, ...]] = {
     "boolean": (bool,),
     "null": (type(None),),
 }
-_NO_KEY = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-"""Control characters: names are printed, and a terminal would obey them."""
 
 
 def problem(value: Any, schema: Schema, definitions: Mapping[str, Schema], name: str) -> str | None:
     """What is wrong with a value, in a few words that name the place; None where nothing is.
 
-    Beyond the schema, no entry may have a control character in its name.
+    Beyond the schema, no entry may have a control character in its name, which is printed.
 
     Args:
         value: as ``json.loads`` gives it.
@@ -69,7 +69,7 @@ def _is(value: Any, kind: str) -> bool:
 def _object(
     value: dict[str, Any], schema: Schema, definitions: Mapping[str, Schema], name: str
 ) -> str | None:
-    if odd := [key for key in value if _NO_KEY.search(key)]:
+    if odd := [key for key in value if has_controls(key)]:
         return f"{name} has an entry of the name {odd[0][:40]!a}"
     known, others = schema.get("properties", {}), schema.get("additionalProperties", True)
     for key in schema.get("required", ()):

@@ -13,7 +13,7 @@ import numpy as np
 from fer_edge.archives import Entry
 from fer_edge.data.dataset import Dataset
 from fer_edge.data.images import MAX_BYTES, OblongError, as_face, read_gray
-from fer_edge.data.own_labels import LABELS_FILE, meant, refuse_bytes
+from fer_edge.data.own_labels import LABELS_FILE, meant, refuse_unwritable
 from fer_edge.data.photographs import Photographs, crop_command
 from fer_edge.data.rejects import Rejects, log
 from fer_edge.data.splits import FER2013_SPLITS, UNSPLIT, split_name
@@ -51,7 +51,7 @@ def read_pictures(
 
     Raises:
         FerEdgeError: no usable picture, a bad one that is not to be skipped, or a split whose name
-            is no text.
+            is no text, or has control characters.
     """
     name = name or path.resolve().name.split(".")[0]
     pictures = [_place(entry, labels) for entry in entries if is_picture(entry.name)]
@@ -76,7 +76,7 @@ def read_pictures(
         files.append(PurePosixPath(picture.entry.name).name)
         targets.append(picture.target)
         splits.append(picture.split or (picture.group if several else None) or UNSPLIT)
-        refuse_bytes(splits[-1], str(path))
+        refuse_unwritable(splits[-1], f"{path}: the name of the folder")
     if not faces:
         raise FerEdgeError(
             f"{name} holds no picture in a folder named after an expression",

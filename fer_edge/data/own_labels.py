@@ -9,6 +9,7 @@ from fer_edge.data.rejects import log
 from fer_edge.data.splits import split_name
 from fer_edge.errors import FerEdgeError, nearest
 from fer_edge.labels import LABELS, SPELLINGS, label_index, plain
+from fer_edge.printable import has_controls, printable
 
 LABELS_FILE = "labels.txt"
 """Beside folders of pictures: labels of one's own, a line each, in index order."""
@@ -28,7 +29,8 @@ def listed_labels(entry: Entry) -> tuple[str, ...]:
     """Those that a labels.txt lists, in its order and lower case.
 
     Raises:
-        FerEdgeError: it is not text, lists one twice, fewer than two or too many, or a long one.
+        FerEdgeError: it is not text, lists one twice, fewer than two or too many, a long one, or
+            one with control characters.
     """
     try:
         with entry.open() as stream:
@@ -42,6 +44,8 @@ def listed_labels(entry: Entry) -> tuple[str, ...]:
             f"write from 2 to {MOST_LABELS}, each once, a line each",
         )
     _refuse_long(labels, entry.where)
+    for label in labels:
+        refuse_unwritable(label, f"{entry.where}: the label")
     return tuple(labels)
 
 
@@ -56,7 +60,8 @@ def folder_labels(folders: Iterable[str], where: str) -> tuple[str, ...]:
         where: to call the dataset in messages.
 
     Raises:
-        FerEdgeError: too many different ones, a long one, or one whose bytes are no UTF-8.
+        FerEdgeError: too many different ones, a long one, one whose bytes are no UTF-8, or one with
+            control characters.
     """
     names = {plain(name) for name in folders if name and split_name(name) is None}
     own = {name for name in names if label_index(name) is None}
@@ -69,19 +74,24 @@ def folder_labels(folders: Iterable[str], where: str) -> tuple[str, ...]:
         )
     _refuse_long(names, where)
     for name in sorted(names):
-        refuse_bytes(name, where)
+        refuse_unwritable(name, f"{where}: the name of the folder")
     log.warning("%s: its labels are its folders' names: %s", where, ", ".join(sorted(names)))
     return tuple(sorted(names))
 
 
-def refuse_bytes(folder: str, where: str) -> None:
-    """FerEdgeError unless a folder's name is text: others could not be written down as UTF-8."""
+def refuse_unwritable(name: str, what: str) -> None:
+    """FerEdgeError unless a label or split is text that a bundle's manifest can hold.
+
+    Args:
+        name: as the source has it.
+        what: to call it in the message, before the name.
+    """
     try:
-        folder.encode()
+        name.encode()
     except UnicodeEncodeError as error:
-        raise FerEdgeError(
-            f"{where}: the name of the folder '{folder}' is not UTF-8", "rename it"
-        ) from error
+        raise FerEdgeError(f"{what} '{name}' is not UTF-8", "rename it") from error
+    if has_controls(name):
+        raise FerEdgeError(f"{what} '{printable(name)}' has control characters", "rename it")
 
 
 def _refuse_long(labels: Iterable[str], where: str) -> None:

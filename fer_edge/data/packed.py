@@ -26,6 +26,7 @@ import numpy as np
 
 from fer_edge.archives import Entry
 from fer_edge.data.dataset import Dataset
+from fer_edge.data.own_labels import refuse_unwritable
 from fer_edge.errors import FerEdgeError
 from fer_edge.face import FACE_SIZE
 from fer_edge.files import atomic_path
@@ -115,6 +116,8 @@ def read_packed(entries: Sequence[Entry], where: str) -> Dataset:
                 "update fer-edge, or pack the dataset again",
             )
         dataset = _assemble(manifest, by_name)
+        for word in (dataset.name, *dataset.labels, *dataset.split_names):
+            refuse_unwritable(word, f"{where}: the name")
     except (KeyError, TypeError, ValueError, IndexError, MemoryError) as error:
         raise FerEdgeError(f"{where} is not a sound packed dataset: {error}", _HINT) from error
     if dataset.fingerprint() != manifest["fingerprint"]:

@@ -3,12 +3,26 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 
 from fer_edge.errors import FerEdgeError
+from fer_edge.printable import printable
 
 log = logging.getLogger("fer_edge.data")
 
 _SHOWN = 5
+
+
+def _spell_out(record: logging.LogRecord) -> bool:
+    """Warnings name files and folders, whose names a terminal is not to obey."""
+    if isinstance(record.args, tuple):
+        record.args = tuple(
+            printable(str(each)) if isinstance(each, str | Path) else each for each in record.args
+        )
+    return True
+
+
+log.addFilter(_spell_out)
 
 
 class Rejects:
@@ -28,15 +42,17 @@ class Rejects:
         Raises:
             FerEdgeError: unless bad rows are skipped.
         """
+        line = printable(f"{where}: {reason}")
         if not self.skip:
-            raise FerEdgeError(f"{where}: {reason}", hint or "--skip-bad leaves such rows out")
-        self.lines.append(f"{where}: {reason}")
+            raise FerEdgeError(line, hint or "--skip-bad leaves such rows out")
+        self.lines.append(line)
 
     def report(self) -> tuple[str, ...]:
         """Warn once with the count and the first few lines; return all of them."""
         if self.lines:
-            shown = "".join(f"\n  {line}" for line in self.lines[:_SHOWN])
-            more = len(self.lines) - _SHOWN
-            rest = f"\n  … and {more} more" if more > 0 else ""
-            log.warning("left out %d bad rows or images:%s%s", len(self.lines), shown, rest)
+            shown, more = self.lines[:_SHOWN], len(self.lines) - _SHOWN
+            if more > 0:
+                shown = [*shown, f"… and {more} more"]
+            form = "left out %d bad rows or images:" + "\n  %s" * len(shown)
+            log.warning(form, len(self.lines), *shown)
         return tuple(self.lines)

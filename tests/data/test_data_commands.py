@@ -7,13 +7,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from data_samples import fer2013_csv
+from data_samples import fer2013_csv, pack
 from typer.testing import CliRunner
 
 from fer_edge import cli
 from fer_edge.data import load_dataset
 from fer_edge.data.dataset import Dataset
 from fer_edge.data.packed import write_packed
+from fer_edge.errors import FerEdgeError
 
 
 @pytest.fixture
@@ -84,6 +85,21 @@ def test_synth_draws_as_many_as_asked(tmp_path: Path) -> None:
 def test_skip_bad_reports_what_it_left_out(csv: Path) -> None:
     csv.write_text(csv.read_text() + "9,1 2,Training\n")
     assert json.loads(run("inspect", csv, "--skip-bad", "--json"))["skipped"] == 1
+
+
+def test_a_file_in_an_archive_cannot_make_a_terminal_obey_its_name(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    face = cv2.imencode(".png", np.zeros((48, 48), np.uint8))[1].tobytes()
+    members = {"happy/1.png": face, "happy/\x1b[2Jnotes.txt": b"", "x\x1b]0;mine\x07/1.png": face}
+    path = pack(tmp_path / "faces.zip", members)
+    load_dataset(path, skip_bad=True)
+    with pytest.raises(FerEdgeError) as refused:
+        load_dataset(path)
+    for text in (caplog.text, str(refused.value)):
+        assert r"x\x1b]0;mine\x07" in text
+        assert "\x1b" not in text
+    assert r"faces.zip:happy/\x1b[2Jnotes.txt" in caplog.text
 
 
 def test_a_bad_row_ends_a_command_with_two_lines_and_exit_code_2(

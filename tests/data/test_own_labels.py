@@ -57,6 +57,25 @@ def test_a_folders_name_that_is_no_text_is_refused(folder: str, tmp_path: Path) 
     assert refused.value.hint == "rename it"
 
 
+@pytest.mark.parametrize("sign", ["\x1b[31m", "\n", "\t", "\x7f", "\x9b"])
+@pytest.mark.parametrize("folder", ["a{}b", "a{}b/happy"])
+def test_a_folders_name_that_a_terminal_would_obey_is_refused(
+    folder: str, sign: str, tmp_path: Path
+) -> None:
+    path = folders(tmp_path, folder.format(sign), "c/sad")
+    with pytest.raises(FerEdgeError, match="has control characters") as refused:
+        load_dataset(path, own_labels=True)
+    assert f"'a{repr(sign)[1:-1]}b'" in refused.value.message
+    assert refused.value.hint == "rename it"
+
+
+def test_a_listed_label_that_a_terminal_would_obey_is_refused(tmp_path: Path) -> None:
+    path = folders(tmp_path, "up", "down")
+    (path / "labels.txt").write_text("up\ndo\x1b[2Jwn\n")
+    with pytest.raises(FerEdgeError, match=r"the label 'do\\x1b\[2jwn' has control characters"):
+        load_dataset(path)
+
+
 @pytest.mark.parametrize("own_labels", [True, False])
 @pytest.mark.parametrize("wrong", ["hapy", "suprise", "Nuetral", "happyness"])
 def test_a_known_label_misspelt_is_no_label_of_ones_own(
