@@ -6,6 +6,8 @@ import re
 
 CONTROLS = r"\x00-\x1f\x7f-\x9f"
 """Control characters, as a regular expression's class has them."""
+LONGEST_NAME = 100
+"""Characters of a name in a bundle's manifest."""
 _CONTROL = re.compile(f"[{CONTROLS}]")
 
 
@@ -21,3 +23,8 @@ def printable(text: str) -> str:
     a\x1b[31mred\n
     """
     return _CONTROL.sub(lambda found: repr(found[0])[1:-1], text)
+
+
+def as_name(text: str) -> str:
+    """What of a text a bundle's manifest takes for a name; may be empty."""
+    return "".join(filter(str.isprintable, text))[:LONGEST_NAME]

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from fer_edge.face import FACE_SIZE
-from fer_edge.printable import CONTROLS
+from fer_edge.printable import CONTROLS, LONGEST_NAME
 
 Shape = dict[str, Any]
 
@@ -34,7 +34,7 @@ def described(what: str, shape: Shape) -> Shape:
 
 
 TEXT: Shape = {"type": "string", "maxLength": 1000, "pattern": f"^[^{CONTROLS}]*$"}
-NAME: Shape = {**TEXT, "minLength": 1, "maxLength": 100}
+NAME: Shape = {**TEXT, "minLength": 1, "maxLength": LONGEST_NAME}
 HASH: Shape = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
 COUNT: Shape = {"type": "integer", "minimum": 0}
 NUMBER: Shape = {"type": "number", "minimum": -1e308, "maximum": 1e308}

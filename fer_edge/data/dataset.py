@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
 from fer_edge.errors import FerEdgeError
+from fer_edge.printable import as_name
 
 
 @dataclass(frozen=True)
@@ -79,3 +81,8 @@ class Dataset:
         digest.update(np.ascontiguousarray(self.targets, dtype=np.uint8).data)
         digest.update("\n".join(self.splits.tolist()).encode())
         return digest.hexdigest()
+
+
+def name_of(path: Path) -> str:
+    """What to call a dataset that says nothing of itself: its file or folder, without endings."""
+    return as_name(path.resolve().name.lstrip(".").split(".")[0]) or "dataset"

@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from fer_edge.archives import Entry
-from fer_edge.data.dataset import Dataset
+from fer_edge.data.dataset import Dataset, name_of
 from fer_edge.data.images import MAX_BYTES, OblongError, as_face, read_gray
 from fer_edge.data.own_labels import LABELS_FILE, meant, refuse_unwritable
 from fer_edge.data.photographs import Photographs, crop_command
@@ -53,7 +53,7 @@ def read_pictures(
         FerEdgeError: no usable picture, a bad one that is not to be skipped, or a split whose name
             is no text, or has control characters.
     """
-    name = name or path.resolve().name.split(".")[0]
+    name = name or name_of(path)
     pictures = [_place(entry, labels) for entry in entries if is_picture(entry.name)]
     tell_of_others(_others(entries, labels))
     _refuse_unknown_labels(pictures, labels, rejects, path)

@@ -11,7 +11,7 @@ import numpy as np
 
 from fer_edge.archives import Entry, open_source
 from fer_edge.data.ckplus import is_ckplus, read_ckplus
-from fer_edge.data.dataset import Dataset
+from fer_edge.data.dataset import Dataset, name_of
 from fer_edge.data.fer2013 import has_labels, read_fer2013
 from fer_edge.data.ferplus import MOST_VOTES, join_votes
 from fer_edge.data.image_folder import read_pictures
@@ -120,7 +120,7 @@ def _votes_named(path: Path) -> _Votes:
 
 
 def _read(path: Path, entries: list[Entry], rejects: Rejects, own_labels: bool) -> Dataset:
-    name = path.resolve().name.split(".")[0]
+    name = name_of(path)
     if is_packed(entries):
         return read_packed(entries, path.name)
     by_name = {entry.basename: entry for entry in reversed(entries)}

@@ -18,6 +18,7 @@ from fer_edge.data.dataset import Dataset
 from fer_edge.data.ferplus import with_majority_truth
 from fer_edge.errors import FerEdgeError
 from fer_edge.files import read_json, sha256
+from fer_edge.printable import as_name
 from fer_edge.runtime import load_model
 from fer_edge.shipped import shipped_models
 from fer_edge.subject import (
@@ -221,8 +222,7 @@ def find_base(recipe: Mapping[str, Any]) -> Base | None:
         if file.is_file() and sha256(file) == recorded and (found := _recorded(file)):
             return Base(found[0], recorded, _known(found[1]))
     name = path.parent.name if path.stem == "model" else path.stem
-    # a manifest takes no longer name and no control characters
-    return Base("".join(filter(str.isprintable, name))[:100] or "another network", recorded, {})
+    return Base(as_name(name) or "another network", recorded, {})
 
 
 def _recorded(file: Path) -> tuple[str, Mapping[str, Any]] | None:

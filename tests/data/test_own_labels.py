@@ -40,6 +40,22 @@ def test_folders_that_are_not_all_known_labels_name_the_labels(
     assert (", ".join(labels) in caplog.text) is (labels != LABELS)
 
 
+@pytest.mark.parametrize(
+    ("folder", "name"),
+    [
+        (".faces", "faces"),
+        ("my.faces", "my"),
+        ("...", "dataset"),
+        ("a\tb", "ab"),
+        ("x" * 120, "x" * 100),
+    ],
+)
+def test_a_dataset_has_a_name_that_a_bundle_can_hold(
+    folder: str, name: str, tmp_path: Path
+) -> None:
+    assert load_dataset(folders(tmp_path / folder, "happy", "sad")).name == name
+
+
 def test_a_label_with_an_accent_is_one_however_it_is_spelt_out(tmp_path: Path) -> None:
     composed, decomposed = (unicodedata.normalize(form, "Fröhlich") for form in ("NFC", "NFD"))
     path = folders(tmp_path, f"train/{decomposed}", f"test/{composed}", "train/wach", "test/wach")
