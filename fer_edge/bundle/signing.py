@@ -31,8 +31,8 @@ def sign_bundle(
         The signed bundle, opened and checked with the key's public part.
 
     Raises:
-        FerEdgeError: the bundle is damaged, comes with the package or cannot be written there, or
-            the version is out of range.
+        FerEdgeError: the bundle is damaged, comes with the package or cannot be written there, the
+            target is something else than a bundle, or the version is out of range.
     """
     now = int(time.time())
     number = now if version is None else version
@@ -61,6 +61,14 @@ def _check_target(target: Path) -> None:
         raise FerEdgeError(
             f"there is no folder {target.parent}", "make it, or name another with -o"
         )
+    if not target.exists():
+        return
+    try:
+        open_bundle(target, keys=())
+    except FerEdgeError as error:  # such as the secret key
+        raise FerEdgeError(
+            f"{target} exists already and is no bundle", "choose another name with -o"
+        ) from error
 
 
 def make_keys(secret: Path, public: Path, password: str) -> PublicKey:

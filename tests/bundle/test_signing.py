@@ -156,6 +156,29 @@ def test_a_shipped_model_is_signed_by_its_name_into_a_file_that_can_be_written(
     assert open_bundle(mine / "x.fer", keys=[ours.key.public]).signer is not None
 
 
+@pytest.mark.parametrize("name", ["k.key", "k.pub", "face.png"])
+def test_signing_writes_over_bundles_and_over_nothing_else(
+    name: str,
+    bundle: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "face.png").write_bytes(b"a picture")
+    assert fer_edge(monkeypatch, "bundle", "keygen", "-W", "-o", "k") == 0
+    before, command = Path(name).read_bytes(), ("bundle", "sign", bundle, "-s", "k.key", "-o")
+    capsys.readouterr()
+    assert fer_edge(monkeypatch, *command, name) == 2
+    assert capsys.readouterr().err.splitlines() == [
+        f"fer-edge: {name} exists already and is no bundle",
+        "  → choose another name with -o",
+    ]
+    assert Path(name).read_bytes() == before
+    for _ in range(2):
+        assert fer_edge(monkeypatch, *command, "signed.fer") == 0
+
+
 @pytest.mark.parametrize("comment", ["", "version:", "version:-1", "version:" + "9" * 9000, "x"])
 def test_a_signature_without_a_usable_version_has_none(
     bundle: Path, ours: Signer, tmp_path: Path, comment: str
