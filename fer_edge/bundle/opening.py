@@ -164,7 +164,7 @@ def open_bundle(path: Path | str, *, keys: Sequence[PublicKey] | None = None) ->
             version, or one whose input is not a 48×48 grayscale face.
     """
     path = Path(path)
-    required = with_package_key(path, trusted_keys()) if keys is None else tuple(keys)
+    required = with_package_key(path, trusted_keys()) if keys is None else keys
     opened = _open(path)
     try:
         written = _read(opened, MANIFEST, MANIFEST_LIMIT)

@@ -15,6 +15,10 @@ SYSTEM_KEYS = Path("/etc/fer-edge/keys")
 """Public keys (``*.pub``) that every user of this machine trusts."""
 
 
+class Configured(tuple[PublicKey, ...]):
+    """Keys that this machine is configured to trust; others were named for one command."""
+
+
 def user_keys() -> Path:
     """The folder of the public keys that this user trusts."""
     home = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")  # noqa: PTH111
@@ -30,8 +34,10 @@ def trusted_keys(given: Sequence[Path] = ()) -> tuple[PublicKey, ...]:
     Raises:
         FerEdgeError: a key cannot be read. It is not passed over: that would trust more, not less.
     """
-    paths = given or [path for folder in (SYSTEM_KEYS, user_keys()) for path in _keys_in(folder)]
-    return tuple(read_public_key(path) for path in paths)
+    if given:
+        return tuple(map(read_public_key, given))
+    folders = (SYSTEM_KEYS, user_keys())
+    return Configured(read_public_key(path) for folder in folders for path in _keys_in(folder))
 
 
 def given_keys(given: Sequence[Path] | None) -> tuple[PublicKey, ...] | None:
@@ -43,18 +49,21 @@ def given_keys(given: Sequence[Path] | None) -> tuple[PublicKey, ...] | None:
     return trusted_keys(given) if given else None
 
 
-def with_package_key(path: Path, keys: Sequence[PublicKey]) -> tuple[PublicKey, ...]:
+def with_package_key(path: Path, keys: Sequence[PublicKey]) -> Sequence[PublicKey]:
     """The keys of which one must have signed a bundle.
 
     Where it came with the package, the package's own key counts as well: whoever runs the package
     trusts those who made it.
     """
-    return and_package_key(keys) if comes_with_package(path) else tuple(keys)
+    return and_package_key(keys) if comes_with_package(path) else keys
 
 
-def and_package_key(keys: Sequence[PublicKey]) -> tuple[PublicKey, ...]:
+def and_package_key(keys: Sequence[PublicKey]) -> Sequence[PublicKey]:
     """The keys and the package's own; none where there are none, since then anything goes."""
-    return (*keys, read_public_key(release_key())) if keys else ()
+    if not keys:
+        return ()
+    both = (*keys, read_public_key(release_key()))
+    return Configured(both) if isinstance(keys, Configured) else both
 
 
 def is_package_key(key: PublicKey) -> bool:
@@ -103,7 +112,7 @@ def check_signature(
         raise FerEdgeError(
             f"bundle {path} is signed by {signature.key_id}, which is not trusted here; "
             f"{wanted} is",
-            _how_to_trust(signature),
+            _how_to_trust(signature, named=not isinstance(keys, Configured)),
         )
     for key in same:
         if signature.is_of(message, key):
@@ -119,11 +128,14 @@ def _made(key: PublicKey, signature: Signature) -> bool:
     return key.number == signature.number
 
 
-def _how_to_trust(signature: Signature) -> str:
+def _how_to_trust(signature: Signature, *, named: bool) -> str:
+    """What to do about a key that is not among those that were ``named``, or are configured."""
     own = release_key()
     if own.is_file() and _made(read_public_key(own), signature):
-        return f"that is the key of this package: add --key {own}, or put it into {SYSTEM_KEYS}"
-    return f"if you trust that key, put its .pub file into {SYSTEM_KEYS}"
+        whose = "that is the key of this package"
+        return f"{whose}: add --key {own}" if named else f"{whose}: put {own} into {SYSTEM_KEYS}"
+    how = "name its .pub file with --key" if named else f"put its .pub file into {SYSTEM_KEYS}"
+    return f"if you trust that key, {how}"
 
 
 def _keys_in(folder: Path) -> list[Path]:
@@ -141,5 +153,5 @@ def _keys_in(folder: Path) -> list[Path]:
     except OSError as error:
         raise FerEdgeError(
             f"cannot read the trusted keys in {folder}: {(error.strerror or '').lower()}",
-            "make the folder readable, or name the keys with --key",
+            "make the folder readable",
         ) from error

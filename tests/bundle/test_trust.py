@@ -7,10 +7,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from commands import fer_edge
 from keys import Signer
 
 from fer_edge import shipped
-from fer_edge.bundle import MANIFEST, SIGNATURE, open_bundle
+from fer_edge.bundle import MANIFEST, SIGNATURE, open_bundle, trust
 from fer_edge.bundle.archive import pack, unpack
 from fer_edge.cli import main
 from fer_edge.errors import FerEdgeError
@@ -65,6 +66,44 @@ def test_verify_and_show_say_that_the_signature_of_what_ships_was_checked(
     with pytest.raises(SystemExit):
         main()
     assert "(checked, this package's key)" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", ["verify", "evaluate"])
+@pytest.mark.parametrize("release", [True, False])
+def test_the_remedy_for_a_key_that_is_not_trusted_is_one_that_the_command_takes(
+    command: str,
+    release: bool,
+    bundle: Path,
+    package: Path,
+    ours: Signer,
+    theirs: Signer,
+    configured: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    model = theirs.sign(bundle, tmp_path / "model.fer")
+    if not release:
+        (package / "release.pub").unlink()
+
+    def remedy(*options: str | Path) -> str:
+        words = ("bundle", command) if command == "verify" else (command,)
+        assert fer_edge(monkeypatch, *words, model, *options) == 2
+        message, remedy = capsys.readouterr().err.splitlines()
+        assert "which is not trusted here" in message
+        return remedy
+
+    file = str(package / "release.pub") if release else ".pub"
+    if command == "verify":
+        named = remedy("--key", ours.public)
+        assert "--key" in named
+        assert file in named
+        assert str(trust.SYSTEM_KEYS) not in named, "which does not count beside --key"
+    (configured / "ours.pub").write_text(ours.public.read_text())
+    put = remedy()
+    assert file in put
+    assert str(trust.SYSTEM_KEYS) in put
+    assert "--key" not in put
 
 
 def test_verify_with_a_key_that_did_not_sign_refuses_what_ships(
