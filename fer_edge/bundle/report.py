@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from fer_edge.bundle.opening import Bundle
-from fer_edge.bundle.trust import is_package_key
+from fer_edge.bundle.trust import CHECKER, can_check, is_package_key, names_package_key
 
 
 @dataclass(frozen=True)
@@ -137,6 +137,8 @@ def _signature(bundle: Bundle) -> str:
     if entry and entry.isascii() and entry.isdigit() and len(entry) < 12:
         when = time.strftime(", %Y-%m-%d %H:%M UTC", time.gmtime(int(entry)))
     checked = "not checked, no key was given"
+    if bundle.signature and names_package_key(bundle.signature) and not can_check():
+        checked = f"not checked: '{CHECKER}' is not installed"
     if bundle.signer:
         whose = "this package's key" if is_package_key(bundle.signer) else "a trusted key"
         checked = f"checked, {whose}"

@@ -13,6 +13,8 @@ from fer_edge.shipped import comes_with_package, release_key
 
 SYSTEM_KEYS = Path("/etc/fer-edge/keys")
 """Public keys (``*.pub``) that every user of this machine trusts."""
+CHECKER = "cryptography"
+"""The Python module without which no signature can be checked."""
 
 
 class Configured(tuple[PublicKey, ...]):
@@ -79,10 +81,19 @@ def package_signer(path: Path, message: bytes, signature: Signature | None) -> P
     Raises:
         FerEdgeError: it was changed after it was signed.
     """
-    if signature is None or not release_key().is_file() or find_spec("cryptography") is None:
+    if signature is None or not names_package_key(signature) or not can_check():
         return None
-    key = read_public_key(release_key())
-    return check_signature(path, message, signature, [key]) if _made(key, signature) else None
+    return check_signature(path, message, signature, [read_public_key(release_key())])
+
+
+def names_package_key(signature: Signature) -> bool:
+    """Whether a signature says that it is of the package's own key."""
+    return release_key().is_file() and _made(read_public_key(release_key()), signature)
+
+
+def can_check() -> bool:
+    """Whether what checks signatures is installed."""
+    return find_spec(CHECKER) is not None
 
 
 def check_signature(
@@ -130,9 +141,8 @@ def _made(key: PublicKey, signature: Signature) -> bool:
 
 def _how_to_trust(signature: Signature, *, named: bool) -> str:
     """What to do about a key that is not among those that were ``named``, or are configured."""
-    own = release_key()
-    if own.is_file() and _made(read_public_key(own), signature):
-        whose = "that is the key of this package"
+    if names_package_key(signature):
+        own, whose = release_key(), "that is the key of this package"
         return f"{whose}: add --key {own}" if named else f"{whose}: put {own} into {SYSTEM_KEYS}"
     how = "name its .pub file with --key" if named else f"put its .pub file into {SYSTEM_KEYS}"
     return f"if you trust that key, {how}"

@@ -11,7 +11,9 @@ from fer_edge.bundle.golden_frames import prove_detector
 from fer_edge.bundle.minisign import PublicKey
 from fer_edge.bundle.opening import INT8_160_TFLITE, INT8_ONNX, INT8_TFLITE, open_bundle
 from fer_edge.bundle.report import Verification
+from fer_edge.bundle.trust import CHECKER, names_package_key
 from fer_edge.detection.network import TFLiteDetector
+from fer_edge.errors import require_extra
 from fer_edge.runtime import Model
 
 _RUNTIMES = {
@@ -32,9 +34,12 @@ def verify(path: Path, *, keys: Sequence[PublicKey] | None = None) -> Verificati
         keys: of which one must have signed it; None takes those that this machine trusts.
 
     Raises:
-        FerEdgeError: the first thing that is not in order.
+        FerEdgeError: the first thing that is not in order, or what checks the signature of the
+            package's own key is not installed.
     """
     bundle = open_bundle(path, keys=keys)
+    if keys is None and bundle.signature and names_package_key(bundle.signature):
+        require_extra(CHECKER, "device")  # open_bundle checks it only where it can
     replayed: dict[str, float] = {}
     exact: list[str] = []
     runtimes, skipped = {}, []

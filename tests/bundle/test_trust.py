@@ -68,6 +68,19 @@ def test_verify_and_show_say_that_the_signature_of_what_ships_was_checked(
     assert "(checked, this package's key)" in capsys.readouterr().out
 
 
+def test_what_nothing_installed_can_check_is_not_said_to_be_checked(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "cryptography", None)
+    assert fer_edge(monkeypatch, "bundle", "show", "edge-nano") == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "(not checked: 'cryptography' is not installed)" in shown
+    assert fer_edge(monkeypatch, "bundle", "verify", "edge-nano") == 2
+    message, remedy = capsys.readouterr().err.splitlines()
+    assert "'cryptography', which is not installed" in message
+    assert "fer-edge[device]" in remedy
+
+
 @pytest.mark.parametrize("command", ["verify", "evaluate"])
 @pytest.mark.parametrize("release", [True, False])
 def test_the_remedy_for_a_key_that_is_not_trusted_is_one_that_the_command_takes(
