@@ -8,6 +8,7 @@ import zlib
 import numpy as np
 
 from fer_edge.chatter import silenced_if_alone
+from fer_edge.data.headers import stated_size
 from fer_edge.errors import require_extra
 from fer_edge.face import FACE_SIZE, CropRule, Pixels, crop_face
 
@@ -22,8 +23,6 @@ _MAX_PIXELS = 64_000_000
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _JPEG = b"\xff\xd8"
-_OTHERS = (b"BM", b"RIFF", b"II*\0", b"MM\0*", b"P2", b"P3", b"P5", b"P6")
-"""How BMP, WebP, TIFF, PGM and PPM begin, whose decoders notice what is missing."""
 _WHOLE_PICTURE = CropRule("whole picture")
 
 
@@ -42,13 +41,8 @@ def read_gray(data: bytes) -> Pixels:
             small or too large.
         FerEdgeError: OpenCV is not installed.
     """
-    size = _check(data)
-    if size is not None:
-        _check_size(*size)
-    gray = _decoded(data)
-    if size is None:
-        _check_size(*gray.shape[::-1])
-    return gray
+    _check_size(*_check(data))
+    return _decoded(data)
 
 
 def decode(data: bytes, *, colour: bool = False) -> Pixels:
@@ -103,11 +97,11 @@ def _decoded(data: bytes, *, colour: bool = False) -> Pixels:
     return picture
 
 
-def _check(data: bytes) -> tuple[int, int] | None:
-    """Width and height of an undamaged JPEG or PNG; None of another picture.
+def _check(data: bytes) -> tuple[int, int]:
+    """Width and height of a picture that is undamaged where it is a JPEG or PNG.
 
     These two's decoders fill up what a truncated file lacks and say nothing, so it is looked for
-    here.
+    here; those of the others notice it.
     """
     if not data:
         raise ValueError("an empty file")
@@ -115,8 +109,8 @@ def _check(data: bytes) -> tuple[int, int] | None:
         return _check_png(data)
     if data.startswith(_JPEG):
         return _check_jpeg(data)
-    if data.startswith(_OTHERS):
-        return None
+    if (size := stated_size(data)) is not None:
+        return size
     raise ValueError("no picture: neither JPEG, PNG, BMP, WebP, TIFF, PGM nor PPM")
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import struct
 import sys
 import tracemalloc
 from pathlib import Path
@@ -251,12 +252,32 @@ def test_a_bad_picture_is_refused_by_its_path_or_skipped(case: str, tmp_path: Pa
     assert len(loaded.skipped) == 1
 
 
+def _in_other_ways(picture: np.ndarray) -> dict[str, bytes]:
+    """Forms that OpenCV writes no picture in, or only when it is told to."""
+    lossless = cv2.imencode(".webp", picture, (cv2.IMWRITE_WEBP_QUALITY, 101))[1].tobytes()
+    rows, columns = picture.shape
+    sides = (columns - 1).to_bytes(3, "little") + (rows - 1).to_bytes(3, "little")
+    extended = b"VP8X" + struct.pack("<II", 10, 0) + sides + encoded(picture, ".webp")[12:]
+    size = struct.pack("<I", 4 + len(extended))
+    return {
+        "lossless webp": lossless,
+        "extended webp": b"RIFF" + size + b"WEBP" + extended,
+        "pgm with a comment": b"P5 # by hand\n%d\n%d\n255\n" % (columns, rows) + bytes(picture),
+        "ppm": encoded(cv2.cvtColor(picture, cv2.COLOR_GRAY2BGR), ".ppm"),
+    }
+
+
+@pytest.mark.parametrize("kind", [*PICTURES[:-1], *_in_other_ways(smooth(48, 48))])
 def test_a_picture_of_too_many_pixels_is_refused_before_it_is_decoded(
-    monkeypatch: pytest.MonkeyPatch,
+    kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    picture = smooth(100, 120)
+    data = encoded(picture, kind) if kind in PICTURES else _in_other_ways(picture)[kind]
+    assert read_gray(data).shape == (100, 120)
     monkeypatch.setattr(images, "_MAX_PIXELS", 99 * 99)
-    with pytest.raises(ValueError, match="100×100 pixels, too many"):
-        decode_face(encoded(smooth(100, 100)))
+    monkeypatch.setattr(images, "_decoded", lambda data: pytest.fail("it was decoded"))
+    with pytest.raises(ValueError, match="120×100 pixels, too many"):
+        decode_face(data)
 
 
 def test_a_large_square_picture_is_averaged_down() -> None:
