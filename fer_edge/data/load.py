@@ -46,6 +46,7 @@ def load_dataset(
     skip_bad: bool = False,
     votes: str | Path | None = None,
     own_labels: bool = False,
+    model_labels: Sequence[str] = (),
 ) -> Dataset:
     """Read labelled faces, whatever they come in.
 
@@ -60,6 +61,8 @@ def load_dataset(
             beside that archive.
         own_labels: where pictures lie in folders that are not all named after known labels, and no
             labels.txt lists others, take the folders' names for the labels; see ``folder_labels``.
+        model_labels: of a model that has them already: with ``skip_bad`` they are the labels there,
+            and folders of other names are left out.
 
     Raises:
         FerEdgeError: nothing there that is recognised, or something bad in it; the message names
@@ -72,7 +75,7 @@ def load_dataset(
     with open_source(path, complete=_WHOLE.__contains__) as entries:
         # before the faces, where they stand before them: going back in a packed tar costs a restart
         near = None if votes is not None else _votes_of(entries)
-        dataset = _read(path, entries, rejects, own_labels)
+        dataset = _read(path, entries, rejects, own_labels, tuple(model_labels))
         dataset = replace(dataset, skipped=rejects.report())
         if votes is None and dataset.name == "fer2013" and not is_packed(entries):
             near = near or _votes_of(entries.look_on()) or _votes_beside(path, entries)
@@ -119,7 +122,13 @@ def _votes_named(path: Path) -> _Votes:
             return _Votes(stream.read(MOST_VOTES), entries[0].where)
 
 
-def _read(path: Path, entries: list[Entry], rejects: Rejects, own_labels: bool) -> Dataset:
+def _read(
+    path: Path,
+    entries: list[Entry],
+    rejects: Rejects,
+    own_labels: bool,
+    model_labels: tuple[str, ...],
+) -> Dataset:
     name = name_of(path)
     if is_packed(entries):
         return read_packed(entries, path.name)
@@ -144,6 +153,8 @@ def _read(path: Path, entries: list[Entry], rejects: Rejects, own_labels: bool) 
     labels = LABELS
     if LABELS_FILE in by_name:
         labels = listed_labels(by_name[LABELS_FILE])
+    elif model_labels and rejects.skip:
+        labels = model_labels
     elif own_labels:
         folders = (PurePosixPath(entry.name).parent.name for entry in pictures)
         labels = folder_labels(folders, str(path))

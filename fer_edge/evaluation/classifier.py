@@ -165,7 +165,9 @@ def open_judged(
     if source is None:
         raise FerEdgeError("no dataset given", "name one with --data PATH")
     skip_bad = how.get("skip_bad", False) or subject.skip_bad
-    dataset = load_dataset(source, own_labels=True, skip_bad=skip_bad)
+    # what it shares with a dataset is looked for among all of that one's labels
+    labels = () if how.get("shared_labels") else subject.labels or ()
+    dataset = load_dataset(source, own_labels=True, skip_bad=skip_bad, model_labels=labels)
     fingerprint = dataset.fingerprint()
     same = subject.fingerprint in (None, fingerprint)
     copy = "" if same else _another_copy(subject, dataset, fingerprint)

@@ -253,7 +253,9 @@ def _description(recipe: Mapping[str, Any], base: Base | None, dataset: str) -> 
 
 def _same_dataset(path: str, described: dict[str, Any]) -> Dataset:
     skip_bad = described.get(SKIP_BAD) is True
-    dataset = load_dataset(path, own_labels=True, skip_bad=skip_bad)
+    dataset = load_dataset(
+        path, own_labels=True, skip_bad=skip_bad, model_labels=described["labels"]
+    )
     fingerprint = dataset.fingerprint()
     if fingerprint != described["fingerprint"]:
         raise FerEdgeError(

@@ -144,7 +144,12 @@ def train(
 
         return Run(*train_detector(recipe, str(data), place, recorded, chosen))
     # a run that goes on may have begun --from a network
-    dataset = load_dataset(data, skip_bad=skip_bad, own_labels=start is not None or resume)
+    dataset = load_dataset(
+        data,
+        skip_bad=skip_bad,
+        own_labels=start is not None or resume,
+        model_labels=(recorded or {}).get("labels", ()),
+    )
     if start is not None:
         recipe = starting_from(recipe, start, dataset)
     fingerprint = dataset.fingerprint()
@@ -197,7 +202,9 @@ def _check_data(
         fingerprint = load_photos(data).fingerprint()
     else:
         # it may have begun --from a network, on labels of one's own
-        fingerprint = load_dataset(data, skip_bad=skip_bad, own_labels=True).fingerprint()
+        labels = recorded.get("labels", ())
+        dataset = load_dataset(data, skip_bad=skip_bad, own_labels=True, model_labels=labels)
+        fingerprint = dataset.fingerprint()
     _check_recorded(folder, recorded, "fingerprint", fingerprint, ANOTHER_DATASET)
 
 

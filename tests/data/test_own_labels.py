@@ -114,6 +114,17 @@ def test_without_asking_for_own_labels_the_command_that_learns_them_is_named(
     assert refused.value.hint.endswith(f"fer-edge train --from edge-small --data {tmp_path}")
 
 
+@pytest.mark.parametrize("known", [LABELS, ("wach", "müde")])
+def test_what_is_no_label_of_a_model_is_left_out_with_skip_bad(
+    known: tuple[str, ...], tmp_path: Path
+) -> None:
+    path = folders(tmp_path, "bored", *known)
+    loaded = load_dataset(path, own_labels=True, skip_bad=True, model_labels=known)
+    assert (loaded.labels, len(loaded), len(loaded.skipped)) == (known, len(known), 1)
+    loaded = load_dataset(path, own_labels=True, model_labels=known)
+    assert loaded.labels == tuple(sorted({"bored", *known}))
+
+
 def test_pictures_beside_the_folders_or_in_a_splits_folder_have_no_label(tmp_path: Path) -> None:
     for number, file in enumerate(("1.png", "train/1.png")):
         path = spread(folders(tmp_path / str(number), "up", "down"), {file: FACE})

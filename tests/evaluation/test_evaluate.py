@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from exported import LEAKS, MISLABELLED, Exported
@@ -264,6 +265,21 @@ def test_a_model_is_judged_on_the_labels_that_it_shares_with_another_dataset(
         evaluate_path(
             exported.run / "model.keras", str(tmp_path / "foreign.npz"), shared_labels=True
         )
+
+
+def test_a_folder_that_is_no_label_of_the_model_is_left_out_where_that_is_asked_for(
+    exported: Exported, tmp_path: Path
+) -> None:
+    face = cv2.imencode(".png", exported.dataset.faces[0])[1].tobytes()
+    for folder in ("happy", "sad", "bored"):
+        (tmp_path / "test" / folder).mkdir(parents=True)
+        (tmp_path / "test" / folder / "1.png").write_bytes(face)
+    whole = evaluate_path(exported.bundle, str(tmp_path), skip_bad=True).whole
+    assert (whole.images, whole.labels) == (2, exported.dataset.labels)
+    shared = evaluate_path(exported.bundle, str(tmp_path), skip_bad=True, shared_labels=True)
+    assert shared.whole.images == 2
+    with pytest.raises(FerEdgeError, match=r"dataset .* has bored, happy, sad"):
+        evaluate_path(exported.bundle, str(tmp_path))
 
 
 def test_an_unknown_split_and_a_missing_dataset_are_refused(exported: Exported) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 
@@ -44,15 +46,32 @@ def test_leaked_images_are_left_out_of_training(
     assert dropped.metrics["test"]["leaked"] == 0
 
 
-def test_rows_that_training_left_out_are_left_out_by_whatever_reads_them_again(
-    recipe: str, blob_dataset: Dataset, tmp_path: Path
-) -> None:
-    data = tmp_path / "fer2013.csv"
-    few = blob_dataset.subset(np.r_[0:60, 448:470, 544:560])
-    pixels = (" ".join(map(str, face.ravel())) for face in few.faces)
-    rows = zip(few.targets, pixels, few.splits, strict=True)
+def _with_a_bad_row(dataset: Dataset, folder: Path) -> Path:
+    pixels = (" ".join(map(str, face.ravel())) for face in dataset.faces)
+    rows = zip(dataset.targets, pixels, dataset.splits, strict=True)
     lines = [f"{target},{text},{split}" for target, text, split in rows]
+    data = folder / "fer2013.csv"
     data.write_text("\n".join(["emotion,pixels,Usage", *lines, "3,1 2 3,Training", ""]))
+    return data
+
+
+def _with_a_folder_that_is_no_label(dataset: Dataset, folder: Path) -> Path:
+    data = folder / "faces"
+    rows = zip(dataset.targets, dataset.faces, dataset.splits, strict=True)
+    for number, (target, face, split) in enumerate(rows):
+        for label in (dataset.labels[target], "bored")[: 1 + (number == 0)]:
+            path = data / split / label / f"{number}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(cv2.imencode(".png", face)[1].tobytes())
+    return data
+
+
+@pytest.mark.parametrize("written", [_with_a_bad_row, _with_a_folder_that_is_no_label])
+def test_rows_that_training_left_out_are_left_out_by_whatever_reads_them_again(
+    written: Callable[[Dataset, Path], Path], recipe: str, blob_dataset: Dataset, tmp_path: Path
+) -> None:
+    few = blob_dataset.subset(np.r_[0:60, 448:470, 544:560])
+    data = written(few, tmp_path)
     with pytest.raises(FerEdgeError, match="--skip-bad"):
         train(recipe, str(data), output=tmp_path / "run")
     run = train(recipe, str(data), output=tmp_path / "run", skip_bad=True)
