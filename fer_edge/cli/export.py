@@ -152,7 +152,8 @@ def export(
     if calibration is None:
         calibration = IMAGES
     if explain:
-        from fer_edge.export.showing.plots import layers_plot, save_png
+        from fer_edge.export.showing.plots import layers_plot
+        from fer_edge.plots import save_png
 
         if plot:
             check_writable(plot.parent, "--plot")

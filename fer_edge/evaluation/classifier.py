@@ -21,8 +21,7 @@ from fer_edge.data.ferplus import how_to_join, with_majority_truth
 from fer_edge.data.shared_labels import with_shared_labels
 from fer_edge.errors import FerEdgeError, require_extra
 from fer_edge.evaluation.metrics import Report, cross_entropy, percent, report
-from fer_edge.files import atomic_path
-from fer_edge.plots import draw_confusion
+from fer_edge.plots import draw_confusion, save_png
 from fer_edge.runtime import Model, load_model
 from fer_edge.subject import BY_LABEL, BY_MAJORITY, Subject, as_trained, find_subject
 
@@ -306,9 +305,8 @@ def plot_confusion(result: Report, title: str, target: Path) -> None:
     figure = Figure(figsize=(6.2, 5.4), layout="constrained")
     axes = figure.subplots()
     draw_confusion(axes, result.labels, result.confusion)
-    axes.set_title(title)
-    with atomic_path(target) as temporary:
-        figure.savefig(temporary, dpi=120, format="png")
+    axes.set_title(title, parse_math=False)
+    save_png(figure, target)
 
 
 def print_evaluation(result: Evaluation, *, as_json: bool = False) -> None:

@@ -16,7 +16,7 @@ from fer_edge.detection.evaluating import measure, print_detection
 from fer_edge.detection.measuring import Matches
 from fer_edge.detection.network import DetectorNetwork, KerasDetector, TFLiteDetector
 from fer_edge.errors import FerEdgeError, require_extra
-from fer_edge.files import atomic_path
+from fer_edge.plots import save_png
 from fer_edge.subject import read_run
 
 
@@ -99,5 +99,4 @@ def _plot(found: dict[str, Matches], target: Path) -> None:
     axes.set(xlabel="recall", ylabel="precision", xlim=(0, 1), ylim=(0, 1.01))
     axes.grid(alpha=0.3)
     axes.legend()
-    with atomic_path(target) as temporary:
-        figure.savefig(temporary, dpi=120, format="png")
+    save_png(figure, target)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from fer_edge.files import atomic_path
+from fer_edge.plots import save_png
 
 
 def plot_curves(
@@ -27,5 +27,4 @@ def plot_curves(
         axes.grid(alpha=0.3)
         axes.legend()
     figure.suptitle(title)
-    with atomic_path(target) as temporary:
-        figure.savefig(temporary, dpi=120)
+    save_png(figure, target)

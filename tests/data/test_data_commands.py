@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from fer_edge import cli
 from fer_edge.data import load_dataset
 from fer_edge.data.dataset import Dataset
 from fer_edge.data.packed import write_packed
+from fer_edge.data.summary import write_contact_sheet
 from fer_edge.errors import FerEdgeError
 
 
@@ -46,6 +48,32 @@ def test_inspect_draws_a_contact_sheet(csv: Path, tmp_path: Path) -> None:
     assert sheet.shape == (7 * 48, 88 + 16 * 48)
     assert sheet[:, 88 + 3 * 48 :].min() == 255  # three faces a label, then paper
     assert sheet[:, 88 : 88 + 3 * 48].std() > 50
+
+
+def test_a_contact_sheet_shows_labels_of_any_letters_and_length(
+    dataset: Dataset, tmp_path: Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    def sheet(*labels: str) -> np.ndarray:
+        named = replace(dataset, labels=labels, targets=dataset.targets % len(labels))
+        write_contact_sheet(named, tmp_path / "sheet.png")
+        return cv2.imread(str(tmp_path / "sheet.png"), cv2.IMREAD_GRAYSCALE)
+
+    shown, spelt = sheet("böse", "$\\frac$", "喜び"), sheet("b??se", "$\\frac$", "??")
+    for top in (0, 96):
+        assert (shown[top : top + 48, :88] != spelt[top : top + 48, :88]).any()
+    assert shown[48:96, :88].min() < 100
+    margin = sheet("a" * 64, "b").shape[1] - 16 * 48
+    assert margin > 64 * 5, "all of the label"
+    assert not recwarn.list
+
+
+def test_a_contact_sheet_says_which_extra_draws_it(
+    csv: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(FerEdgeError, match="'matplotlib'") as refused:
+        write_contact_sheet(load_dataset(csv), tmp_path / "sheet.png")
+    assert "fer-edge[train]" in refused.value.hint
 
 
 def test_audit_prints_a_table_and_json(csv: Path) -> None:

@@ -22,9 +22,15 @@ from fer_edge.data.ferplus import how_to_join
 from fer_edge.data.packed import write_packed
 from fer_edge.errors import FerEdgeError
 from fer_edge.evaluation import classifier, robustness
-from fer_edge.evaluation.classifier import Evaluation, evaluate_path, print_evaluation
+from fer_edge.evaluation.classifier import (
+    Evaluation,
+    evaluate_path,
+    plot_confusion,
+    print_evaluation,
+)
 from fer_edge.evaluation.metrics import Report, report
 from fer_edge.evaluation.robustness import print_robustness, robustness_path
+from fer_edge.export.showing.plots import as_svg, confusion_change_plot, recall_plot
 from fer_edge.runtime import load_model
 from fer_edge.shipped import FOLDER
 from fer_edge.subject import find_subject
@@ -347,6 +353,18 @@ def test_the_table_shows_labels_and_splits_of_ones_own_as_they_are(
     shown = capfd.readouterr().out
     for words in ("[red]a, LiteRT", "recall [bored]", "precision [/x]"):
         assert words in shown
+
+
+def test_a_plot_bears_labels_of_any_letters_and_is_quiet(
+    tmp_path: Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    found = report(np.eye(3), np.array([0, 1, 2], np.uint8), ("$\\frac$", "喜び", "böse"))
+    plot_confusion(found, "runs/$x$y on 喜: 100%", tmp_path / "confusion.png")
+    for plot in (recall_plot, confusion_change_plot):
+        svg = as_svg(plot(found, found))
+        assert "喜び" in svg
+        assert "$\\frac$" in svg
+    assert not recwarn.list
 
 
 # --- the command --------------------------------------------------------------------------------

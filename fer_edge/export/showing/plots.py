@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
@@ -15,7 +14,7 @@ from matplotlib.figure import Figure
 from fer_edge.evaluation.calibration import Bin
 from fer_edge.evaluation.metrics import Estimate, Report
 from fer_edge.export.judging.layers import Explanation
-from fer_edge.files import atomic_path
+from fer_edge.plots import any_letters, name_classes
 
 FLOAT, INT8, WORST = "#4c78a8", "#f58518", "#c0392b"
 """Colours of the float model, of the int8 model, and of what costs the most."""
@@ -43,7 +42,7 @@ def recall_plot(reference: Report, int8: Report) -> Figure:
             label=name,
             error_kw={"elinewidth": 1, "ecolor": "#333333", "capsize": 2},
         )
-    axes.set_yticks(places, reference.labels)
+    axes.set_yticks(places, reference.labels, parse_math=False)
     axes.invert_yaxis()
     axes.set_xlim(0, 100)
     axes.set_xlabel("recall, % of the class's images, with 95% intervals")
@@ -63,10 +62,7 @@ def confusion_change_plot(reference: Report, int8: Report) -> Figure:
     axes.pcolormesh(edges, edges, change, cmap="RdBu_r", vmin=-most, vmax=most)
     axes.invert_yaxis()
     axes.set_aspect("equal")
-    axes.set_xticks(range(len(int8.labels)), int8.labels, rotation=40, ha="right")
-    axes.set_yticks(range(len(int8.labels)), int8.labels)
-    axes.set_xlabel("predicted")
-    axes.set_ylabel("labelled")
+    name_classes(axes, int8.labels)
     for row, column in np.ndindex(change.shape):
         if change[row, column]:
             color = "white" if abs(change[row, column]) > 0.6 * most else "black"
@@ -130,16 +126,10 @@ def layers_plot(found: Explanation) -> Figure:
     return figure
 
 
-def save_png(figure: Figure, target: Path) -> None:
-    """Write the figure as PNG, whole or not at all."""
-    with atomic_path(target) as temporary:
-        figure.savefig(temporary, dpi=120, format="png")
-
-
 def as_svg(figure: Figure) -> str:
     """The figure as an SVG element that scales with the page; the same figure, the same text."""
     settings: dict[Any, Any] = {"svg.hashsalt": "fer-edge", "svg.fonttype": "none"}
-    with mpl.rc_context(settings):
+    with mpl.rc_context(settings), any_letters():
         written = io.StringIO()
         figure.savefig(written, format="svg", metadata={"Date": None}, transparent=True)
     svg = written.getvalue()

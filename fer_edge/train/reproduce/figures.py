@@ -8,8 +8,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from fer_edge.files import atomic_path
-from fer_edge.plots import draw_confusion
+from fer_edge.plots import draw_confusion, save_png
 from fer_edge.train.reproduce.results import Record, Result
 
 CURVES = {
@@ -84,8 +83,7 @@ def _curves(records: Sequence[Result], target: Path) -> None:
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.grid(alpha=0.3)
         axes.legend(fontsize=8)
-    with atomic_path(target) as temporary:
-        figure.savefig(temporary, dpi=120)
+    save_png(figure, target)
 
 
 def _confusions(records: Sequence[Result], target: Path) -> None:
@@ -94,5 +92,4 @@ def _confusions(records: Sequence[Result], target: Path) -> None:
         whole = record.metrics()["test"]["whole"]
         draw_confusion(axes, whole["labels"], whole["confusion"])
         axes.set_title(f"{record.experiment.base}: {whole['accuracy']['value']:.1%}")
-    with atomic_path(target) as temporary:
-        figure.savefig(temporary, dpi=120)
+    save_png(figure, target)

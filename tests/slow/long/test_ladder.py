@@ -15,7 +15,8 @@ from fer_edge.export.judging.layers import explain
 from fer_edge.export.material import Material
 from fer_edge.export.remedies.bias_correction import correct_biases
 from fer_edge.export.remedies.ladder import Ladder
-from fer_edge.export.showing.plots import layers_plot, save_png
+from fer_edge.export.showing.plots import layers_plot
+from fer_edge.plots import save_png
 
 
 @pytest.fixture(scope="module")
