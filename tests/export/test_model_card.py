@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -12,7 +13,7 @@ from fer_edge.bundle import (
     open_bundle,
 )
 from fer_edge.chatter import import_keras
-from fer_edge.evaluation.metrics import Estimate
+from fer_edge.evaluation.metrics import Estimate, report
 
 keras = import_keras()
 
@@ -72,7 +73,6 @@ def test_the_model_card_says_what_training_did_to_a_logit(exported: Exported) ->
 
 
 def test_the_model_card_names_the_weaknesses_that_the_figures_show() -> None:
-    from fer_edge.evaluation.metrics import report
     from fer_edge.export.showing.model_card import weaknesses
 
     labels = ("angry", "happy", "sad")
@@ -87,6 +87,21 @@ def test_the_model_card_names_the_weaknesses_that_the_figures_show() -> None:
     assert "**happy**" not in text
     perfect = np.eye(3, dtype=np.float32)[targets]
     assert "worst" not in weaknesses(report(perfect, targets, labels))
+
+
+def test_the_model_card_shows_labels_of_ones_own_as_they_are(exported: Exported) -> None:
+    labels = ("a|b", "*c*", "<d>_e_")
+    wrong = np.eye(3, dtype=np.float32)[[1, 1, 0]]
+    found = report(wrong, np.array([0, 1, 2], np.uint8), labels)
+    int8 = replace(exported.result.int8, whole=found, unleaked=None)
+    shown = replace(exported.result, formats=(int8,), logit_adjustment={"*c*": 1})
+    card = model_card(open_run(exported.run), shown)
+    assert r"each of a|b, \*c\*, \<d\>\_e\_." in card
+    assert r"**\*c\***: measured on 1 images" in card
+    assert r"**\<d\>\_e\_** is taken for a|b in" in card
+    assert r"its logit of \*c\*, chosen" in card
+    table = card.split("most often taken for |\n")[1].split("\n\n")[0].splitlines()
+    assert {len(re.findall(r"(?<!\\)\|", line)) for line in table} == {6}
 
 
 def test_the_model_card_says_what_the_law_prohibits(exported: Exported) -> None:

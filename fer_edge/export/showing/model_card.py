@@ -7,6 +7,7 @@ from fer_edge.evaluation.metrics import Report, percent
 from fer_edge.export.findings import Findings
 from fer_edge.export.judging.measure import Format
 from fer_edge.export.source import Base, Source
+from fer_edge.markdown import literal, markdown_row
 from fer_edge.subject import BY_MAJORITY
 
 FEW_IMAGES = 100
@@ -62,9 +63,10 @@ def model_card(source: Source, found: Findings) -> str:
 def _what(source: Source, int8: Format) -> str:
     described = " ".join(source.description.split()).rstrip(".")
     head = "" if source.head is None else f"This is the head `{source.head}` alone. "
+    labels = ", ".join(map(literal, int8.whole.labels))
     return (
         f"{described + '. ' if described else ''}{head}It takes one 48×48 grayscale face and gives "
-        f"a probability for each of {', '.join(int8.whole.labels)}. An int8 TFLite network of "
+        f"a probability for each of {labels}. An int8 TFLite network of "
         f"{int8.size / 1000:,.0f} kB, made by fer-edge; the figures are those of this file."
     )
 
@@ -132,7 +134,7 @@ def _measured(found: Findings) -> str:
         images, (mistake, share) = sum(own.confusion[index]), _most_common_mistake(own, index)
         taken = f"{mistake} ({share:.0%})" if share else "–"
         recall, precision = percent(own.recall[label]), percent(own.precision[label])
-        lines.append(f"| {label} | {images} | {recall} | {precision} | {taken} |")
+        lines.append(markdown_row((literal(label), str(images), recall, precision, taken)))
     lines += ["", f"In parentheses: {intervals(found)}, and shares of the expression's images."]
     return "\n".join(lines)
 
@@ -152,7 +154,8 @@ def _sureness(found: Findings) -> str:
         more = "more" if amount > 0 else "less"
         chosen = f", chosen on {validation}," if validation else ""
         sentences.append(
-            f"Training added {amount:g} to its logit of {name}{chosen} to find {more} of it."
+            f"Training added {amount:g} to its logit of {literal(name)}{chosen} to find {more} of "
+            "it."
         )
     if found.temperature is not None:
         sentences.append(
@@ -180,23 +183,23 @@ def weaknesses(measured: Report) -> str:
     weakest = min(recalls, key=lambda label: recalls[label])
     lines = []
     if (least := f"{recalls[weakest]:.0%}") != "100%":
-        lines.append(f"- It knows **{weakest}** worst: it finds {least} of it.")
+        lines.append(f"- It knows **{literal(weakest)}** worst: it finds {least} of it.")
     for index, label in enumerate(measured.labels):
-        images = sum(measured.confusion[index])
+        images, name = sum(measured.confusion[index]), literal(label)
         mistake, share = _most_common_mistake(measured, index)
         if not images:
-            lines.append(f"- **{label}**: no held-out image shows it, so nothing is known.")
+            lines.append(f"- **{name}**: no held-out image shows it, so nothing is known.")
             continue
         if images < FEW_IMAGES:
-            lines.append(f"- **{label}**: measured on {images} images only.")
+            lines.append(f"- **{name}**: measured on {images} images only.")
         if recalls[label] < WEAK_RECALL and label != weakest:
-            lines.append(f"- **{label}**: it misses more than it finds ({recalls[label]:.0%}).")
+            lines.append(f"- **{name}**: it misses more than it finds ({recalls[label]:.0%}).")
         if share >= OFTEN:
-            lines.append(f"- **{label}** is taken for {mistake} in {share:.0%} of its images.")
+            lines.append(f"- **{name}** is taken for {mistake} in {share:.0%} of its images.")
         precision = measured.precision[label]
         if precision is not None and precision.value < WEAK_RECALL:
             lines.append(
-                f"- When it says **{label}**, it is right {precision.value:.0%} of the time."
+                f"- When it says **{name}**, it is right {precision.value:.0%} of the time."
             )
     error = measured.calibration_error.value
     lines.append(
@@ -232,9 +235,9 @@ def _most_common_mistake(report: Report, index: int) -> tuple[str, float]:
     counts = list(report.confusion[index])
     total, counts[index] = sum(counts), -1
     most = max(range(len(counts)), key=lambda other: counts[other])
-    return report.labels[most], max(counts[most], 0) / total if total else 0.0
+    return literal(report.labels[most]), max(counts[most], 0) / total if total else 0.0
 
 
 def _row(what: str, report: Report) -> str:
     figures = (report.accuracy, report.macro_f1, report.calibration_error)
-    return f"| {what} | {report.images:,} | {' | '.join(percent(f) for f in figures)} |"
+    return markdown_row((what, f"{report.images:,}", *map(percent, figures)))
