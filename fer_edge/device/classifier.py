@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -77,10 +78,11 @@ def open_classifier(
             one, does not fit this machine or this program, or computes something else here than
             where it was made.
     """
-    if (path / "data.json").is_file() or path.suffix in (".keras", ".h5"):
+    run = _run_folder(path)
+    if path == run or path.suffix in (".keras", ".h5"):
         raise FerEdgeError(
             f"{path} is a training's result, not a bundle",
-            f"export it first: fer-edge export {path} --int8",
+            f"export its run folder: fer-edge export {shlex.quote(str(run or 'RUN'))} --int8",
         )
     bare = path.suffix in BARE_MODELS
     classifier = _bare(path, threads, keys) if bare else _proven(path, threads, keys)
@@ -105,6 +107,12 @@ def newest_bundle(folders: Sequence[Path] = (Path("bundles"), Path())) -> Path:
         "no bundle was named, and there is none in ./bundles or here",
         "name one, or make one: fer-edge export RUN --int8",
     )
+
+
+def _run_folder(path: Path) -> Path | None:
+    """The run folder that a path is, or that a network or checkpoint of it lies in, if there is."""
+    near = (path, path.parent, path.parent.parent)
+    return next((folder for folder in near if (folder / "data.json").is_file()), None)
 
 
 def _finds_faces(path: Path) -> bool:

@@ -313,7 +313,7 @@ def parse_recipe(text: str, source: str) -> Recipe:
         text,
         f"recipe {source}",
         example="see docs/training.md for an example",
-        values="see docs/training.md for every key and its range",
+        values="give it such a value; docs/training.md says what it is for",
     )
     check_consistency(recipe, source)
     return recipe

@@ -198,6 +198,21 @@ def test_frames_in_the_place_of_a_bundle_are_told_their_option(name, option, tmp
     assert f"fer-edge run {option} {tmp_path / name}" in caught.value.hint
 
 
+@pytest.mark.parametrize("file", [".", "model.keras", "checkpoints/epoch-0001.keras"])
+def test_a_trained_network_says_which_folder_is_exported(file: str, tmp_path: Path) -> None:
+    run = tmp_path / "my run"
+    (run / "checkpoints").mkdir(parents=True)
+    for name in ("data.json", "model.keras", "checkpoints/epoch-0001.keras"):
+        (run / name).write_text("")
+    with pytest.raises(FerEdgeError, match="is a training's result") as refused:
+        open_classifier(run / file)
+    assert refused.value.hint.endswith(f": fer-edge export '{run}' --int8")
+    (run / "data.json").unlink()
+    with pytest.raises(FerEdgeError, match="is a training's result") as refused:
+        open_classifier(run / "model.keras")
+    assert refused.value.hint.endswith(": fer-edge export RUN --int8")
+
+
 def test_a_picture_in_the_place_of_a_bundle_is_not_called_damaged(clip, tmp_path):
     for name in ("a.jpg", "a.png", "a.bmp", "a.tiff", "a.webp"):
         cv2.imwrite(str(tmp_path / name), np.zeros((9, 9), np.uint8))

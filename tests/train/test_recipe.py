@@ -81,7 +81,7 @@ def test_the_resolved_recipe_reads_back_as_the_same_recipe() -> None:
     [
         ("epochs = 3", "epoch = 3", "unknown key 'fit.epoch'", "did you mean 'epochs'?"),
         ("[fit]", "[fitt]", "unknown key 'fitt'", "did you mean 'fit'?"),
-        ("epochs = 3", "epochs = 0", "fit.epochs", "docs/training.md"),
+        ("epochs = 3", "epochs = 0", "or equal to 1, got 0", "give it such a value; docs/training"),
         ("epochs = 3", "epochs = 'many'", "fit.epochs", "docs/training.md"),
         ("epochs = 3", "mixed_precision = 'float16'", "fit.mixed_precision", "docs/training.md"),
         ("epochs = 3", "epochs =", "not valid TOML", "docs/training.md"),
