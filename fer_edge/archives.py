@@ -21,6 +21,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, BinaryIO, cast
 
 from fer_edge.errors import FerEdgeError
+from fer_edge.printable import printable
 
 MAX_UNPACKED = 4 << 30
 """Bytes that one archive may unpack to; FER2013's CSV has 0.3 GB."""
@@ -63,8 +64,7 @@ class Entry:
     """One file of a source.
 
     Attributes:
-        name: path inside the source, with forward slashes, and of control characters, which a
-            terminal would obey, their escapes.
+        name: path inside the source, with forward slashes; whoever prints it makes it printable.
         where: what to call it in messages.
         open: opens its bytes for reading; closing the stream is the caller's part.
     """
@@ -128,7 +128,7 @@ def _folder_entries(folder: Path, stack: ExitStack, complete: Callable[[str], bo
     for root, files in _walk(folder):
         for file in files:
             path = root / file
-            name = _plain(path.relative_to(folder).as_posix())
+            name = path.relative_to(folder).as_posix()
             if file.startswith("."):
                 continue
             _refuse_dangling(path)
@@ -140,7 +140,7 @@ def _folder_entries(folder: Path, stack: ExitStack, complete: Callable[[str], bo
                 entries += map(within, inner)
                 rest.append(map(within, inner.look_on()))
             else:
-                entries.append(Entry(name, _plain(str(path)), partial(_open_plain, path)))
+                entries.append(Entry(name, printable(str(path)), partial(_open_plain, path)))
         _refuse_crowd(str(folder), len(entries))
     return Entries(entries, chain.from_iterable(rest))
 
@@ -163,10 +163,6 @@ def _walk(folder: Path) -> Iterator[tuple[Path, list[str]]]:
             folders[:] = sorted(name for name in folders if not name.startswith("."))
             starts += [path for name in folders if (path := Path(root) / name).is_symlink()]
             yield Path(root), sorted(files)
-
-
-def _plain(name: str) -> str:
-    return re.sub(r"[\x00-\x1f\x7f-\x9f]", lambda found: ascii(found[0])[1:-1], name)
 
 
 def _within(folder: str, entry: Entry) -> Entry:
@@ -248,8 +244,7 @@ def _zip_entries(archive: zipfile.ZipFile, path: Path) -> list[Entry]:
         name = member.filename
         if "/" not in name:  # Windows PowerShell writes what the format forbids
             name = name.replace("\\", "/")
-        name = _plain(name)
-        where = f"{path.name}:{name}"
+        where = printable(f"{path.name}:{name}")
         opened = partial(_open_member, partial(archive.open, member), where)
         entries.append(Entry(name, where, opened))
     return entries
@@ -265,10 +260,9 @@ def _tar_entries(archive: tarfile.TarFile, path: Path) -> Iterator[Entry]:
             unpacked, count = unpacked + member.size, count + 1
             _refuse_bomb(path, unpacked)
             _refuse_crowd(path.name, count)
-            name = _plain(member.name)
-            where = f"{path.name}:{name}"
+            where = printable(f"{path.name}:{member.name}")
             opened = partial(_open_member, partial(archive.extractfile, member), where)
-            yield Entry(name, where, opened)
+            yield Entry(member.name, where, opened)
         _require_end(archive)
     except _DAMAGE as error:
         raise _broken(path.name, error) from error

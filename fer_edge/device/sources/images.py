@@ -16,6 +16,7 @@ from fer_edge.errors import FerEdgeError
 from fer_edge.face import Pixels
 from fer_edge.files import PICTURES, is_picture
 from fer_edge.opencv import load_opencv
+from fer_edge.printable import printable
 
 SUFFIXES = frozenset(PICTURES)
 
@@ -72,7 +73,7 @@ class Pictures(Source):
             started = time.perf_counter()
             picture = decode_picture(_content(entry))
             if picture is None:
-                self._broken.append(entry.name)
+                self._broken.append(printable(entry.name))
                 continue
             gray = cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY)
             ready = time.perf_counter()
@@ -82,7 +83,7 @@ class Pictures(Source):
                 captured=ready,
                 capture_ms=(ready - started) * 1e3,
                 colour=picture if self._colour else None,
-                name=entry.name,
+                name=printable(entry.name),
             )
         if len(self._broken) == len(self._entries):
             raise self._nothing_readable()
