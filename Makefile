@@ -37,7 +37,7 @@ test-outputs: $(VENV)/.ready ## the page in a real browser, MQTT with a real bro
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r tests/slow/page.txt
 	$(SLOW) tests/slow/test_mqtt_broker.py tests/slow/test_page.py
 
-test-long: $(VENV)/.ready ## training and export at length: the ladder, two heads, own labels, every network folded
+test-long: $(VENV)/.ready ## training and export at length: the ladder, two heads, own labels, the papers' runs
 	$(BIN)/python -m pytest -x -q tests/slow/long
 
 test-detector: $(VENV)/.ready ## a detector trained on drawn heads finds them; minutes of training, not in CI

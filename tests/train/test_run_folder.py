@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from fer_edge.chatter import import_keras
 from fer_edge.data.dataset import Dataset
 from fer_edge.data.packed import write_packed
 from fer_edge.errors import FerEdgeError
-from fer_edge.files import sha256, sole_use
+from fer_edge.files import sole_use
 from fer_edge.subject import Subject
 
 keras = import_keras()
@@ -24,7 +23,6 @@ from fer_edge.train.checkpoints import Checkpoints  # noqa: E402
 from fer_edge.train.environment import record_environment  # noqa: E402
 from fer_edge.train.models import build_model  # noqa: E402
 from fer_edge.train.recipe import load_recipe, override  # noqa: E402
-from fer_edge.train.report import print_run  # noqa: E402
 from fer_edge.train.run import batch_norm_check, train  # noqa: E402
 
 
@@ -160,30 +158,6 @@ def test_a_dataset_without_splits_is_told_how_to_be_divided(
     assert "--set data.divide=by-image" in refused.value.hint
     settings = [word.strip("'") for word in refused.value.hint.split()[1:] if "data." in word]
     assert override(load_recipe(recipe), settings).data.division is not None
-
-
-def test_a_teacher_is_recorded_another_is_told_and_a_damaged_checkpoint_is_named(
-    recipe: str, packed: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    settings = ["fit.epochs=1"]
-    teacher = train(recipe, packed, output=tmp_path / "teacher", overrides=settings).folder
-    settings.append(f'distill.teachers=["{teacher}"]')
-    run = train(recipe, packed, output=tmp_path / "run", overrides=settings).folder
-    recorded = json.loads((run / "data.json").read_text())["teachers"]
-    assert recorded == [[sha256(teacher / "model.keras")]]
-    build_model("compact", 7, {"width": 1}).save(teacher / "model.keras")
-    print_run(train(None, None, output=run, resume=True))
-    shown = "".join(capfd.readouterr().out.split())
-    assert f"taughtbyanother{teacher}thantoday's" in shown
-    shutil.rmtree(teacher)
-    assert train(None, None, output=run, resume=True).changed_teachers == ()
-    checkpoint = Checkpoints(run).path(1)
-    content = bytearray(checkpoint.read_bytes())
-    content[len(content) // 2] ^= 1
-    for damaged in (content, content[: len(content) // 2]):
-        checkpoint.write_bytes(damaged)
-        with pytest.raises(FerEdgeError, match="cannot read the checkpoint"):
-            Checkpoints(run).load_model(1)
 
 
 def test_moving_averages_that_lag_behind_are_noticed(blob_dataset: Dataset) -> None:

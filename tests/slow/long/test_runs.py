@@ -1,8 +1,9 @@
-"""Runs of datasets that have something wrong, or that start from a network that is gone."""
+"""Runs of datasets with something wrong, or that learn from a network that is gone or changed."""
 
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,12 +17,14 @@ from fer_edge.data.dataset import Dataset
 from fer_edge.data.packed import write_packed
 from fer_edge.errors import FerEdgeError
 from fer_edge.evaluation.classifier import evaluate_path
+from fer_edge.files import sha256
 
 keras = import_keras()
 
 from fer_edge.export.source import open_run  # noqa: E402
 from fer_edge.train.checkpoints import Checkpoints  # noqa: E402
 from fer_edge.train.models import build_model  # noqa: E402
+from fer_edge.train.report import print_run  # noqa: E402
 from fer_edge.train.run import train  # noqa: E402
 
 
@@ -100,3 +103,27 @@ def test_a_run_keeps_what_it_started_from(
     monkeypatch.undo()
     assert train(None, packed, output=tmp_path / "run", resume=True).state.epoch == 2
     assert str(start) in (tmp_path / "run" / "recipe.toml").read_text()
+
+
+def test_a_teacher_is_recorded_another_is_told_and_a_damaged_checkpoint_is_named(
+    recipe: str, packed: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    settings = ["fit.epochs=1"]
+    teacher = train(recipe, packed, output=tmp_path / "teacher", overrides=settings).folder
+    settings.append(f'distill.teachers=["{teacher}"]')
+    run = train(recipe, packed, output=tmp_path / "run", overrides=settings).folder
+    recorded = json.loads((run / "data.json").read_text())["teachers"]
+    assert recorded == [[sha256(teacher / "model.keras")]]
+    build_model("compact", 7, {"width": 1}).save(teacher / "model.keras")
+    print_run(train(None, None, output=run, resume=True))
+    shown = "".join(capfd.readouterr().out.split())
+    assert f"taughtbyanother{teacher}thantoday's" in shown
+    shutil.rmtree(teacher)
+    assert train(None, None, output=run, resume=True).changed_teachers == ()
+    checkpoint = Checkpoints(run).path(1)
+    content = bytearray(checkpoint.read_bytes())
+    content[len(content) // 2] ^= 1
+    for damaged in (content, content[: len(content) // 2]):
+        checkpoint.write_bytes(damaged)
+        with pytest.raises(FerEdgeError, match="cannot read the checkpoint"):
+            Checkpoints(run).load_model(1)
