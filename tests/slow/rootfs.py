@@ -131,3 +131,7 @@ def _constraints() -> str:
     """The project's pinned versions, without their hashes; numpy stays the one from apt."""
     pins = re.findall(r"^[\w.-]+==[^\\\n]+", (ROOT / "requirements.txt").read_text(), re.MULTILINE)
     return "\n".join(pin.strip() for pin in pins if not pin.startswith("numpy=="))
+
+
+if __name__ == "__main__":
+    print(ensure_rootfs())
