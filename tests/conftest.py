@@ -120,13 +120,26 @@ def faint_dataset() -> Dataset:
     return Dataset("faint", LABELS, faces, targets, splits)
 
 
+class RealData:
+    """A folder of real faces; a test that takes from it what is not there is skipped."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def __truediv__(self, name: str) -> Path:
+        path = self._folder / name
+        if not path.exists():
+            pytest.skip(f"{path} is not there, see FER_EDGE_DATA in docs/datasets.md")
+        return path
+
+
 @pytest.fixture(scope="session")
-def real_data() -> Path:
-    """The folder with FER2013 and the clips; the test is skipped where it is not at hand."""
+def real_data() -> RealData:
+    """What lies in the folder that FER_EDGE_DATA names; without one the test is skipped."""
     folder = os.environ.get("FER_EDGE_DATA")
-    if not folder or not Path(folder).is_dir():
-        pytest.skip("set FER_EDGE_DATA to a folder with fer2013.tar.gz and the clips")
-    return Path(folder)
+    if not folder:
+        pytest.skip("set FER_EDGE_DATA to a folder with fer2013.tar.gz, see docs/datasets.md")
+    return RealData(Path(folder))
 
 
 @pytest.fixture(scope="session")

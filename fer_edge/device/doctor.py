@@ -73,7 +73,7 @@ def examine(root: Path = Path("/")) -> Report:
         *_opencv(),
         _detector(),
         _runtime(),
-        _stage("training", "train", ("keras", "tensorflow", "matplotlib", "pydantic")),
+        _stage("training", "train", ("keras", "tensorflow", "matplotlib", "pydantic", "tomli_w")),
         _stage("export", "export", ("tf2onnx", "onnx", "onnxruntime")),
         _pi_camera(board),
         _usb_cameras(root),

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-import os
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -66,9 +66,8 @@ def test_frames_of_ck48_under_labels_of_ones_own_have_these(tmp_path: Path) -> N
         assert load_dataset(path, own_labels=True).labels == (labels or ("cross", "glad"))
 
 
-@pytest.mark.skipif("FER_EDGE_DATA" not in os.environ, reason="FER_EDGE_DATA is not set")
-def test_the_real_ck48_has_981_faces_of_118_subjects() -> None:
-    loaded = load_dataset(Path(os.environ["FER_EDGE_DATA"]) / "CK+48.zip")
+def test_the_real_ck48_has_981_faces_of_118_subjects(real_data: Any) -> None:
+    loaded = load_dataset(real_data / "CK+48.zip")
     counts = dict(zip(loaded.labels, np.bincount(loaded.targets).tolist(), strict=True))
     assert counts == {
         "angry": 135,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,7 @@ FINGERPRINT = "b8c7c51efe273263c4fe6219018ae345511132b03f321f220ef9bde3f8db40ef"
 
 
 @pytest.fixture(scope="module")
-def fer2013(real_data: Path) -> Dataset:
+def fer2013(real_data: Any) -> Dataset:
     return load_dataset(real_data / "fer2013.tar.gz", votes=real_data / "fer2013new.csv")
 
 

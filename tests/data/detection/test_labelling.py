@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import csv
-import os
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -141,22 +141,21 @@ def test_a_file_that_is_no_yunet_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("enlarged", [1, 3])
-def test_real_photos_are_labelled_as_their_csv_says(tmp_path: Path, enlarged: int) -> None:
-    data = os.environ.get("FER_EDGE_DATA")
-    if not data:
-        pytest.skip("FER_EDGE_DATA names no folder with face-photos.zip and YuNet")
-    with zipfile.ZipFile(Path(data) / "face-photos.zip") as every:
+def test_real_photos_are_labelled_as_their_csv_says(
+    real_data: Any, tmp_path: Path, enlarged: int
+) -> None:
+    with zipfile.ZipFile(real_data / "face-photos.zip") as every:
         names = sorted(name for name in every.namelist() if name.endswith(".jpg"))[:20]
         with zipfile.ZipFile(tmp_path / "some.zip", "w") as some:
             for name in names:
                 photo = cv2.imdecode(np.frombuffer(every.read(name), np.uint8), cv2.IMREAD_COLOR)
                 photo = cv2.resize(photo, None, fx=enlarged, fy=enlarged)
                 some.writestr(name, bytes(cv2.imencode(".jpg", photo)[1]))
-    yunet = Path(data) / "models" / "face_detection_yunet_n.onnx"
+    yunet = real_data / "models" / "face_detection_yunet_n.onnx"
     done = label_photos(tmp_path / "some.zip", yunet)
     assert (done.photos, done.unreadable) == (20, ())
     assert done.faces >= done.agreed >= 17
-    with (Path(data) / "face-photos.csv").open() as file:
+    with (real_data / "face-photos.csv").open() as file:
         known = [row for row in csv.DictReader(file) if row["photo"] in names]
     with (tmp_path / "some.csv").open() as file:
         rows = {row["photo"]: row for row in csv.DictReader(file) if float(row["score"]) > 0.8}
