@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-from fer_edge.printable import printable
+from fer_edge.printable import printable, without_logins
 
 
 class FerEdgeError(Exception):
@@ -15,7 +15,8 @@ class FerEdgeError(Exception):
         message: what is wrong and where, one line, naming the offending value.
         hint: what to do about it, one line; may be empty.
 
-    Both may name what others wrote: control characters but line breaks are spelt out.
+    Both may name what others wrote: control characters but line breaks are spelt out, and an
+    address that stands in a file's place shows no password.
     """
 
     exit_code = 2
@@ -35,7 +36,7 @@ class GateRefused(FerEdgeError):
 
 
 def _lines(text: str) -> str:
-    return "\n".join(map(printable, text.split("\n")))
+    return "\n".join(printable(without_logins(line)) for line in text.split("\n"))
 
 
 def require_extra(module: str, extra: str) -> None:

@@ -9,6 +9,8 @@ CONTROLS = r"\x00-\x1f\x7f-\x9f"
 LONGEST_NAME = 100
 """Characters of a name in a bundle's manifest."""
 _CONTROL = re.compile(f"[{CONTROLS}]")
+_USER = re.compile(r"\b([a-z][a-z0-9+.-]*:/+)[^\s/@]+@", re.IGNORECASE)
+"""Who logs in, in an address; a path that was made of it has one slash left of two."""
 
 
 def has_controls(text: str) -> bool:
@@ -23,6 +25,15 @@ def printable(text: str) -> str:
     a\x1b[31mred\n
     """
     return _CONTROL.sub(lambda found: repr(found[0])[1:-1], text)
+
+
+def without_logins(text: str) -> str:
+    """The text whose addresses have no user and no password any more.
+
+    >>> print(without_logins("there is no file rtsp:/me:secret@host/stream"))
+    there is no file rtsp:/host/stream
+    """
+    return _USER.sub(r"\1", text)
 
 
 def as_name(text: str) -> str:

@@ -319,6 +319,21 @@ CASES: dict[str, tuple[Callable[[Place], list[str]], str]] = {
         lambda p: ["bench", str(p.good_bundle), "--video", "rtsp://me:secret@host/x"],
         "rtsp://host/x is an address, not a file",
     ),
+    "a detector at an address": (
+        lambda p: [
+            *("run", str(p.good_bundle), "--images", p.file("face.png", PNG)),
+            *("--detector", "rtsp://me:secret@host/x"),
+        ],
+        "rtsp://host/x",
+    ),
+    "a model at an address": (
+        lambda p: ["evaluate", "rtsp://me:secret@host/x", "--data", "synthetic"],
+        "rtsp:/host/x",
+    ),
+    "a dataset at an address": (
+        lambda p: ["data", "pack", "https://me:secret@host/x", "-o", "faces.npz"],
+        "https:/host/x",
+    ),
     "no camera": (lambda p: ["run", str(p.good_bundle), "--camera", "63"], "63"),
 }
 
