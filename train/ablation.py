@@ -1,6 +1,6 @@
 """What each ingredient of a recipe buys: the recipe without it, over some seeds.
 
-    python train/ablation.py --data fer2013.faces.npz -o runs/ablation --epochs 12 --jobs 2
+    python train/ablation.py --data fer2013.faces.npz -o runs/ablation --jobs 2
 
 Trains what is missing in the folder of runs, goes on with what was cut off, and writes
 train/ABLATION.md. Only the validation split is looked at: the test split is for finished models.
@@ -28,7 +28,8 @@ from fer_edge.train.reproduce.execute import LocalExecutor, Task
 
 HERE = Path(__file__).parent
 INGREDIENTS: dict[str, tuple[str, ...]] = {
-    "the recipe, but no teacher": (),
+    "the recipe": (),
+    "no teacher": ("distill.teachers=[]",),
     "the votes alone": ('targets.heads=["votes"]',),
     "the labels alone": ('targets.heads=["fer2013"]',),
     "no distortions but geometry": ("camera.probability=0", "camera.light=0"),
@@ -40,9 +41,7 @@ INGREDIENTS: dict[str, tuple[str, ...]] = {
     "branches in training": ("model.branches=true",),
     "label smoothing": ("fit.label_smoothing=0.05",),
 }
-"""Settings by what they change about the recipe without its teacher. What changes nothing about a
-recipe is left out."""
-TAUGHT = "the recipe, teacher and all"
+"""Settings by what they change about the recipe. What changes nothing about a recipe is left out."""
 COLUMNS = ("votes, accuracy", "FER2013, accuracy", "FER2013, macro-F1", "fear found")
 
 
@@ -70,11 +69,6 @@ class Planned:
         return metrics
 
 
-def settings_of(name: str) -> list[str]:
-    """What is laid over the recipe."""
-    return [] if name == TAUGHT else ["distill.teachers=[]", *INGREDIENTS[name]]
-
-
 def plan(
     recipe: str,
     data: Path,
@@ -88,9 +82,9 @@ def plan(
         # the test split is left alone
         length = [f"fit.epochs={epochs}", f"fit.seed={seed}", "data.test=[]"]
         first: Recipe | None = None
-        for number, name in enumerate((*INGREDIENTS, TAUGHT)):
+        for number, (name, changes) in enumerate(INGREDIENTS.items()):
             # one fall of the learning rate, however many the recipe has
-            settings = ["fit.restarts=[]", *overrides, *settings_of(name), *length]
+            settings = ["fit.restarts=[]", *overrides, *changes, *length]
             planned = override(load_recipe(recipe), settings)
             first = first or planned
             if planned is not first and not differing_table(first, planned):
@@ -165,7 +159,7 @@ def main(arguments: Sequence[str]) -> int:
     )
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--recipe", default="edge-nano")
-    parser.add_argument("--epochs", type=int, default=12)
+    parser.add_argument("--epochs", type=int, default=24)
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides")
     parser.add_argument("--jobs", type=int, default=1)
@@ -188,7 +182,7 @@ def _ablate(options: argparse.Namespace) -> int:
     for task, code in LocalExecutor(options.jobs).run(missing, lambda: None):
         print(f"{task.name}: {'done' if code == 0 else f'exit code {code}, see {task.log}'}")
         failed += code != 0
-    found: dict[str, list[dict[str, float]]] = {name: [] for name in (*INGREDIENTS, TAUGHT)}
+    found: dict[str, list[dict[str, float]]] = {name: [] for name in INGREDIENTS}
     for each in planned:
         if metrics := each.metrics():
             found[each.name].append(figures(metrics, [*map(str, each.recipe.targets.heads)]))

@@ -21,17 +21,29 @@ PROBABILITIES = np.full(len(LABELS), 0.015, np.float32)
 PROBABILITIES[3] = 0.91
 
 
-def result(index: int = 17, *, faces: int = 1, event: str | None = None) -> Result:
-    """One frame of 160×120 whose faces are happy; ``event`` is what happened to track 1."""
+def result(
+    index: int = 17,
+    *,
+    faces: int = 1,
+    event: str | None = None,
+    size: tuple[int, int] = (120, 160),
+    light: float | None = None,
+    name: str | None = None,
+) -> Result:
+    """One gray frame whose faces are happy.
+
+    ``event`` is what happened to track 1; ``size`` height and width; ``light`` the time from light
+    to label, in ms; ``name`` the picture's.
+    """
     found = tuple(
         Face((10 + 60 * n, 30, 40, 40), "happy", 0.91, PROBABILITIES, n + 1) for n in range(faces)
     )
-    gray = np.full((120, 160), 60 + index % 128, np.uint8)
-    frame = Frame(index, gray, time.perf_counter(), 1.25)
+    gray = np.full(size, 60 + index % 128, np.uint8)
+    frame = Frame(index, gray, time.perf_counter(), 1.25, name=name)
     events = (
         (TrackEvent(event, 1, (10, 30, 40, 40), "happy", None, 0.91, index / 10),) if event else ()
     )
-    return Result(frame, found, Latency(1.25, 3.5, 0.125, 0.5), events)
+    return Result(frame, found, Latency(1.25, 3.5, 0.125, 0.5, light), events)
 
 
 def vitals() -> Vitals:

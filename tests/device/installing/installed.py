@@ -1,4 +1,4 @@
-"""What lies in a folder of installed bundles."""
+"""Installed bundles: what they are called, and one that is damaged."""
 
 from __future__ import annotations
 
@@ -13,3 +13,10 @@ def name_of(path: Path) -> str:
 
 def names_in(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir() if path.name != ".lock")
+
+
+def spoil(path: Path) -> None:
+    """Flip a bit in its middle."""
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
