@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-from fer_edge.printable import printable, without_logins
+from fer_edge.printable import as_error
 
 
 class FerEdgeError(Exception):
@@ -22,7 +22,7 @@ class FerEdgeError(Exception):
     exit_code = 2
 
     def __init__(self, message: str, hint: str = "") -> None:
-        self.message, self.hint = _lines(message), _lines(hint)
+        self.message, self.hint = as_error(message), as_error(hint)
         super().__init__(self.message)
 
     def __str__(self) -> str:
@@ -33,10 +33,6 @@ class GateRefused(FerEdgeError):
     """The int8 model lost more than its budget allows; no bundle was written. Exit code 3."""
 
     exit_code = 3
-
-
-def _lines(text: str) -> str:
-    return "\n".join(printable(without_logins(line)) for line in text.split("\n"))
 
 
 def require_extra(module: str, extra: str) -> None:

@@ -11,6 +11,8 @@ LONGEST_NAME = 100
 _CONTROL = re.compile(f"[{CONTROLS}]")
 _USER = re.compile(r"\b([a-z][a-z0-9+.-]*:/+)[^\s/@]+@", re.IGNORECASE)
 """Who logs in, in an address; a path that was made of it has one slash left of two."""
+_QUERY = re.compile(r"""\b([a-z][a-z0-9+.-]*:/+[^\s?'"]*)\?[^\s'")]+""", re.IGNORECASE)
+"""What follows a question mark in an address, where cameras take passwords too."""
 
 
 def has_controls(text: str) -> bool:
@@ -28,12 +30,17 @@ def printable(text: str) -> str:
 
 
 def without_logins(text: str) -> str:
-    """The text whose addresses have no user and no password any more.
+    """The text whose addresses have no user, no password and nothing behind a ? any more.
 
-    >>> print(without_logins("there is no file rtsp:/me:secret@host/stream"))
-    there is no file rtsp:/host/stream
+    >>> print(without_logins("there is no file rtsp:/me:secret@host/stream?pwd=secret"))
+    there is no file rtsp:/host/stream?…
     """
-    return _USER.sub(r"\1", text)
+    return _QUERY.sub(r"\1?…", _USER.sub(r"\1", text))
+
+
+def as_error(text: str) -> str:
+    """The lines of an error's text, with controls spelt out and without logins."""
+    return "\n".join(printable(without_logins(line)) for line in text.split("\n"))
 
 
 def as_name(text: str) -> str:

@@ -334,6 +334,14 @@ CASES: dict[str, tuple[Callable[[Place], list[str]], str]] = {
         lambda p: ["data", "pack", "https://me:secret@host/x", "-o", "faces.npz"],
         "https:/host/x",
     ),
+    "an address in the place of a number": (
+        lambda p: ["run", str(p.good_bundle), "--threads", "rtsp://me:secret@host/x?pwd=secret"],
+        "got 'rtsp://host/x?…'",
+    ),
+    "an address with a password behind it": (
+        lambda p: ["run", str(p.good_bundle), "--video", "http://host/x?user=me&pwd=secret"],
+        "http://host/x?… is an address, not a file",
+    ),
     "no camera": (lambda p: ["run", str(p.good_bundle), "--camera", "63"], "63"),
 }
 

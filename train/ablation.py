@@ -41,7 +41,7 @@ INGREDIENTS: dict[str, tuple[str, ...]] = {
     "branches in training": ("model.branches=true",),
     "label smoothing": ("fit.label_smoothing=0.05",),
 }
-"""Settings by what they change about the recipe. What changes nothing about a recipe is left out."""
+"""Settings by what they change about the recipe; those that change nothing are left out."""
 COLUMNS = ("votes, accuracy", "FER2013, accuracy", "FER2013, macro-F1", "fear found")
 
 

@@ -10,6 +10,8 @@ from typing import Any
 
 import typer
 
+from fer_edge.printable import as_error
+
 WrongUse: type[Exception] = typer.BadParameter.__mro__[2]
 """What a command line raises that cannot be understood: typer brings a click of its own, which has
 no public name, and older ones take the installed one."""
@@ -21,9 +23,9 @@ _DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 def tell(message: str, hint: str) -> None:
     """Print both lines of an error to standard error, where that can be written."""
     with suppress(OSError):
-        print(f"fer-edge: {message}", file=sys.stderr)
+        print(f"fer-edge: {as_error(message)}", file=sys.stderr)
         if hint:
-            print(f"  → {hint}", file=sys.stderr)
+            print(f"  → {as_error(hint)}", file=sys.stderr)
 
 
 def tell_wrong_use(error: Any) -> int:
