@@ -10,6 +10,8 @@ from typing import Any
 import ablation
 import pytest
 
+from fer_edge.evaluation.metrics import Estimate
+from fer_edge.evaluation.robustness import CLEAN, Robustness, Row
 from fer_edge.train.recipe import load_recipe, override
 
 
@@ -23,6 +25,24 @@ def _metrics(majority: float, accuracy: float) -> dict[str, Any]:
         "validation_majority": whole(majority),
         "heads": {"fer2013": {"validation": whole(accuracy)}},
     }
+
+
+@pytest.fixture(autouse=True)
+def distorted(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """The runs whose faces were distorted: 70% and 50% right, in place of a network's answers."""
+    asked: list[Path] = []
+
+    def robustness(run: Path, data: None, splits: list[str], head: str) -> Robustness:
+        assert (data, splits, head) == (None, ["PublicTest"], "votes")
+        asked.append(run)
+        rows = [
+            Row(kind, "", "float", Estimate(value, 0, 1), Estimate(0, 0, 1), Estimate(0, 0, 1))
+            for kind, value in ((CLEAN, 0.9), ("blur", 0.7), ("noise", 0.5))
+        ]
+        return Robustness(("PublicTest",), 5, "FER+ majority", tuple(rows))
+
+    monkeypatch.setattr(ablation, "robustness_path", robustness)
+    return asked
 
 
 def _write_run(planned: ablation.Planned, metrics: dict[str, Any]) -> None:
@@ -70,8 +90,8 @@ def test_the_table_has_the_mean_over_the_seeds_and_says_nothing_of_a_head_that_i
         )
     ]
     first, second = ablation.table({"both": both, "labels": one}).splitlines()[2:]
-    assert first.startswith("| both | 82.0 (80.0 – 84.0) | 61.0 (60.0 – 62.0) | ")
-    assert second == "| labels | – | 50.0 | 50.0 | 50.0 | 1 |"
+    assert first.startswith("| both | 82.0 (80.0 – 84.0) | – | 61.0 (60.0 – 62.0) | ")
+    assert second == "| labels | – | – | 50.0 | 50.0 | 50.0 | 1 |"
 
 
 def test_what_is_set_for_all_is_in_each_run_and_in_the_command_of_the_page(tmp_path: Path) -> None:
@@ -90,8 +110,8 @@ def test_what_is_set_for_all_is_in_each_run_and_in_the_command_of_the_page(tmp_p
     assert f"--seeds 1 2 3 --set {changed}\n" in report.read_text()
 
 
-def test_finished_runs_are_not_trained_again(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_finished_runs_are_neither_trained_nor_asked_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], distorted: list[Path]
 ) -> None:
     data = tmp_path / "faces.npz"
     for planned in ablation.plan("edge-nano", data, tmp_path, 3, [7]):
@@ -100,10 +120,12 @@ def test_finished_runs_are_not_trained_again(
         _write_run(planned, single if one_head else _metrics(0.8, 0.6))
     report = tmp_path / "ABLATION.md"
     words = ["--data", str(data), "-o", str(tmp_path), "--report", str(report)]
-    assert ablation.main([*words, "--epochs", "3", "--seeds", "7"]) == 0
-    assert not (tmp_path / "logs").exists()
-    assert "| no class balance | 80.0 | 60.0 | 60.0 | 60.0 | 1 |" in report.read_text()
-    assert "no class balance" in capsys.readouterr().out
+    for _ in range(2):
+        assert ablation.main([*words, "--epochs", "3", "--seeds", "7"]) == 0
+        assert not (tmp_path / "logs").exists()
+        assert "| no class balance | 80.0 | 60.0 | 60.0 | 60.0 | 60.0 | 1 |" in report.read_text()
+        assert "no class balance" in capsys.readouterr().out
+    assert len(distorted) == len({*distorted}) == 10, "each once, but the labels alone"
 
 
 @pytest.mark.parametrize("kind", ["cut off", "of another recipe"])
