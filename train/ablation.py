@@ -167,10 +167,10 @@ def page(recipe: str, epochs: int, overrides: Sequence[str], command: str, rows:
     return f"""\
 # What each ingredient buys
 `{recipe}`{settings}, {epochs} epochs instead of {of_recipe}, on PublicTest
-alone, in percent: mean over the seeds, with the smallest and the largest. Votes are judged by
-their majority; *distorted faces* are the same, blurred, darkened, moved and so on, the mean over
-all of `fer-edge evaluate --robustness`. Short runs favour what learns fast; a difference within
-the spread means nothing. Written by
+alone, each run at its best epoch there, in percent: mean over the seeds, with the smallest and the
+largest. Votes are judged by their majority; *distorted faces* are the same, blurred, darkened,
+moved and so on, the mean over all of `fer-edge evaluate --robustness`. Short runs favour what
+learns fast; a difference within the spread means nothing. Written by
 
     {command}
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import time
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -126,6 +128,11 @@ def test_finished_runs_are_neither_trained_nor_asked_again(
         assert "| no class balance | 80.0 | 60.0 | 60.0 | 60.0 | 60.0 | 1 |" in report.read_text()
         assert "no class balance" in capsys.readouterr().out
     assert len(distorted) == len({*distorted}) == 10, "each once, but the labels alone"
+    trained_again = distorted[0] / "metrics.json"
+    later = time.time() + 60
+    os.utime(trained_again, (later, later))
+    assert ablation.main([*words, "--epochs", "3", "--seeds", "7"]) == 0
+    assert distorted[10:] == distorted[:1]
 
 
 @pytest.mark.parametrize("kind", ["cut off", "of another recipe"])
