@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import tomllib
@@ -19,6 +20,8 @@ from fer_edge.train.recipe import Recipe, load_recipe, override, parse_recipe
 
 RECIPE, DATA = "recipe.toml", "data.json"
 """What a run is, in its folder."""
+RECIPE_DIGEST = "recipe_sha256"
+"""In ``data.json``: of the recipe's text as the run began."""
 
 
 @contextmanager
@@ -127,8 +130,9 @@ def record_beginning(folder: Path, recipe: Recipe, content: dict[str, Any]) -> N
         recipe: as resolved.
         content: of ``data.json``, which is written last: a folder with it is a run.
     """
-    write_text(folder / RECIPE, recipe.to_toml())
-    write_text(folder / DATA, json.dumps(content, indent=2) + "\n")
+    text = recipe.to_toml()
+    write_text(folder / RECIPE, text)
+    write_text(folder / DATA, json.dumps(content | {RECIPE_DIGEST: _digest(text)}, indent=2) + "\n")
 
 
 def differing_table(recorded: Recipe, wanted: Recipe) -> str | None:
@@ -150,6 +154,28 @@ def check_same(
             f"cannot resume {folder}: its recipe differs in [{table}] from the one given",
             "resume without RECIPE and --set, or start a new run",
         )
+
+
+def check_unedited(folder: Path, recorded: dict[str, Any]) -> None:
+    """Raise FerEdgeError where a run's recipe was edited after it had begun.
+
+    The checkpoint holds the schedule, the augmentation and the network, which would go on as they
+    were, whatever the recipe says now.
+
+    Args:
+        folder: of the run.
+        recorded: its ``data.json``; runs of before it had the digest are taken as they are.
+    """
+    before = recorded.get(RECIPE_DIGEST)
+    if before and before != _digest((folder / RECIPE).read_text(encoding="utf-8")):
+        raise FerEdgeError(
+            f"cannot resume {folder}: its {RECIPE} was edited after the run had begun",
+            f"put it back, or start a new run by it: fer-edge train {folder / RECIPE} --data ...",
+        )
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _next_free(name: str, held: ExitStack) -> Path:

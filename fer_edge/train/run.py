@@ -31,6 +31,7 @@ from fer_edge.train.environment import record_environment
 from fer_edge.train.fit import fit
 from fer_edge.train.folders import (
     check_same,
+    check_unedited,
     new_folder,
     newest_run,
     record_beginning,
@@ -115,6 +116,7 @@ def train(
     if resume:
         output = output or newest_run(recipe_name)
         recipe, recorded = recorded_run(output)
+        check_unedited(output, recorded)
         check_same(recipe, recipe_name, overrides, output)
         skip_bad = skip_bad or recorded.get(SKIP_BAD) is True
         if (metrics := finished_metrics(output)) is not None:

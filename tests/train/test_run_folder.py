@@ -89,6 +89,13 @@ def test_control_c_leaves_a_run_to_go_on_with_and_the_test_split_untouched(
         train(None, str(other), output=run.folder, resume=True)
     with pytest.raises(FerEdgeError, match=r"differs in \[fit\]"):
         train(None, None, output=run.folder, resume=True, overrides=["fit.epochs=5"])
+    recorded = run.folder / "recipe.toml"
+    text = recorded.read_text()
+    recorded.write_text(text.replace("epochs = 2", "epochs = 5"))
+    assert recorded.read_text() != text
+    with pytest.raises(FerEdgeError, match=r"recipe\.toml was edited after the run had begun"):
+        train(None, None, output=run.folder, resume=True)
+    recorded.write_text(text)
     finished = train(None, None, output=run.folder, resume=True)
     assert not finished.interrupted
     assert finished.metrics["epochs"] == 2
