@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 import tomllib
@@ -14,14 +13,14 @@ from typing import Any
 import tomli_w
 
 from fer_edge.errors import FerEdgeError
-from fer_edge.files import explain, leftovers, sole_use, write_text
+from fer_edge.files import explain, leftovers, sha256, sole_use, write_text
 from fer_edge.train.checkpoints import Checkpoints
 from fer_edge.train.recipe import Recipe, load_recipe, override, parse_recipe
 
 RECIPE, DATA = "recipe.toml", "data.json"
 """What a run is, in its folder."""
 RECIPE_DIGEST = "recipe_sha256"
-"""In ``data.json``: of the recipe's text as the run began."""
+"""In ``data.json``: of the recipe's file as the run began."""
 
 
 @contextmanager
@@ -130,9 +129,9 @@ def record_beginning(folder: Path, recipe: Recipe, content: dict[str, Any]) -> N
         recipe: as resolved.
         content: of ``data.json``, which is written last: a folder with it is a run.
     """
-    text = recipe.to_toml()
-    write_text(folder / RECIPE, text)
-    write_text(folder / DATA, json.dumps(content | {RECIPE_DIGEST: _digest(text)}, indent=2) + "\n")
+    write_text(folder / RECIPE, recipe.to_toml())
+    content = content | {RECIPE_DIGEST: sha256(folder / RECIPE)}
+    write_text(folder / DATA, json.dumps(content, indent=2) + "\n")
 
 
 def differing_table(recorded: Recipe, wanted: Recipe) -> str | None:
@@ -167,15 +166,11 @@ def check_unedited(folder: Path, recorded: dict[str, Any]) -> None:
         recorded: its ``data.json``; runs of before it had the digest are taken as they are.
     """
     before = recorded.get(RECIPE_DIGEST)
-    if before and before != _digest((folder / RECIPE).read_text(encoding="utf-8")):
+    if before and before != sha256(folder / RECIPE):
         raise FerEdgeError(
             f"cannot resume {folder}: its {RECIPE} was edited after the run had begun",
             f"put it back, or start a new run by it: fer-edge train {folder / RECIPE} --data ...",
         )
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _next_free(name: str, held: ExitStack) -> Path:
