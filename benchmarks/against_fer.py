@@ -91,7 +91,7 @@ def main() -> None:
     parser.add_argument("--detector", default="haar", help="ours; fer's is a Haar cascade")
     parser.add_argument("--rounds", type=int, default=2)
     options = parser.parse_args()
-    peer = _peer(options.venv)
+    peer = peer_python(options.venv)
     for clip in options.clips:
         runs: dict[str, list[dict]] = {"fer": [], "fer-edge": []}
         for _ in range(options.rounds):
@@ -101,7 +101,7 @@ def main() -> None:
         _print(clip, runs)
 
 
-def _peer(folder: Path) -> Path:
+def peer_python(folder: Path) -> Path:
     """The Python of fer's virtual environment, which is made if it is not there."""
     python = folder / "bin" / "python"
     if not (folder / "ready").exists():

@@ -36,8 +36,9 @@ def read_pictures(
 
     The folder that a picture lies in is its label. Its split comes from its own name where it has
     FER2013's (``PrivateTest_10131219.jpg``), else from the nearest folder above that is named like
-    a split, else from its own name where that begins like one (``train_00001.jpg``), else from the
-    folder above the label where there are several such, else it is "all".
+    a split, else from its own name where all that are left begin like one (``train_00001.jpg``; one
+    alone may be of somebody called Val), else from the folder above the label where there are
+    several such, else it is "all".
 
     Pictures that look like photographs, and files that are no pictures, are told in warnings.
 
@@ -59,6 +60,7 @@ def read_pictures(
     _refuse_unknown_labels(pictures, labels, rejects, path)
     pictures = [picture for picture in pictures if picture.target is not None]
     several = len({picture.group for picture in pictures}) > 1
+    prefixed = all(picture.split or picture.prefix for picture in pictures)
     faces, names, files, targets, splits = [], [], [], [], []
     photographs = Photographs()
     for picture in pictures:  # in the source's order: going back in a packed tar costs a restart
@@ -75,7 +77,8 @@ def read_pictures(
         names.append(_counting_order(picture.entry.name))
         files.append(PurePosixPath(picture.entry.name).name)
         targets.append(picture.target)
-        splits.append(picture.split or (picture.group if several else None) or UNSPLIT)
+        split = picture.split or (picture.prefix if prefixed else None)
+        splits.append(split or (picture.group if several else None) or UNSPLIT)
         refuse_unwritable(splits[-1], f"{path}: the name of the folder")
     if not faces:
         raise FerEdgeError(
@@ -97,13 +100,23 @@ def read_pictures(
 
 @dataclass(frozen=True)
 class _Picture:
-    """Where a picture stands: its label's folder and the folder above that."""
+    """Where a picture stands.
+
+    Attributes:
+        entry: the file.
+        folder: its label's.
+        group: the folder above that.
+        target: the label's index; None if it is none.
+        split: what FER2013's file name or a folder says.
+        prefix: the split that its own name begins like.
+    """
 
     entry: Entry
     folder: str
     group: str
     target: int | None
     split: str | None
+    prefix: str | None
 
 
 def _place(entry: Entry, labels: tuple[str, ...]) -> _Picture:
@@ -111,10 +124,10 @@ def _place(entry: Entry, labels: tuple[str, ...]) -> _Picture:
     folder = above.pop() if above else ""
     prefix = file.split("_")[0] if "_" in file else ""
     # other datasets' file names tell where a picture stood there, which a folder here may overrule
-    known = [prefix if prefix in FER2013_SPLITS else None]
-    known += [split_name(part) for part in (*reversed(above), prefix)]
+    known = [prefix if prefix in FER2013_SPLITS else None, *map(split_name, reversed(above))]
     split = next((name for name in known if name), None)
-    return _Picture(entry, folder, above[-1] if above else "", label_index(folder, labels), split)
+    group = above[-1] if above else ""
+    return _Picture(entry, folder, group, label_index(folder, labels), split, split_name(prefix))
 
 
 def tell_of_others(others: Sequence[Entry]) -> None:

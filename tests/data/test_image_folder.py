@@ -145,6 +145,14 @@ def test_a_folders_split_counts_before_what_another_dataset_called_its_files(
     assert loaded.splits.tolist() == ["PrivateTest", "Training"]
 
 
+def test_a_person_called_val_is_no_validation_split(tmp_path: Path) -> None:
+    people = {
+        "happy/Val_Ackerman_0001.png": encoded(FACES[0]),
+        "happy/Abba_Eban_0001.png": encoded(FACES[1]),
+    }
+    assert load_dataset(spread(tmp_path, people)).split_names == ("all",)
+
+
 def test_folders_of_labels_alone_are_one_split_called_all(tmp_path: Path) -> None:
     files = {
         "CK+48/anger/S010_1.png": encoded(FACES[0]),
