@@ -186,7 +186,7 @@ def main() -> None:
         for other in others:
             (options.tflite / f"{other.name}.tflite").write_bytes(other.network)
     models = {other.name: other.classifier() for other in others}
-    models |= {str(path): ours(path) for path in options.bundles}
+    models |= {str(path): _ours(path) for path in options.bundles}
     dataset = load_dataset(options.data)
     held_out = dataset.select("PrivateTest")
     unseen = ~leaked(dataset, ["Training"], ["PrivateTest"])[dataset.splits == "PrivateTest"]
@@ -280,8 +280,7 @@ def _unfuse(node: Any, graph: Any) -> None:
         last = name
 
 
-def ours(bundle: Path) -> Classify:
-    """A bundle's int8 file, or the name of one that ships, on one thread."""
+def _ours(bundle: Path) -> Classify:
     classifier = open_classifier(find_shipped(bundle), keys=())
     return lambda face: classifier.probabilities(face[None])[0]
 

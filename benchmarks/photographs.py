@@ -28,15 +28,17 @@ from pathlib import Path
 import cv2
 import numpy as np
 from against_fer import peer_python
-from classifiers import OTHERS, ours
+from classifiers import OTHERS
 from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
+from fer_edge.device.classifier import open_classifier
 from fer_edge.device.detectors import open_detector
 from fer_edge.evaluation.metrics import report
 from fer_edge.face import crop_face
 from fer_edge.labels import LABELS, label_index
+from fer_edge.shipped import find_shipped
 
 FER = """
 import json, sys
@@ -67,19 +69,23 @@ def main() -> None:
         if gray is not None and (boxes := detector.detect(gray)):
             tilt = detector.tilts[0] if detector.tilts else 0.0
             faces[path] = crop_face(gray, boxes[0], detector.crop_rule, tilt)
-    classifiers = {other.name: other.classifier() for other in (o(options.others) for o in OTHERS)}
-    classifiers |= {str(path): ours(path) for path in options.bundles}
-    said = {
-        name: {path: classify(face) for path, face in faces.items()}
-        for name, classify in classifiers.items()
-    }
+    said, least = {}, {}
+    for other in (read(options.others) for read in OTHERS):
+        classify = other.classifier()
+        said[other.name] = {path: classify(face) for path, face in faces.items()}
+    for bundle in options.bundles:
+        classifier = open_classifier(find_shipped(bundle), keys=())
+        answers = classifier.probabilities(np.stack([*faces.values()]))
+        said[str(bundle)] = dict(zip(faces, answers, strict=True))
+        least[str(bundle)] = classifier.min_confidence
     if options.venv:
         said["fer 25.10.3, whole"] = whole_fer(peer_python(options.venv), list(labelled))
     table = Table(box=SIMPLE, title=f"{len(labelled):,} photographs")
-    for column in ("network", "found", "accuracy", "macro-F1", *LABELS, "calibration error"):
+    figures = ("found", "accuracy", "macro-F1", *LABELS, "calibration error", "sure: right")
+    for column in ("network", *figures):
         table.add_column(column, no_wrap=True)
     for name, answers in said.items():
-        table.add_row(name, *cells(answers, labelled))
+        table.add_row(name, *cells(answers, labelled, least.get(name)))
     counts = np.bincount([*labelled.values()], minlength=len(LABELS))
     table.add_row("photographs", "", "", "", *map(str, counts))
     Console(width=200).print(table)
@@ -106,11 +112,15 @@ def whole_fer(python: Path, paths: list[Path]) -> dict[Path, np.ndarray]:
     return {Path(path): np.array([each[label] for label in LABELS]) for path, each in said.items()}
 
 
-def cells(answers: dict[Path, np.ndarray], labelled: dict[Path, int]) -> list[str]:
-    """How many were found, and how rightly they were named."""
+def cells(
+    answers: dict[Path, np.ndarray], labelled: dict[Path, int], least: float | None
+) -> list[str]:
+    """How many were found, and how rightly they were named; from ``least`` on a network is sure."""
     targets = np.array([labelled[path] for path in answers])
     persons = np.array([re.sub(r"_?\d*$", "", path.stem) for path in answers])
-    figures = report(np.array([*answers.values()], np.float32), targets, LABELS, subjects=persons)
+    said = np.array([*answers.values()], np.float32)
+    figures = report(said, targets, LABELS, subjects=persons)
+    sure = said.max(axis=1) >= (least or 0)
     low, high = figures.accuracy.low, figures.accuracy.high
     recalls = (figures.recall[label] for label in LABELS)
     return [
@@ -119,6 +129,7 @@ def cells(answers: dict[Path, np.ndarray], labelled: dict[Path, int]) -> list[st
         f"{figures.macro_f1.value:.1%}",
         *(f"{recall.value:.0%}" if recall else "–" for recall in recalls),
         f"{figures.calibration_error.value:.1%}",
+        f"{sure.mean():.0%}: {(said.argmax(axis=1) == targets)[sure].mean():.1%}" if least else "",
     ]
 
 
