@@ -4,8 +4,8 @@
     python benchmarks/photographs.py facial_expressions others BUNDLE…
 
 The collection is 13,682 pictures of press people and film actors with a label each, given by one
-student (Apache-2.0). No network here was trained on their labels. The largest face of each is found
-by the detector that ships, which learned from the boxes of 4,000 of them, and cropped by its rule;
+student (Apache-2.0); our classifiers were not trained on them. The largest face of each is found by
+the detector that ships, which learned from the boxes of 4,000 of them, and cropped by its rule;
 every network gets this crop, prepared as its project does. ``others`` is the folder of
 benchmarks/classifiers.py. Intervals are over persons, whom the files are called after. Contempt,
 which none of the networks knows, and what has two labels are left out.
