@@ -33,10 +33,10 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
+from fer_edge.cropping import largest_face
 from fer_edge.device.classifier import open_classifier
 from fer_edge.device.detectors import open_detector
 from fer_edge.evaluation.metrics import report
-from fer_edge.face import crop_face
 from fer_edge.labels import LABELS, label_index
 from fer_edge.shipped import find_shipped
 
@@ -66,9 +66,9 @@ def main() -> None:
     faces: dict[Path, np.ndarray] = {}
     for path in labelled:
         gray = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
-        if gray is not None and (boxes := detector.detect(gray)):
-            tilt = detector.tilts[0] if detector.tilts else 0.0
-            faces[path] = crop_face(gray, boxes[0], detector.crop_rule, tilt)
+        face = None if gray is None else largest_face(gray, detector)[0]
+        if face is not None:
+            faces[path] = face
     said, least = {}, {}
     for other in (read(options.others) for read in OTHERS):
         classify = other.classifier()

@@ -66,15 +66,12 @@ def crop_photos(photos: Path, source: Source, detector: Detector, folder: Path) 
     with source:
         for frame in source.frames():
             name = frame.name or f"{frame.index}"
-            boxes = detector.detect(frame.gray)
-            if not boxes or max(boxes[0][2:]) * detector.crop_rule.scale < SMALLEST_SIDE:
+            face, found = largest_face(frame.gray, detector)
+            if face is None:
                 without.append(name)
                 continue
-            several += len(boxes) > 1
-            tilt = detector.tilts[0] if detector.tilts else 0.0
-            faces[names.of(name, ".png")] = crop_face(
-                frame.gray, boxes[0], detector.crop_rule, tilt
-            )
+            several += found > 1
+            faces[names.of(name, ".png")] = face
         unreadable = source.counts.notes
     count = len(faces) + len(without) + len(unreadable)
     if not faces:
@@ -88,6 +85,24 @@ def crop_photos(photos: Path, source: Source, detector: Detector, folder: Path) 
         if labels is not None:
             (temporary / LABELS_FILE).write_bytes(labels)
     return Cropped(folder, count, len(faces), several, tuple(without), unreadable)
+
+
+def largest_face(gray: Pixels, detector: Detector) -> tuple[Pixels | None, int]:
+    """The largest face of a picture, levelled where it is tilted, by the detector's crop rule.
+
+    Args:
+        gray: (height, width) uint8.
+        detector: finds the faces.
+
+    Returns:
+        The face, (48, 48) uint8, or None where there is none or it is too small to be one; and how
+        many were found.
+    """
+    boxes = detector.detect(gray)
+    if not boxes or max(boxes[0][2:]) * detector.crop_rule.scale < SMALLEST_SIDE:
+        return None, len(boxes)
+    tilt = detector.tilts[0] if detector.tilts else 0.0
+    return crop_face(gray, boxes[0], detector.crop_rule, tilt), len(boxes)
 
 
 def print_cropped(done: Cropped) -> None:

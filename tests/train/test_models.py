@@ -208,6 +208,7 @@ def test_options_as_recipes_write_them_are_taken() -> None:
         ("nano", 86_135, 9.4e6, 10e6),
         ("small", 481_095, 37.3e6, 40e6),
         ("base", 1_516_855, 119.7e6, 120e6),
+        ("large", 6_236_999, 244.5e6, 250e6),
     ],
 )
 def test_the_edge_family_keeps_to_its_sizes(
@@ -222,3 +223,6 @@ def test_the_edge_family_keeps_to_its_sizes(
 def test_a_size_that_the_edge_family_lacks_suggests_the_nearest() -> None:
     with pytest.raises(FerEdgeError, match="did you mean 'small'"):
         build_model("edge", 7, {"size": "smal"})
+    with pytest.raises(FerEdgeError, match="no size of separable blocks 'large'") as caught:
+        build_model("edge", 7, {"size": "large", "block": "separable"})
+    assert caught.value.hint == "choose from nano, small, base"

@@ -1,4 +1,4 @@
-"""The package's own family: one design at three widths, made for int8 and for small processors.
+"""The package's own family: one design at several widths, made for int8 and for small processors.
 
 What is exported is one chain of convolutions and ReLUs: no ADD whose int8 steps have to fit two
 tensors, no tensor kept alive beside the one at work, and every channel can be equalized.
@@ -13,8 +13,9 @@ take the int8 steps from all others.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import keras
 from keras import layers
@@ -24,6 +25,8 @@ from fer_edge.face import FACE_SHAPE
 from fer_edge.train.models.merging import BRANCH_1, MAIN, SUM
 from fer_edge.train.models.options import Rate
 
+Chosen = TypeVar("Chosen")
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -31,11 +34,11 @@ class Plan:
 
     Attributes:
         stem: channels of the first convolution, which halves the picture.
-        stages: channels and blocks at 24, 12 and 6 pixels.
+        stages: channels and blocks at 24, 12, 6 pixels and so on.
     """
 
     stem: int
-    stages: tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
+    stages: tuple[tuple[int, int], ...]
 
 
 SIZES: dict[str, dict[str, Plan]] = {
@@ -43,6 +46,7 @@ SIZES: dict[str, dict[str, Plan]] = {
         "nano": Plan(16, ((16, 3), (32, 3), (64, 2))),
         "small": Plan(32, ((32, 2), (64, 3), (128, 3))),
         "base": Plan(48, ((48, 3), (96, 4), (192, 4))),
+        "large": Plan(64, ((64, 3), (128, 4), (256, 4), (512, 2))),
     },
     "separable": {
         "nano": Plan(32, ((64, 3), (64, 3), (96, 2))),
@@ -50,7 +54,7 @@ SIZES: dict[str, dict[str, Plan]] = {
         "base": Plan(48, ((128, 4), (224, 6), (384, 6))),
     },
 }
-"""By kind of block, with like multiply-accumulates.
+"""By kind of block, with like multiply-accumulates; ``large`` is for teachers.
 
 Plain blocks are the default. Million instructions of an int8 inference on emulated Cortex-A72 and
 A76 (``benchmarks/arm``): nano, then with 56 channels in the last stage, 3.05 and 1.06, separable
@@ -69,7 +73,9 @@ def edge(
     dropout: Rate = 0.2,
     momentum: Rate = 0.95,
 ) -> keras.Model:
-    """Build a stem, three stages of blocks at 24, 12 and 6 pixels, global pooling and a softmax.
+    """Build a stem, stages of blocks at 24, 12 and 6 pixels, global pooling and a softmax.
+
+    ``large`` has a fourth stage, at 3 pixels.
 
     Merged and with 7 classes, the sizes of plain blocks have
 
@@ -79,11 +85,12 @@ def edge(
     nano       86,135                 9.4 M
     small     481,095                37.3 M
     base    1,516,855               119.7 M
+    large   6,236,999               244.5 M
     =====  ==========  ====================
 
     Args:
         classes: width of the output.
-        size: ``nano``, ``small`` or ``base``.
+        size: ``nano``, ``small``, ``base`` or, of plain blocks, ``large``.
         block: ``plain``, a 3×3 convolution, or ``separable``, a depthwise one and a 1×1 one.
         branches: train each block as parallel branches; without, which learned faster
             (``train/LOG.md``), it is one convolution from the start.
@@ -157,10 +164,13 @@ class _Builder:
 
 
 def _plan(size: str, block: str) -> Plan:
-    for value, known, what in ((block, SIZES, "kind of block"), (size, SIZES["plain"], "size")):
-        if value not in known:
-            raise FerEdgeError(
-                f"recipe: model 'edge' has no {what} '{value}'",
-                nearest(str(value), known) or f"choose from {', '.join(known)}",
-            )
-    return SIZES[block][size]
+    return _known(_known(SIZES, block, "kind of block"), size, f"size of {block} blocks")
+
+
+def _known(choices: Mapping[str, Chosen], name: str, what: str) -> Chosen:
+    if name not in choices:
+        raise FerEdgeError(
+            f"recipe: model 'edge' has no {what} '{name}'",
+            nearest(str(name), choices) or f"choose from {', '.join(choices)}",
+        )
+    return choices[name]
